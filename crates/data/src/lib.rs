@@ -1,0 +1,53 @@
+//! Data sets on disk become batches, in the order that `spec` says.
+//!
+//! Today that is the IDX format of MNIST and its kin, held in memory; a batch is a pure function of the data, the run's
+//! seed and the position, so nothing has to be restored after a restart but the position.
+
+pub mod batch;
+pub mod dataset;
+pub mod fetch;
+pub mod idx;
+
+pub use dataset::{Dataset, Split};
+
+use std::path::PathBuf;
+
+/// Why data cannot be used. Every message names the file and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file is not there.
+    #[error("{path}: no such file, with or without .gz; {remedy}")]
+    Missing {
+        /// Looked for here.
+        path: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+    /// The system would not read or write.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The content is not what it should be.
+    #[error("{path}: {problem}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No source had the data set.
+    #[error("could not fetch {dataset}:{}", .tried.iter().map(|(source, why)| format!("\n  {source}: {why}")).collect::<String>())]
+    Unavailable {
+        /// The data set.
+        dataset: String,
+        /// Every source and why it failed.
+        tried: Vec<(String, String)>,
+    },
+    /// No such data set to fetch.
+    #[error("no data set {0:?} can be fetched; there is fashion-mnist")]
+    Unknown(String),
+}

@@ -1,0 +1,42 @@
+//! What a run costs before it has run: floating-point operations exactly, hours as an estimate.
+
+use crate::nfnet::Architecture;
+use crate::run::RunSpec;
+
+/// How fast a device works, for estimates of hours. Only the order of runs, progress and `plan` rest on it; the hours
+/// of a finished run are measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed {
+    /// Sustained operations per second in large layers.
+    pub flops_per_second: f64,
+    /// Seconds per number of a layer's output and example, forward and backward: memory traffic.
+    pub seconds_per_activation: f64,
+    /// Seconds per layer and step, whatever its size.
+    pub seconds_per_layer: f64,
+}
+
+impl Speed {
+    /// One core of a common x86 server; fitted to the step times of the demonstration sweep.
+    pub const CPU_CORE: Speed =
+        Speed { flops_per_second: 2.5e10, seconds_per_activation: 1.0e-8, seconds_per_layer: 2.5e-4 };
+
+    /// A device that sustains so many operations per second whatever it does.
+    pub fn sustained(flops_per_second: f64) -> Speed {
+        Speed { flops_per_second, seconds_per_activation: 0.0, seconds_per_layer: 0.0 }
+    }
+
+    /// Seconds for one training step.
+    pub fn step_seconds(&self, layout: &Architecture, batch: u64) -> f64 {
+        let batch = batch as f64;
+        batch * layout.training_flops() as f64 / self.flops_per_second
+            + batch * layout.activations() as f64 * self.seconds_per_activation
+            + layout.convolutions().count() as f64 * self.seconds_per_layer
+    }
+
+    /// Seconds for a whole run, evaluations included; a forward pass counts as a third of a step.
+    pub fn run_seconds(&self, layout: &Architecture, run: &RunSpec) -> f64 {
+        let step = self.step_seconds(layout, run.train.batch);
+        let evaluated = run.data.heldout_examples as f64 * run.evaluation_steps().len() as f64;
+        step * (run.steps() as f64 + evaluated / run.train.batch as f64 / 3.0)
+    }
+}

@@ -1,0 +1,199 @@
+//! The journal: what happened to one attempt, one JSON object a line, appended by the worker and read by the scheduler.
+//!
+//! It is the only way back from a worker. Every line carries its sequence number, so that reading a line twice does no
+//! harm, and a line that does not end yet is a line that is still being written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::RunId;
+use crate::state::Failure;
+use crate::units::Loss;
+
+/// The form of the journal that this version reads and writes.
+pub const JOURNAL_SCHEMA: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Number of the line, from 0.
+    pub seq: u64,
+    /// Milliseconds since 1970, for people; nothing is computed from it.
+    pub at_ms: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What can happen to an attempt. New kinds may come; a reader skips kinds that it does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first line: who writes this journal.
+    Header {
+        /// [`JOURNAL_SCHEMA`].
+        schema: u32,
+        /// The run.
+        run_id: RunId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Process id of the worker.
+        pid: u32,
+        /// Name of the machine.
+        host: String,
+    },
+    /// Training begins or goes on.
+    Started {
+        /// Steps that a checkpoint already holds; later steps of earlier attempts no longer count.
+        resumed_step: u64,
+        /// Device, as in `cpu` or `cuda:0`.
+        device: String,
+        /// Why an older checkpoint or none was taken, where a newer one was damaged.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// The process is alive; written by a thread of its own, so it goes on during a slow step.
+    Heartbeat {
+        /// Last finished step.
+        step: u64,
+    },
+    /// Training has come this far.
+    Progress {
+        /// Steps done.
+        step: u64,
+        /// Samples seen.
+        samples: u64,
+        /// Mean training loss since the last line of this kind.
+        loss: Loss,
+        /// Learning rate of the last step.
+        lr: f64,
+        /// Seconds of training in this attempt.
+        seconds: f64,
+    },
+    /// The held-out set was evaluated.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// Mean cross-entropy on the held-out set.
+        loss: Loss,
+        /// Share of the held-out set whose most likely class is the right one.
+        accuracy: f64,
+    },
+    /// An epoch, or the open rest of the last one, is in the weights.
+    Epoch {
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Positions seen: from 0 up to here.
+        samples: u64,
+        /// Multiset digest of the example ids that entered the weights.
+        digest: String,
+    },
+    /// A checkpoint is on the disk.
+    Checkpoint {
+        /// Steps it holds.
+        step: u64,
+    },
+    /// The attempt was told to stop and has saved its state.
+    Preempted {
+        /// Steps the checkpoint holds.
+        step: u64,
+    },
+    /// The loss left the finite numbers or exploded: a result.
+    Diverged {
+        /// Step at which it was noticed.
+        step: u64,
+    },
+    /// The end of the budget.
+    Finished(Finished),
+    /// The attempt gave up.
+    Failed {
+        /// What kind of failure.
+        class: Failure,
+        /// What to tell a person.
+        message: String,
+    },
+}
+
+/// What a run that reached its budget has to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Steps done.
+    pub step: u64,
+    /// Held-out loss at the end: what every fit uses.
+    pub heldout_loss: Loss,
+    /// Held-out accuracy at the end.
+    pub accuracy: f64,
+    /// Median seconds of a training step.
+    pub step_seconds: f64,
+    /// BLAKE3 of the final weights and momentum, to compare runs bit by bit.
+    pub state_hash: String,
+}
+
+impl Event {
+    /// Whether no line may follow.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Event::Preempted { .. } | Event::Diverged { .. } | Event::Finished(_) | Event::Failed { .. })
+    }
+}
+
+/// Why a line cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadLine {
+    /// A kind of event from a newer version: skip it.
+    #[error("unknown kind of event {0:?}")]
+    UnknownEvent(String),
+    /// Not a journal line at all.
+    #[error("not a journal line: {0}")]
+    Malformed(#[source] serde_json::Error),
+}
+
+/// Reads one line without its line feed.
+pub fn parse_line(text: &str) -> Result<Line, BadLine> {
+    serde_json::from_str(text).map_err(|error| {
+        #[derive(Deserialize)]
+        struct Kind {
+            event: String,
+        }
+        const KNOWN: [&str; 11] = [
+            "header", "started", "heartbeat", "progress", "evaluated", "epoch", "checkpoint", "preempted", "diverged",
+            "finished", "failed",
+        ];
+        match serde_json::from_str::<Kind>(text) {
+            Ok(kind) if !KNOWN.contains(&kind.event.as_str()) => BadLine::UnknownEvent(kind.event),
+            _ => BadLine::Malformed(error),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_line_reads_as_it_was_written() {
+        let loss = Loss::new(0.5).expect("finite");
+        let finished = Finished { step: 9, heldout_loss: loss, accuracy: 0.8, step_seconds: 0.01, state_hash: "ab".into() };
+        let line = Line { seq: 3, at_ms: 1, event: Event::Finished(finished) };
+        let text = serde_json::to_string(&line).expect("plain data");
+        assert_eq!(
+            text,
+            r#"{"seq":3,"at_ms":1,"event":"finished","step":9,"heldout_loss":0.5,"accuracy":0.8,"step_seconds":0.01,"state_hash":"ab"}"#
+        );
+        assert_eq!(parse_line(&text).expect("its own output"), line);
+    }
+
+    #[test]
+    fn newer_kinds_are_told_from_garbage() {
+        let newer = parse_line(r#"{"seq":3,"at_ms":1,"event":"sang","song":"la"}"#);
+        assert!(matches!(newer, Err(BadLine::UnknownEvent(kind)) if kind == "sang"));
+        assert!(matches!(parse_line(r#"{"seq":3,"at_ms":1,"event":"checkpoint"}"#), Err(BadLine::Malformed(_))));
+        assert!(matches!(parse_line("{\"seq\":"), Err(BadLine::Malformed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,200}") {
+            let _ = parse_line(&text);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A run: every number the worker uses, fixed before it starts, and an identity that follows from them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, de::Error as _};
+
+use crate::nfnet::Nfnet;
+use crate::order::{SampleOrder, mix};
+use crate::schedule::Schedule;
+
+/// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// The network.
+    pub model: ModelSpec,
+    /// The training set and the held-out set.
+    pub data: DataSpec,
+    /// Optimiser, budget and evaluation.
+    pub train: TrainSpec,
+    /// Decides the initial weights and the order of the examples.
+    pub seed: u64,
+}
+
+/// The network, by family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "lowercase")]
+pub enum ModelSpec {
+    /// A normaliser-free ConvNet.
+    Nfnet(Nfnet),
+}
+
+/// A data set as an experiment knows it; where its files lie is not part of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// Name, as in the sweep file.
+    pub dataset: String,
+    /// Fingerprint of the files, so that other data make another run.
+    pub fingerprint: String,
+    /// Examples trained on in one epoch: the first so many of the training set.
+    pub train_examples: u64,
+    /// Examples of the held-out set: the first so many.
+    pub heldout_examples: u64,
+    /// 1 for grey pictures, 3 for colour.
+    pub channels: u32,
+    /// Height and width, in pixels, that pictures are brought to for training.
+    pub resolution: u32,
+    /// Height and width that pictures are brought to for evaluation.
+    pub heldout_resolution: u32,
+    /// Number of classes.
+    pub classes: u32,
+    /// Mean of the pixels, each from 0 to 1; subtracted.
+    pub mean: f64,
+    /// Standard deviation of the pixels; divided by.
+    pub std: f64,
+}
+
+/// How a run trains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSpec {
+    /// Passes over the training set; may be a fraction.
+    pub epochs: f64,
+    /// Examples per step; the last step takes what is left.
+    pub batch: u64,
+    /// Peak of the learning rate.
+    pub lr: f64,
+    /// Steps over which the learning rate rises to its peak.
+    pub warmup_steps: u64,
+    /// Nesterov momentum.
+    pub momentum: f64,
+    /// Coupled weight decay of weights; gains, biases and skip gains have none.
+    pub weight_decay: f64,
+    /// Adaptive gradient clipping.
+    pub agc: Agc,
+    /// Share of the label spread over all classes.
+    pub label_smoothing: f64,
+    /// What happens to a picture before it is trained on.
+    pub augment: Augment,
+    /// Evaluations on the held-out set before the one at the end, evenly spread.
+    pub evaluations: u32,
+    /// A training loss above so many times ln(classes), that of guessing, is a divergence.
+    pub divergence: f64,
+    /// Threads of one run. Part of its identity, because sums depend on how they are split.
+    pub threads: u32,
+}
+
+/// Adaptive gradient clipping (arXiv 2102.06171, section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agc {
+    /// Largest ratio of gradient norm to weight norm; 0.01 in the paper.
+    pub lambda: f64,
+    /// Norm below which a weight counts as having this norm; 1e-3 in the paper.
+    pub eps: f64,
+}
+
+/// Augmentation of training pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Zero pixels added on each side before a random crop of the original size.
+    pub crop_padding: u32,
+    /// Whether half of the pictures are mirrored.
+    pub flip: bool,
+}
+
+impl RunSpec {
+    /// Samples that enter the weights: epochs times examples, to the nearest whole sample, at least one.
+    pub fn samples(&self) -> u64 {
+        ((self.train.epochs * self.data.train_examples as f64).round() as u64).max(1)
+    }
+
+    /// Optimiser steps. The last one may be smaller, so that a whole number of epochs ends with every example seen.
+    pub fn steps(&self) -> u64 {
+        self.samples().div_ceil(self.train.batch)
+    }
+
+    /// The learning rate of every step.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { peak: self.train.lr, warmup_steps: self.train.warmup_steps, steps: self.steps() }
+    }
+
+    /// The order of the examples; `None` for an empty training set.
+    pub fn order(&self) -> Option<SampleOrder> {
+        SampleOrder::new(mix(self.seed), self.data.train_examples)
+    }
+
+    /// Steps after which the held-out set is evaluated, the last one included.
+    pub fn evaluation_steps(&self) -> Vec<u64> {
+        let (steps, parts) = (self.steps(), u64::from(self.train.evaluations) + 1);
+        let mut at: Vec<u64> = (1..=parts).map(|part| steps * part / parts).filter(|step| *step > 0).collect();
+        at.dedup();
+        at
+    }
+
+    /// The identity of the run: a hash of everything above.
+    pub fn id(&self) -> RunId {
+        RunId(hash(self))
+    }
+
+    /// The identity of its cell: the run without its seed.
+    pub fn cell(&self) -> CellKey {
+        CellKey(hash(&RunSpec { seed: 0, ..self.clone() }))
+    }
+}
+
+/// The first 64 bits of BLAKE3 over the JSON, whose field order is fixed by the types.
+fn hash(spec: &RunSpec) -> u64 {
+    let json = serde_json::to_vec(spec).unwrap_or_default();
+    let bytes = blake3::hash(&json);
+    u64::from_be_bytes(bytes.as_bytes()[..8].try_into().unwrap_or_default())
+}
+
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{:016x}", self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let hex = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                let value = u64::from_str_radix(text, 16).ok().filter(|_| hex);
+                value.map($name).ok_or_else(|| NotAnId(text.to_owned()))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+hex_id! {
+    /// Names a run: 16 hexadecimal digits.
+    RunId
+}
+hex_id! {
+    /// Names a cell: 16 hexadecimal digits.
+    CellKey
+}
+
+/// Text that is no identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not 16 hexadecimal digits")]
+pub struct NotAnId(String);
+
+/// What `spec.json` in a run directory holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecFile {
+    /// Version of this file's form; [`SPEC_SCHEMA`].
+    pub schema: u32,
+    /// The identity of the run.
+    pub run_id: RunId,
+    /// What to train.
+    pub run: RunSpec,
+}
+
+/// The form of `spec.json` that this version reads and writes.
+pub const SPEC_SCHEMA: u32 = 1;
+
+/// A learning rate, budget or factor as a person would write it: up to four significant digits.
+pub fn short(value: f64) -> String {
+    let text = format!("{:.3e}", value);
+    let rounded: f64 = text.parse().unwrap_or(value);
+    if rounded != 0.0 && (rounded.abs() < 1e-4 || rounded.abs() >= 1e6) { format!("{rounded:e}") } else { format!("{rounded}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_read_well() {
+        let texts: Vec<String> = [0.125, 1.6, 0.00002, 0.2 * 2.0_f64.sqrt(), 4e9, 0.1 + 0.2].iter().map(|x| short(*x)).collect();
+        assert_eq!(texts, ["0.125", "1.6", "2e-5", "0.2828", "4e9", "0.3"]);
+    }
+
+    #[test]
+    fn ids_survive_text() {
+        let id = RunId(0x00ab_cdef_0123_4567);
+        assert_eq!(id.to_string(), "00abcdef01234567");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("00ABCDEF01234567".parse::<RunId>().is_err());
+        assert!("+0abcdef01234567".parse::<RunId>().is_err());
+    }
+}
