@@ -1,1 +1,33 @@
-//! fit
+//! Numbers in, laws out: power laws, the frontier, the optimal learning rate, each with its interval or a refusal.
+//!
+//! This crate knows floats, not runs. It opens no files and reads no clock; the only randomness is a generator seeded
+//! by [`Settings`], so the same points give the same law, in whatever order they come.
+//!
+//! Three promises hold for every fit here. No number comes without its 95 % interval ([`Estimate`]). A point that was
+//! not used is listed with its reason ([`Excluded`]). And when the data cannot carry the fit, the answer is a
+//! [`Refusal`] that says why and which runs would mend it.
+
+mod band;
+mod frontier;
+mod frontier_law;
+mod law;
+mod lr_law;
+mod optimum;
+mod power;
+mod profile;
+mod random;
+mod refusal;
+mod saturating;
+mod solve;
+mod stat;
+mod types;
+
+pub use frontier::{Frontier, FrontierPoint, RunPoint, frontier};
+pub use frontier_law::frontier_law;
+pub use law::{Form, LawFit};
+pub use lr_law::{LrLaw, LrPoint, lr_law};
+pub use optimum::{NOISE_FLOOR, Optimum, Side, Trial, optimal_lr};
+pub use power::power;
+pub use refusal::Refusal;
+pub use saturating::saturating;
+pub use types::{Estimate, Excluded, Point, Quality, Settings};

@@ -1,1 +1,31 @@
-//! report
+//! Figures as bytes: typed numbers in, SVG, CSV and PNG out.
+//!
+//! The crate opens no file and reads no clock; the same figure is the same bytes everywhere. It knows nothing of runs,
+//! sweeps or fits: whoever has points and laws puts them into [`ScalingFigure`] or [`OptimalLrFigure`].
+//!
+//! A figure is drawn in three steps: `frame` finds room for the axes, `labels` and `blocks` find free places for text,
+//! and `scene` turns the result into an SVG. All text is measured with the font that [`png`] draws it in, which has the
+//! metrics of Arial, so that nothing collides where another of these fonts is used.
+
+mod blocks;
+mod csv;
+mod error;
+mod frame;
+mod geometry;
+mod labels;
+mod lr;
+mod lr_draw;
+mod marks;
+mod png;
+mod scaling;
+mod scaling_draw;
+mod scene;
+mod style;
+mod text;
+mod ticks;
+
+pub use error::Error;
+pub use lr::{Edge, LrPoint, LrSeries, OptimalLrFigure};
+pub use png::png;
+pub use scaling::{Law, LawPoint, Point, PointKind, ScalingFigure, Series};
+pub use style::Style;

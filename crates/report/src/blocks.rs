@@ -1,0 +1,185 @@
+//! Boxes of text and marks that look for a free place in the plot: the fitted law and the key to the marker sizes.
+
+use crate::geometry::{Obstacles, Rect, Spot};
+use crate::marks::{BAND, BLACK, GREY};
+use crate::scene::{Anchor, Pen, Scene, Shape, Text};
+use crate::style::{PER_PT, Sizes};
+use crate::text::{markup, plain, width, wrapped};
+use crate::ticks::epochs_label;
+
+/// Distance of a block from axes and from other blocks.
+pub(crate) const MARGIN: f64 = 3.0 * PER_PT;
+const SWATCH: f64 = 10.0 * PER_PT;
+/// More marker sizes than this are not told apart anyway.
+const MOST_SIZES: usize = 6;
+
+/// A box with content.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Law {
+        lines: Vec<String>,
+    },
+    Key {
+        heading: String,
+        sizes: Vec<KeySize>,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct KeySize {
+    label: String,
+    radius: f64,
+    middle: f64,
+}
+
+impl Block {
+    /// The label of a law beside a piece of its line; none without text.
+    pub(crate) fn law(label: &str, sizes: &Sizes, limit: f64) -> Option<Block> {
+        let lines = wrapped(label, sizes.small, limit - SWATCH - 2.0 * PER_PT, 4);
+        let widest = lines
+            .iter()
+            .map(|line| width(&markup(line), sizes.small))
+            .fold(0.0, f64::max);
+        let height = lines.len() as f64 * Sizes::line_height(sizes.small);
+        let content = Content::Law { lines };
+        (height > 0.0).then(|| Block {
+            width: SWATCH + 2.0 * PER_PT + widest,
+            height,
+            content,
+        })
+    }
+
+    /// A key to marker sizes; none where all markers have one size. `budgets` ascend.
+    pub(crate) fn key(
+        heading: &str,
+        budgets: &[f64],
+        radius: &dyn Fn(f64) -> f64,
+        sizes: &Sizes,
+    ) -> Option<Block> {
+        let last = budgets.len().checked_sub(1).filter(|last| *last > 0)?;
+        let shown = budgets.len().min(MOST_SIZES);
+        let mut x = 0.0;
+        let mut entries = Vec::new();
+        for i in 0..shown {
+            let budget = budgets[i * last / (shown - 1)];
+            let label = epochs_label(budget);
+            let wide =
+                width(&markup(&label), sizes.small).max(2.0 * radius(budget)) + 0.5 * sizes.small;
+            entries.push(KeySize {
+                label,
+                radius: radius(budget),
+                middle: x + wide / 2.0,
+            });
+            x += wide;
+        }
+        let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
+        let height = 2.0 * Sizes::line_height(sizes.small) + 2.0 * largest + 2.0 * PER_PT;
+        let width = x.max(width(&plain(heading), sizes.small));
+        Some(Block {
+            width,
+            height,
+            content: Content::Key {
+                heading: heading.to_owned(),
+                sizes: entries,
+            },
+        })
+    }
+
+    /// Draws the block into its place.
+    pub(crate) fn draw(&self, place: &Rect, scene: &mut Scene, sizes: &Sizes) {
+        let line = Sizes::line_height(sizes.small);
+        let small = sizes.small;
+        match &self.content {
+            Content::Law { lines } => {
+                let y = place.y0 + line / 2.0;
+                let (x0, x1) = (place.x0, place.x0 + SWATCH);
+                let half = 0.25 * small;
+                scene.shapes.push(Shape::Fill {
+                    points: vec![
+                        (x0, y - half),
+                        (x1, y - half),
+                        (x1, y + half),
+                        (x0, y + half),
+                    ],
+                    color: BAND,
+                });
+                scene.line(vec![(x0, y), (x1, y)], Pen::new(BLACK, sizes.line));
+                for (i, text) in lines.iter().enumerate() {
+                    let at = (x1 + 2.0 * PER_PT, y + i as f64 * line);
+                    scene
+                        .texts
+                        .push(Text::centered(markup(text), at, small, Anchor::Start));
+                }
+            }
+            Content::Key {
+                heading,
+                sizes: entries,
+            } => {
+                let at = (place.x0, place.y0 + line / 2.0);
+                scene
+                    .texts
+                    .push(Text::centered(plain(heading), at, small, Anchor::Start));
+                let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
+                let y = place.y0 + line + PER_PT + largest;
+                for entry in entries {
+                    let center = (place.x0 + entry.middle, y);
+                    let outline = Pen::new(GREY, 1.0);
+                    scene.shapes.push(Shape::Marker {
+                        center,
+                        radius: entry.radius,
+                        corners: None,
+                        fill: GREY,
+                        outline,
+                    });
+                    let at = (center.0, place.y1 - line / 2.0);
+                    scene.texts.push(Text::centered(
+                        markup(&entry.label),
+                        at,
+                        small,
+                        Anchor::Middle,
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Places for all blocks inside `area` that cover nothing, or none if one has no place.
+pub(crate) fn place_inside(
+    blocks: &[Block],
+    obstacles: &Obstacles,
+    area: &Rect,
+) -> Option<Vec<Rect>> {
+    let mut taken = obstacles.clone();
+    let area = area.grown(-MARGIN);
+    let mut places = Vec::new();
+    for block in blocks {
+        let place = taken.free_place(block.width, block.height, &area)?;
+        taken.boxes.push(place.grown(MARGIN));
+        places.push(place);
+    }
+    Some(places)
+}
+
+/// Height of a strip that holds all blocks below each other.
+pub(crate) fn strip_height(blocks: &[Block]) -> f64 {
+    blocks.iter().map(|block| block.height + MARGIN).sum()
+}
+
+/// Places for all blocks below each other.
+pub(crate) fn place_in_strip(blocks: &[Block], corner: Spot) -> Vec<Rect> {
+    let mut y = corner.1;
+    let mut places = Vec::new();
+    for block in blocks {
+        places.push(Rect::new(corner.0, y, block.width, block.height));
+        y += block.height + MARGIN;
+    }
+    places
+}

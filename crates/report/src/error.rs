@@ -1,0 +1,55 @@
+//! Why a figure could not be drawn.
+
+/// Why a figure could not be drawn.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A number that a logarithmic axis cannot show.
+    #[error(
+        "series {series:?}, point {point}: {field} is {value}; a logarithmic axis needs a number between 1e-200 and 1e200"
+    )]
+    Point {
+        /// Name of the series.
+        series: String,
+        /// Position of the point in its series, from 1.
+        point: usize,
+        /// Which number of the point.
+        field: &'static str,
+        /// What it was.
+        value: f64,
+    },
+    /// A number of the fitted law that a logarithmic axis cannot show.
+    #[error(
+        "law {label:?}, {field} {point}: {value}; a logarithmic axis needs a number between 1e-200 and 1e200"
+    )]
+    Law {
+        /// Label of the law.
+        label: String,
+        /// Position on the curve, from 1 (0 for the ends of the data range).
+        point: usize,
+        /// Which number.
+        field: &'static str,
+        /// What it was.
+        value: f64,
+    },
+    /// A size of the style is out of range.
+    #[error("style: {field} is {value}, expected {low} to {high}")]
+    Style {
+        /// Which size.
+        field: &'static str,
+        /// What it was.
+        value: f64,
+        /// Smallest value accepted.
+        low: f64,
+        /// Largest value accepted.
+        high: f64,
+    },
+    /// Labels and notes leave no room for the plot.
+    #[error("labels and notes leave no room for the plot; use a larger canvas or smaller text")]
+    NoRoom,
+    /// The drawing library refused.
+    #[error("drawing: {0}")]
+    Drawing(String),
+    /// The SVG could not be turned into a PNG.
+    #[error("png: {0}")]
+    Png(String),
+}

@@ -1,0 +1,314 @@
+//! Margins, axes and ticks around the data: where the plot is, and how a pair of numbers gets a place in it.
+
+use crate::Error;
+use crate::geometry::{Rect, Spot};
+use crate::scene::{Anchor, Scene, Text, thin};
+use crate::style::{PER_PT, Sizes};
+use crate::text::{markup, plain, shortened, width, wrapped};
+use crate::ticks::{Notation, Tick, decades, doublings};
+use plotters::coord::types::RangedCoordf64;
+use plotters::coord::{CoordTranslate, cartesian::Cartesian2d};
+
+/// Nothing is drawn closer to the edge of the canvas.
+pub(crate) const EDGE: f64 = 2.0 * PER_PT;
+const TICK: f64 = 2.5 * PER_PT;
+const MINOR_TICK: f64 = 1.4 * PER_PT;
+const GAP: f64 = 1.5 * PER_PT;
+/// Notes beyond this many lines are cut, for the plot to keep its room.
+const NOTE_LINES: usize = 5;
+
+/// An axis: both kinds are logarithmic and differ in their ticks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Decades,
+    Doublings { anchor: f64, notation: Notation },
+}
+
+/// What an axis shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Axis<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) range: (f64, f64),
+    pub(crate) kind: Kind,
+}
+
+/// What a frame is made for.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec<'a> {
+    pub(crate) title: Option<&'a str>,
+    pub(crate) x: Axis<'a>,
+    pub(crate) y: Axis<'a>,
+    pub(crate) notes: &'a [String],
+    /// Room to the right of the plot for the labels of lines.
+    pub(crate) right: f64,
+    /// Room above the plot for what found no place in it.
+    pub(crate) strip: f64,
+}
+
+/// The axes with everything at its place.
+pub(crate) struct Frame {
+    pub(crate) plot: Rect,
+    /// The room above the plot that was asked for.
+    pub(crate) strip: Rect,
+    pub(crate) canvas: Rect,
+    coord: Cartesian2d<RangedCoordf64, RangedCoordf64>,
+    x_ticks: Vec<Tick>,
+    y_ticks: Vec<Tick>,
+    texts: Vec<Text>,
+}
+
+impl Frame {
+    pub(crate) fn lay_out(spec: &Spec<'_>, sizes: &Sizes) -> Result<Frame, Error> {
+        let (wide, high) = (sizes.width, sizes.height);
+        let (line, small_line) = (
+            Sizes::line_height(sizes.text),
+            Sizes::line_height(sizes.small),
+        );
+        let inner = wide - 2.0 * EDGE;
+
+        let title = spec
+            .title
+            .map_or(Vec::new(), |title| wrapped(title, sizes.text, inner, 2));
+        let strip_top = EDGE + 0.6 * sizes.small + title.len() as f64 * line;
+        let top = strip_top + spec.strip;
+        let notes = note_lines(spec.notes, sizes.small, inner);
+        let notes_top = high - EDGE - notes.len() as f64 * small_line;
+        let bottom = notes_top - line - 1.3 * sizes.small - GAP - TICK;
+        let along_y = |value: f64| place(value, spec.y.range, (bottom, top));
+        let y_ticks = fitting(
+            &spec.y,
+            (bottom - top) / (1.7 * sizes.small),
+            &along_y,
+            &|_| 1.2 * sizes.small,
+        );
+        let label_width = |tick: &Tick| {
+            tick.label
+                .as_deref()
+                .map_or(0.0, |label| width(&markup(label), sizes.small))
+        };
+        let left =
+            EDGE + line + 2.0 * GAP + y_ticks.iter().map(label_width).fold(0.0, f64::max) + TICK;
+        let right = wide - spec.right.max(2.0 * sizes.small);
+        if !(right - left >= 0.2 * wide && bottom - top >= 0.2 * high) {
+            return Err(Error::NoRoom);
+        }
+
+        let along_x = |value: f64| place(value, spec.x.range, (left, right));
+        let gap = 0.6 * sizes.small;
+        let x_ticks = fitting(
+            &spec.x,
+            (right - left) / (3.0 * sizes.small),
+            &along_x,
+            &|label| width(&markup(label), sizes.small) + gap,
+        );
+        let (low, high_end) = (spec.x.range.0.log10(), spec.x.range.1.log10());
+        let (y_low, y_high) = (spec.y.range.0.log10(), spec.y.range.1.log10());
+        let coord = Cartesian2d::new(
+            low..high_end,
+            y_low..y_high,
+            // plotters counts pixels downwards and takes the first end for the smallest value.
+            (
+                left.round() as i32..right.round() as i32,
+                bottom.round() as i32..top.round() as i32,
+            ),
+        );
+        let mut frame = Frame {
+            plot: Rect {
+                x0: left,
+                y0: top,
+                x1: right,
+                y1: bottom,
+            },
+            strip: Rect {
+                x0: left,
+                y0: strip_top,
+                x1: wide - EDGE,
+                y1: top,
+            },
+            canvas: Rect::new(0.0, 0.0, wide, high),
+            coord,
+            x_ticks,
+            y_ticks,
+            texts: Vec::new(),
+        };
+        frame.tick_labels(spec, sizes);
+        frame.axis_labels(spec, sizes, notes_top);
+        for (i, text) in title.iter().enumerate() {
+            let baseline = EDGE + i as f64 * line + 0.9 * sizes.text;
+            frame.text(
+                markup(text),
+                ((left + right) / 2.0, baseline),
+                sizes.text,
+                Anchor::Middle,
+            );
+        }
+        for (i, text) in notes.iter().enumerate() {
+            let baseline = notes_top + i as f64 * small_line + 0.9 * sizes.small;
+            frame.text(plain(text), (EDGE, baseline), sizes.small, Anchor::Start);
+        }
+        Ok(frame)
+    }
+
+    /// Where a pair of numbers is drawn.
+    pub(crate) fn at(&self, x: f64, y: f64) -> Spot {
+        let (x, y) = self.coord.translate(&(x.log10(), y.log10()));
+        (f64::from(x), f64::from(y))
+    }
+
+    /// Draws axes, ticks and all text of the frame.
+    pub(crate) fn draw(&self, scene: &mut Scene, sizes: &Sizes) {
+        let Rect { x0, y0, x1, y1 } = self.plot;
+        scene.line(vec![(x0, y0), (x0, y1), (x1, y1)], thin(sizes));
+        let length = |tick: &Tick| {
+            if tick.label.is_some() {
+                TICK
+            } else {
+                MINOR_TICK
+            }
+        };
+        for tick in &self.x_ticks {
+            let x = self.at(tick.value, 1.0).0;
+            scene.line(vec![(x, y1), (x, y1 + length(tick))], thin(sizes));
+        }
+        for tick in &self.y_ticks {
+            let y = self.at(1.0, tick.value).1;
+            scene.line(vec![(x0, y), (x0 - length(tick), y)], thin(sizes));
+        }
+        scene.texts.extend(self.texts.iter().cloned());
+    }
+
+    fn tick_labels(&mut self, spec: &Spec<'_>, sizes: &Sizes) {
+        let Rect { x0, y0, x1, y1 } = self.plot;
+        for tick in self.x_ticks.clone() {
+            let Some(label) = tick.label else { continue };
+            let runs = markup(&label);
+            let half = width(&runs, sizes.small) / 2.0;
+            let x = place(tick.value, spec.x.range, (x0, x1));
+            let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
+            self.text(
+                runs,
+                (x, y1 + TICK + GAP + 0.86 * sizes.small),
+                sizes.small,
+                Anchor::Middle,
+            );
+        }
+        for tick in self.y_ticks.clone() {
+            let Some(label) = tick.label else { continue };
+            let y = place(tick.value, spec.y.range, (y1, y0));
+            let at = (x0 - TICK - GAP, y);
+            self.texts
+                .push(Text::centered(markup(&label), at, sizes.small, Anchor::End));
+        }
+    }
+
+    fn axis_labels(&mut self, spec: &Spec<'_>, sizes: &Sizes, notes_top: f64) {
+        let Rect { x0, y0, x1, y1 } = self.plot;
+        let size = sizes.text;
+        let runs = markup(&shortened(spec.x.label, size, self.canvas.x1 - 2.0 * EDGE));
+        let half = width(&runs, size) / 2.0;
+        let x = inside((x0 + x1) / 2.0, EDGE + half, self.canvas.x1 - EDGE - half);
+        self.text(runs, (x, notes_top - 0.3 * size), size, Anchor::Middle);
+        let runs = markup(&shortened(spec.y.label, size, self.canvas.y1 - 2.0 * EDGE));
+        let half = width(&runs, size) / 2.0;
+        let y = inside((y0 + y1) / 2.0, EDGE + half, self.canvas.y1 - EDGE - half);
+        let at = (EDGE + 0.86 * size, y);
+        self.texts.push(Text {
+            runs,
+            at,
+            size,
+            anchor: Anchor::Middle,
+            upwards: true,
+        });
+    }
+
+    fn text(&mut self, runs: Vec<crate::text::Run>, at: Spot, size: f64, anchor: Anchor) {
+        self.texts.push(Text {
+            runs,
+            at,
+            size,
+            anchor,
+            upwards: false,
+        });
+    }
+}
+
+/// The range of an axis that shows all values with some air; values that are all the same get a range around them.
+pub(crate) fn range(values: impl Iterator<Item = f64>, air: f64) -> Option<(f64, f64)> {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
+    if low > high {
+        return None;
+    }
+    let (low, high) = (low.log10(), high.log10());
+    let span = high - low;
+    let pad = if span < 1e-3 { 0.1 } else { air * span };
+    Some((10f64.powf(low - pad), 10f64.powf(high + pad)))
+}
+
+/// Whether a logarithmic axis can show this number.
+pub(crate) fn drawable(value: f64) -> bool {
+    (1e-200..=1e200).contains(&value)
+}
+
+/// Position of a value between the two ends of a logarithmic axis.
+fn place(value: f64, range: (f64, f64), ends: (f64, f64)) -> f64 {
+    let (low, high) = (range.0.log10(), range.1.log10());
+    ends.0 + (value.log10() - low) / (high - low) * (ends.1 - ends.0)
+}
+
+/// `value`, moved between `low` and `high`; unlike `clamp` no panic where they are crossed.
+fn inside(value: f64, low: f64, high: f64) -> f64 {
+    value.min(high).max(low)
+}
+
+/// Ticks whose labels do not touch. `extent` is what a label needs along the axis.
+fn fitting(
+    axis: &Axis<'_>,
+    room: f64,
+    along: &dyn Fn(f64) -> f64,
+    extent: &dyn Fn(&str) -> f64,
+) -> Vec<Tick> {
+    let (low, high) = axis.range;
+    let make = |room| match axis.kind {
+        Kind::Decades => decades(low, high, room),
+        Kind::Doublings { anchor, notation } => doublings(low, high, anchor, notation, room),
+    };
+    let clear = |ticks: &[Tick]| {
+        let labelled: Vec<(f64, f64)> = ticks
+            .iter()
+            .filter_map(|tick| Some((along(tick.value), extent(tick.label.as_deref()?))))
+            .collect();
+        labelled
+            .windows(2)
+            .all(|pair| (pair[1].0 - pair[0].0).abs() >= (pair[0].1 + pair[1].1) / 2.0)
+    };
+    let most = (room as usize).clamp(2, 12);
+    let mut ticks = make(most);
+    for room in (2..most).rev() {
+        if clear(&ticks) {
+            return ticks;
+        }
+        ticks = make(room);
+    }
+    if !clear(&ticks) {
+        // Two long labels close together on a tiny canvas: one is better than a blot.
+        for tick in ticks.iter_mut().filter(|tick| tick.label.is_some()).skip(1) {
+            tick.label = None;
+        }
+    }
+    ticks
+}
+
+fn note_lines(notes: &[String], size: f64, limit: f64) -> Vec<String> {
+    let mut lines: Vec<String> = notes
+        .iter()
+        .flat_map(|note| wrapped(note, size, limit, NOTE_LINES))
+        .collect();
+    if lines.len() > NOTE_LINES {
+        let left_out = lines.len() - NOTE_LINES + 1;
+        lines.truncate(NOTE_LINES - 1);
+        lines.push(format!("… and {left_out} more lines in the data"));
+    }
+    lines
+}

@@ -1,0 +1,328 @@
+//! How [`OptimalLrFigure`] looks.
+
+use crate::frame::{Axis, EDGE, Frame, Kind, Spec, range};
+use crate::geometry::{Obstacles, Rect, Spot};
+use crate::labels::{self, End, Label, Room};
+use crate::lr::{Edge, LrPoint, OptimalLrFigure};
+use crate::marks::{WHITE, color, corners, reach};
+use crate::scaling_draw::draw_labels;
+use crate::scene::{Anchor, Pen, Scene, Shape, Text};
+use crate::style::{PER_PT, Sizes};
+use crate::text::plain;
+use crate::ticks::Notation;
+use crate::{Error, Style};
+
+const AIR: f64 = 0.06;
+/// Length of the arrow at an optimum at the edge of the grid, from the middle of its marker.
+const ARROW: f64 = 8.0 * PER_PT;
+
+/// The figure as SVG.
+pub(crate) fn svg(figure: &OptimalLrFigure, style: &Style) -> Result<String, Error> {
+    let sizes = style.sizes()?;
+    let scene = scene(figure, &sizes)?;
+    let title = figure
+        .title
+        .clone()
+        .unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
+    scene.svg(style, &sizes, &title, &description(figure))
+}
+
+/// Everything at its place.
+pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Error> {
+    let notes = notes(figure);
+    let points = || figure.series.iter().flat_map(|series| &series.points);
+    let ends = |p: &LrPoint| {
+        [
+            p.lr,
+            p.interval.map_or(p.lr, |i| i.0),
+            p.interval.map_or(p.lr, |i| i.1),
+        ]
+    };
+    let x = range(points().map(|point| point.epochs), AIR).unwrap_or((0.5, 8.0));
+    let y = range(
+        points().flat_map(ends),
+        if points().any(|p| p.edge.is_some()) {
+            0.14
+        } else {
+            0.1
+        },
+    );
+    let names = figure
+        .series
+        .iter()
+        .filter(|series| !series.points.is_empty())
+        .map(|series| series.name.as_str());
+    let spec = Spec {
+        title: figure.title.as_deref(),
+        x: Axis {
+            label: &figure.x_label,
+            range: x,
+            kind: Kind::Doublings {
+                anchor: 1.0,
+                notation: Notation::Fraction,
+            },
+        },
+        y: Axis {
+            label: &figure.y_label,
+            range: y.unwrap_or((0.5, 8.0)),
+            kind: Kind::Doublings {
+                anchor: anchor(points().map(|point| point.lr)),
+                notation: Notation::Decimal,
+            },
+        },
+        notes: &notes,
+        right: labels::column_width(names, sizes.small, sizes.width),
+        strip: 0.0,
+    };
+    let frame = Frame::lay_out(&spec, sizes)?;
+    let lines = lines(figure, &frame, sizes);
+    let radius = radius(sizes);
+
+    let mut scene = Scene::default();
+    frame.draw(&mut scene, sizes);
+    draw_labels(
+        &names_at_ends(figure, &lines, &frame, sizes, radius),
+        lines.len(),
+        &mut scene,
+        sizes,
+    );
+    for (i, line) in lines.iter().enumerate() {
+        if line.len() > 1 {
+            let spots = line.iter().map(|(spot, _)| *spot).collect();
+            scene.line(spots, Pen::new(color(i, lines.len()), sizes.line));
+        }
+    }
+    for (i, line) in lines.iter().enumerate() {
+        for (spot, point) in line {
+            draw_point(i, lines.len(), *spot, point, &frame, &mut scene, sizes);
+        }
+    }
+    if lines.iter().all(Vec::is_empty) {
+        let middle = (
+            (frame.plot.x0 + frame.plot.x1) / 2.0,
+            (frame.plot.y0 + frame.plot.y1) / 2.0,
+        );
+        scene.texts.push(Text::centered(
+            plain("no points yet"),
+            middle,
+            sizes.text,
+            Anchor::Middle,
+        ));
+    }
+    Ok(scene)
+}
+
+/// The points of every series from left to right, each with its place.
+fn lines<'a>(
+    figure: &'a OptimalLrFigure,
+    frame: &Frame,
+    sizes: &Sizes,
+) -> Vec<Vec<(Spot, &'a LrPoint)>> {
+    let mut lines: Vec<Vec<(Spot, &LrPoint)>> = figure
+        .series
+        .iter()
+        .map(|series| {
+            series
+                .points
+                .iter()
+                .map(|point| (frame.at(point.epochs, point.lr), point))
+                .collect()
+        })
+        .collect();
+    for line in &mut lines {
+        line.sort_by(|a, b| {
+            a.1.epochs
+                .total_cmp(&b.1.epochs)
+                .then(a.1.lr.total_cmp(&b.1.lr))
+        });
+    }
+    if coincide(&lines) {
+        // Models often share an optimum; shifted by about a line's width, all their lines can be seen.
+        let count = lines.len() as f64;
+        let step = (1.7 * sizes.line).min(0.1 * frame.plot.height() / count);
+        for (i, line) in lines.iter_mut().enumerate() {
+            let shift = (i as f64 - (count - 1.0) / 2.0) * step;
+            for (spot, _) in line {
+                *spot = (spot.0 + shift, spot.1 - shift);
+            }
+        }
+    }
+    lines
+}
+
+/// Whether two series have a point at the same place.
+fn coincide(lines: &[Vec<(Spot, &LrPoint)>]) -> bool {
+    let close = |a: Spot, b: Spot| (a.0 - b.0).abs() < PER_PT && (a.1 - b.1).abs() < PER_PT;
+    lines.iter().enumerate().any(|(i, line)| {
+        let others = || lines[i + 1..].iter().flatten();
+        line.iter()
+            .any(|(a, _)| others().any(|(b, _)| close(*a, *b)))
+    })
+}
+
+fn names_at_ends(
+    figure: &OptimalLrFigure,
+    lines: &[Vec<(Spot, &LrPoint)>],
+    frame: &Frame,
+    sizes: &Sizes,
+    radius: f64,
+) -> Vec<Label> {
+    let mut obstacles = Obstacles::default();
+    let mut ends = Vec::new();
+    for (i, (series, line)) in figure.series.iter().zip(lines).enumerate() {
+        obstacles.add_line(&line.iter().map(|(spot, _)| *spot).collect::<Vec<_>>());
+        obstacles.boxes.extend(
+            line.iter()
+                .map(|(spot, _)| Rect::around(*spot, reach(radius))),
+        );
+        for (spot, point) in line {
+            obstacles.segments.extend(bar(*spot, point, frame));
+            obstacles
+                .segments
+                .extend(point.edge.map(|edge| (*spot, arrow_tip(*spot, edge))));
+        }
+        if let Some((at, _)) = line.last() {
+            ends.push(End {
+                name: series.name.clone(),
+                at: *at,
+                reach: reach(radius),
+                series: i,
+            });
+        }
+    }
+    let column = Rect {
+        x0: frame.plot.x1 + 4.0 * PER_PT,
+        y0: frame.plot.y0,
+        x1: frame.canvas.x1 - EDGE,
+        y1: frame.plot.y1,
+    };
+    labels::place(
+        &ends,
+        &obstacles,
+        &Room {
+            plot: frame.plot,
+            column,
+        },
+        sizes.small,
+    )
+}
+
+fn draw_point(
+    index: usize,
+    count: usize,
+    spot: Spot,
+    point: &LrPoint,
+    frame: &Frame,
+    scene: &mut Scene,
+    sizes: &Sizes,
+) {
+    let (color, radius) = (color(index, count), radius(sizes));
+    let pen = Pen::new(color, 0.7 * sizes.line);
+    if let Some((low, high)) = bar(spot, point, frame) {
+        scene.line(vec![low, high], pen);
+        for end in [low, high] {
+            scene.line(
+                vec![(end.0 - 0.6 * radius, end.1), (end.0 + 0.6 * radius, end.1)],
+                pen,
+            );
+        }
+    }
+    if let Some(edge) = point.edge {
+        let tip = arrow_tip(spot, edge);
+        let back = if edge == Edge::High {
+            0.3 * ARROW
+        } else {
+            -0.3 * ARROW
+        };
+        scene.line(vec![spot, tip], pen);
+        let barbs = vec![
+            (tip.0 - 0.2 * ARROW, tip.1 + back),
+            tip,
+            (tip.0 + 0.2 * ARROW, tip.1 + back),
+        ];
+        scene.line(barbs, pen);
+    }
+    let (fill, outline) = match point.edge {
+        None => (color, Pen::new(WHITE, 0.3 * PER_PT)),
+        Some(_) => (WHITE, pen),
+    };
+    let corners = corners(index, spot, radius);
+    scene.shapes.push(Shape::Marker {
+        center: spot,
+        radius,
+        corners,
+        fill,
+        outline,
+    });
+}
+
+/// The ends of the interval of a point, drawn where its marker is.
+fn bar(spot: Spot, point: &LrPoint, frame: &Frame) -> Option<(Spot, Spot)> {
+    let (low, high) = point.interval?;
+    let shift = spot.1 - frame.at(point.epochs, point.lr).1;
+    let end = |lr: f64| (spot.0, frame.at(point.epochs, lr).1 + shift);
+    Some((end(low), end(high)))
+}
+
+fn arrow_tip(spot: Spot, edge: Edge) -> Spot {
+    match edge {
+        Edge::High => (spot.0, spot.1 - ARROW),
+        Edge::Low => (spot.0, spot.1 + ARROW),
+    }
+}
+
+fn radius(sizes: &Sizes) -> f64 {
+    0.45 * sizes.marker.0 + 0.55 * sizes.marker.1
+}
+
+/// The value whose doublings are the ticks: the smallest learning rate if the others are its doublings, as on a grid; else 1.
+fn anchor(lrs: impl Iterator<Item = f64> + Clone) -> f64 {
+    let smallest = lrs.clone().fold(f64::INFINITY, f64::min);
+    let doubling = |lr: f64| {
+        let times = (lr / smallest).log2();
+        (times - times.round()).abs() < 1e-6
+    };
+    if smallest.is_finite() && lrs.clone().all(doubling) {
+        smallest
+    } else {
+        1.0
+    }
+}
+
+/// The notes of the figure, and what its arrows mean.
+fn notes(figure: &OptimalLrFigure) -> Vec<String> {
+    let mut notes = figure.notes.clone();
+    if figure
+        .series
+        .iter()
+        .flat_map(|series| &series.points)
+        .any(|point| point.edge.is_some())
+    {
+        notes.push("Arrows: best at the edge of the grid, the optimum may lie beyond.".to_owned());
+    }
+    notes
+}
+
+fn description(figure: &OptimalLrFigure) -> String {
+    let names: Vec<&str> = figure
+        .series
+        .iter()
+        .map(|series| series.name.as_str())
+        .collect();
+    let points = figure
+        .series
+        .iter()
+        .map(|series| series.points.len())
+        .sum::<usize>();
+    let mut text = format!(
+        "Plot of {} against {} with base-2 axes. Series: {}. Points: {points}. Lines that share points are shifted a \
+         little so that all can be seen.",
+        figure.y_label,
+        figure.x_label,
+        names.join(", ")
+    );
+    for note in &figure.notes {
+        text.push_str(&format!(" {note}"));
+    }
+    text
+}

@@ -1,0 +1,108 @@
+//! Colours and marker shapes: two channels that both tell models apart, so that no figure depends on colour alone.
+
+use crate::geometry::Spot;
+use plotters::style::RGBColor;
+
+/// Grey of points that the fit leaves out.
+pub(crate) const GREY: RGBColor = RGBColor(140, 140, 140);
+/// Grey of the confidence band.
+pub(crate) const BAND: RGBColor = RGBColor(216, 216, 216);
+/// Everything that is not data.
+pub(crate) const BLACK: RGBColor = RGBColor(0, 0, 0);
+/// The paper.
+pub(crate) const WHITE: RGBColor = RGBColor(255, 255, 255);
+
+/// Viridis at 0, 0.1, ... 1.
+const VIRIDIS: [[u8; 3]; 11] = [
+    [68, 1, 84],
+    [72, 36, 117],
+    [65, 68, 135],
+    [53, 95, 141],
+    [42, 120, 142],
+    [33, 145, 140],
+    [34, 168, 132],
+    [68, 191, 112],
+    [122, 209, 81],
+    [189, 223, 38],
+    [253, 231, 37],
+];
+
+/// The colour of the `index`th of `count` ordered series. Stops at 0.85 of viridis: yellow is invisible on white.
+pub(crate) fn color(index: usize, count: usize) -> RGBColor {
+    let share = if count > 1 {
+        0.85 * index as f64 / (count - 1) as f64
+    } else {
+        0.3
+    };
+    let place = share.clamp(0.0, 1.0) * 10.0;
+    let below = (place.floor() as usize).min(9);
+    let mix = |channel: usize| {
+        let (a, b) = (
+            f64::from(VIRIDIS[below][channel]),
+            f64::from(VIRIDIS[below + 1][channel]),
+        );
+        (a + (b - a) * (place - below as f64)).round() as u8
+    };
+    RGBColor(mix(0), mix(1), mix(2))
+}
+
+/// Corners of the marker of the `index`th series, with the area of a circle of this radius; `None` is that circle.
+pub(crate) fn corners(index: usize, center: Spot, radius: f64) -> Option<Vec<Spot>> {
+    // (corners, turn of the first corner from upright in turns, circumradius of unit-circle area)
+    let (count, turn) = match index % 6 {
+        0 => return None,
+        1 => (4, 0.125),
+        2 => (3, 0.0),
+        3 => (4, 0.0),
+        4 => (3, 0.5),
+        _ => (6, 0.0),
+    };
+    let count = f64::from(count);
+    let tau = std::f64::consts::TAU;
+    let reach = radius * (tau / (count * (tau / count).sin())).sqrt();
+    let corner = |i: f64| {
+        let angle = tau * (turn + i / count);
+        (
+            center.0 + reach * angle.sin(),
+            center.1 - reach * angle.cos(),
+        )
+    };
+    Some((0..count as u32).map(|i| corner(f64::from(i))).collect())
+}
+
+/// Half the side of the box around a marker of this radius, whatever its shape.
+pub(crate) fn reach(radius: f64) -> f64 {
+    1.56 * radius
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_have_equal_area() {
+        for index in 1..6 {
+            let corners = corners(index, (3.0, 4.0), 10.0).expect("a polygon");
+            let next = corners.iter().cycle().skip(1);
+            let area: f64 = corners
+                .iter()
+                .zip(next)
+                .map(|(a, b)| a.0 * b.1 - b.0 * a.1)
+                .sum::<f64>()
+                / 2.0;
+            assert!(
+                (area.abs() - 100.0 * std::f64::consts::PI).abs() < 1e-9,
+                "shape {index}: {area}"
+            );
+        }
+    }
+
+    #[test]
+    fn neighbouring_series_differ_in_colour_and_shape() {
+        for count in 1..40 {
+            let colors: Vec<_> = (0..count).map(|i| color(i, count)).collect();
+            assert!(colors.windows(2).all(|pair| pair[0] != pair[1]));
+        }
+        assert_eq!(color(0, 6), RGBColor(68, 1, 84));
+    }
+}

@@ -1,0 +1,192 @@
+//! Held-out loss against compute: what the figure shows. How it looks is in `scaling_draw`.
+
+use crate::csv::{number, row};
+use crate::frame::{drawable, range};
+use crate::{Error, Style, scaling_draw};
+
+/// Share of the data's span that is left free on both sides of the compute axis.
+const AIR: f64 = 0.05;
+
+/// Held-out loss against compute, both logarithmic: one line per model, one marker per epoch budget, and the fitted law.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScalingFigure {
+    /// Title above the figure; papers have a caption instead.
+    pub title: Option<String>,
+    /// Label of the compute axis with its unit, such as `Training compute (FLOPs)`.
+    pub x_label: String,
+    /// Label of the loss axis with its unit.
+    pub y_label: String,
+    /// One series per model, smallest model first: the order gives the colours.
+    pub series: Vec<Series>,
+    /// The fitted law.
+    pub law: Option<Law>,
+    /// What a reader must know, such as `2 diverged runs left out`; below the figure.
+    pub notes: Vec<String>,
+}
+
+/// The runs of one model.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Series {
+    /// Name of the model, drawn at the end of its line.
+    pub name: String,
+    /// Its runs in any order.
+    pub points: Vec<Point>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Compute.
+    pub x: f64,
+    /// Held-out loss.
+    pub y: f64,
+    /// Epoch budget: the area of the marker grows with its logarithm.
+    pub budget: f64,
+    /// How the point counts.
+    pub kind: PointKind,
+}
+
+/// How a point counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointKind {
+    /// A held-out loss that the fit uses: a filled marker on the line.
+    Finished,
+    /// A loss that may still fall: a hollow marker.
+    Running,
+    /// Left out of the fit: a hollow grey marker.
+    Excluded,
+}
+
+/// A fitted law with its confidence band.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Law {
+    /// The law at ascending compute, at best over [`ScalingFigure::x_range`].
+    pub curve: Vec<LawPoint>,
+    /// Compute from which to which the fit has data: solid inside, dashed outside.
+    pub data_range: (f64, f64),
+    /// The law in words and numbers. `^` raises what follows: `L = 3.85 C^-0.043`.
+    pub label: String,
+}
+
+/// The law at one compute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LawPoint {
+    /// Compute.
+    pub x: f64,
+    /// Loss by the law.
+    pub y: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl ScalingFigure {
+    /// Compute from which to which the axis goes without a law: where to compute a law's curve. None without points.
+    pub fn x_range(&self) -> Option<(f64, f64)> {
+        range(
+            self.series
+                .iter()
+                .flat_map(|series| &series.points)
+                .map(|point| point.x),
+            AIR,
+        )
+    }
+
+    /// The figure as SVG.
+    ///
+    /// # Errors
+    /// If a number cannot be on a logarithmic axis, a size of the style is out of range, or nothing fits.
+    pub fn svg(&self, style: &Style) -> Result<String, Error> {
+        self.check()?;
+        scaling_draw::svg(self, style)
+    }
+
+    /// Every number drawn, as CSV: the points, then the law's curve.
+    pub fn csv(&self) -> String {
+        let header = ["item", "series", "x", "y", "low", "high", "budget", "kind"];
+        let mut csv = row(&header.map(str::to_owned));
+        for series in &self.series {
+            for point in &series.points {
+                let kind = match point.kind {
+                    PointKind::Finished => "finished",
+                    PointKind::Running => "running",
+                    PointKind::Excluded => "excluded",
+                };
+                let numbers =
+                    [Some(point.x), Some(point.y), None, None, Some(point.budget)].map(number);
+                csv.push_str(&row(&line("point", &series.name, numbers, kind)));
+            }
+        }
+        for law in &self.law {
+            for point in &law.curve {
+                let data = point.x >= law.data_range.0 && point.x <= law.data_range.1;
+                let kind = if data { "inside data" } else { "extrapolated" };
+                let numbers = [
+                    Some(point.x),
+                    Some(point.y),
+                    Some(point.low),
+                    Some(point.high),
+                    None,
+                ]
+                .map(number);
+                csv.push_str(&row(&line("law", &law.label, numbers, kind)));
+            }
+        }
+        csv
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for series in &self.series {
+            for (i, point) in series.points.iter().enumerate() {
+                for (field, value) in [("x", point.x), ("y", point.y), ("budget", point.budget)] {
+                    if !drawable(value) {
+                        return Err(Error::Point {
+                            series: series.name.clone(),
+                            point: i + 1,
+                            field,
+                            value,
+                        });
+                    }
+                }
+            }
+        }
+        let Some(law) = &self.law else { return Ok(()) };
+        let refused = |point, field, value| {
+            Err(Error::Law {
+                label: law.label.clone(),
+                point,
+                field,
+                value,
+            })
+        };
+        for (field, value) in [
+            ("data_range.0", law.data_range.0),
+            ("data_range.1", law.data_range.1),
+        ] {
+            if !drawable(value) {
+                return refused(0, field, value);
+            }
+        }
+        for (i, point) in law.curve.iter().enumerate() {
+            for (field, value) in [
+                ("x", point.x),
+                ("y", point.y),
+                ("low", point.low),
+                ("high", point.high),
+            ] {
+                if !drawable(value) {
+                    return refused(i + 1, field, value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line(item: &str, series: &str, numbers: [String; 5], kind: &str) -> Vec<String> {
+    let mut cells = vec![item.to_owned(), series.to_owned()];
+    cells.extend(numbers);
+    cells.push(kind.to_owned());
+    cells
+}

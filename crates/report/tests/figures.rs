@@ -1,0 +1,127 @@
+//! The paper's figures 2 and 3 from their reference points, compared byte by byte with the committed ones.
+
+use report::{
+    Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series,
+    Style, png,
+};
+
+/// Rows of a CSV without its header, grouped by the first column in order of appearance.
+fn groups(csv: &str) -> Vec<(String, Vec<Vec<f64>>)> {
+    let mut groups: Vec<(String, Vec<Vec<f64>>)> = Vec::new();
+    for row in csv.lines().skip(1) {
+        let mut cells = row.split(',');
+        let name = cells.next().expect("a name").to_owned();
+        let numbers = cells.map(|cell| cell.parse().expect("a number")).collect();
+        match groups.last_mut() {
+            Some((last, rows)) if *last == name => rows.push(numbers),
+            _ => groups.push((name, vec![numbers])),
+        }
+    }
+    groups
+}
+
+fn figure_2() -> ScalingFigure {
+    let point = |row: &Vec<f64>| Point {
+        x: row[1],
+        y: row[2],
+        budget: row[0],
+        kind: PointKind::Finished,
+    };
+    let series = groups(include_str!("data/figure2_heldout_loss.csv"))
+        .into_iter()
+        .map(|(name, rows)| Series {
+            name,
+            points: rows.iter().map(point).collect(),
+        })
+        .collect();
+    let mut figure = ScalingFigure {
+        title: None,
+        x_label: "TPU-v4 core hours".to_owned(),
+        y_label: "Held-out loss (nats)".to_owned(),
+        series,
+        law: None,
+        notes: Vec::new(),
+    };
+    let (low, high) = figure.x_range().expect("points");
+    let law = |i: i32| {
+        let x = low * (high / low).powf(f64::from(i) / 60.0);
+        let y = 3.85 * x.powf(-0.043);
+        LawPoint {
+            x,
+            y,
+            low: 0.99 * y,
+            high: 1.01 * y,
+        }
+    };
+    figure.law = Some(Law {
+        curve: (0..=60).map(law).collect(),
+        data_range: (402.0, 106_700.0),
+        label: "L = 3.85 C^-0.043".to_owned(),
+    });
+    figure
+}
+
+fn figure_3() -> OptimalLrFigure {
+    let point = |row: &Vec<f64>| LrPoint {
+        epochs: row[0],
+        lr: row[1],
+        interval: None,
+        edge: None,
+    };
+    let series = groups(include_str!("data/figure3_optimal_lr.csv"))
+        .into_iter()
+        .map(|(name, rows)| LrSeries {
+            name,
+            points: rows.iter().map(point).collect(),
+        })
+        .collect();
+    OptimalLrFigure {
+        title: None,
+        x_label: "Training epochs".to_owned(),
+        y_label: "Optimal learning rate".to_owned(),
+        series,
+        notes: Vec::new(),
+    }
+}
+
+/// Compares with a committed file; with `UPDATE_GOLDEN` in the environment, writes it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the crate opens no files, but its tests keep the figures they compare with"
+)]
+fn check_golden(name: &str, actual: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, actual).expect("the golden file is written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        actual == expected,
+        "{path} differs; look at the figure, then set UPDATE_GOLDEN=1 to accept it"
+    );
+}
+
+#[test]
+fn figure_2_is_the_committed_one() {
+    check_golden(
+        "figure2.svg",
+        &figure_2().svg(&Style::paper()).expect("a figure"),
+    );
+    check_golden("figure2.csv", &figure_2().csv());
+}
+
+#[test]
+fn figure_3_is_the_committed_one() {
+    check_golden(
+        "figure3.svg",
+        &figure_3().svg(&Style::paper()).expect("a figure"),
+    );
+    check_golden("figure3.csv", &figure_3().csv());
+}
+
+#[test]
+fn the_same_figure_is_the_same_bytes() {
+    let draw =
+        || png(&figure_2().svg(&Style::slides()).expect("a figure"), 1.0).expect("a picture");
+    assert_eq!(draw(), draw());
+}

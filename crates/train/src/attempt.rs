@@ -1,0 +1,274 @@
+//! One attempt: restore, train, evaluate, and leave a journal that says what happened.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use data::batch::{self, Batch, Shape};
+use data::Dataset;
+use spec::journal::{Event, Finished};
+use spec::order::{Digest, SampleOrder, mix};
+use spec::run::{ModelSpec, RunSpec, SpecFile};
+use spec::schedule::Schedule;
+use spec::units::Loss;
+use tch::{Device, Reduction, Tensor, no_grad};
+
+use crate::TrainError;
+use crate::checkpoint::{Checkpoints, Progress, state_hash};
+use crate::evaluate::{Evaluation, evaluate, normalised};
+use crate::journal::Journal;
+use crate::nfnet::{self, Mode, Nfnet};
+use crate::optimizer::Optimizer;
+use crate::parameters::Parameters;
+
+/// Lines of progress in a whole run.
+const LINES_OF_PROGRESS: u64 = 100;
+
+/// What an attempt needs beside the spec.
+pub struct Setting {
+    /// The run directory.
+    pub run: PathBuf,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Raised when the attempt is to save its state and stop.
+    pub stop: Arc<AtomicBool>,
+    /// The last finished step, for the heartbeat.
+    pub step: Arc<AtomicU64>,
+}
+
+/// How an attempt ended without failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The run has its result: a held-out loss or a divergence.
+    Result,
+    /// The state is saved; another attempt goes on from there.
+    Preempted,
+}
+
+/// The state of a run between two steps.
+struct Trainer<'a> {
+    spec: &'a RunSpec,
+    setting: &'a Setting,
+    journal: &'a Journal,
+    dataset: &'a Dataset,
+    shape: Shape,
+    order: SampleOrder,
+    schedule: Schedule,
+    network: Nfnet,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    checkpoints: Checkpoints,
+    step: u64,
+    digest: Digest,
+    loss_sum: Tensor,
+    losses: u64,
+    step_seconds: Vec<f32>,
+    earlier_step_seconds: f64,
+    started: Instant,
+}
+
+/// Runs the attempt to its end. What goes wrong is returned; the caller writes it into the journal.
+pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Ending, TrainError> {
+    let spec = &file.run;
+    tch::set_num_threads(spec.train.threads as i32);
+    let dataset = open_data(spec, setting)?;
+    let mut trainer = Trainer::restore(file, setting, journal, &dataset)?;
+    let evaluation_steps = spec.evaluation_steps();
+    let progress_every = spec.steps().div_ceil(LINES_OF_PROGRESS);
+    let mut saved = Instant::now();
+    while trainer.step < trainer.schedule.steps {
+        trainer.train_step()?;
+        let last = trainer.step == trainer.schedule.steps;
+        if (trainer.step.is_multiple_of(progress_every) || last) && !trainer.report()? {
+            journal.write(Event::Diverged { step: trainer.step })?;
+            return Ok(Ending::Result);
+        }
+        if evaluation_steps.contains(&trainer.step) {
+            let found = trainer.evaluate()?;
+            let Some(loss) = Loss::new(found.loss) else {
+                journal.write(Event::Diverged { step: trainer.step })?;
+                return Ok(Ending::Result);
+            };
+            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
+            if last {
+                trainer.finish(loss, found.accuracy)?;
+                return Ok(Ending::Result);
+            }
+        }
+        let stop = setting.stop.load(Ordering::Relaxed);
+        if stop || saved.elapsed() >= setting.checkpoint_every {
+            trainer.save()?;
+            saved = Instant::now();
+        }
+        if stop {
+            journal.write(Event::Preempted { step: trainer.step })?;
+            return Ok(Ending::Preempted);
+        }
+    }
+    // Only a checkpoint of the very last step leads here: the attempt before was stopped between saving and finishing.
+    let found = trainer.evaluate()?;
+    match Loss::new(found.loss) {
+        Some(loss) => {
+            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
+            trainer.finish(loss, found.accuracy)?;
+        }
+        None => journal.write(Event::Diverged { step: trainer.step })?,
+    }
+    Ok(Ending::Result)
+}
+
+/// Opens the data set and refuses one that is not the one the run was planned for.
+fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
+    let dataset = Dataset::open(&setting.data, "was the data set removed after the sweep was planned?")?;
+    let (found, planned) = (&dataset.facts, &spec.data);
+    if found.fingerprint != planned.fingerprint {
+        let problem = format!("the data have changed: fingerprint {}, the run was planned for {}", found.fingerprint, planned.fingerprint);
+        return Err(data::DataError::Malformed { path: setting.data.clone(), problem }.into());
+    }
+    if planned.train_examples > found.train_examples || planned.heldout_examples > found.heldout_examples {
+        return Err(TrainError::Spec("the spec asks for more examples than the data set has".to_owned()));
+    }
+    Ok(dataset)
+}
+
+impl<'a> Trainer<'a> {
+    fn restore(file: &'a SpecFile, setting: &'a Setting, journal: &'a Journal, dataset: &'a Dataset) -> Result<Trainer<'a>, TrainError> {
+        let spec = &file.run;
+        let ModelSpec::Nfnet(model) = &spec.model;
+        let layout = model.layout(spec.data.channels, spec.data.resolution, spec.data.classes)?;
+        let device = Device::Cpu;
+        let mut parameters = Parameters::new(nfnet::declare(&layout), spec.seed, device)?;
+        let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
+        let network = Nfnet::new(&layout, &parameters).ok_or_else(missing)?;
+        let mut optimizer = Optimizer::new(&parameters)?;
+        let checkpoints = Checkpoints::of(&setting.run, file.run_id);
+        let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
+        let progress = progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
+        journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes })?;
+        let empty = || TrainError::Spec("the training set is empty".to_owned());
+        Ok(Trainer {
+            spec,
+            setting,
+            journal,
+            dataset,
+            shape: Shape { channels: dataset.facts.channels as usize, side: dataset.facts.resolution as usize },
+            order: spec.order().ok_or_else(empty)?,
+            schedule: spec.schedule(),
+            network,
+            parameters,
+            optimizer,
+            checkpoints,
+            step: progress.step,
+            digest: progress.digest.parse().map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?,
+            loss_sum: Tensor::f_from_slice(&[f32::from_bits(progress.loss_sum_bits)])?.f_to_device(device)?,
+            losses: progress.losses,
+            step_seconds: Vec::new(),
+            earlier_step_seconds: progress.step_seconds,
+            started: Instant::now(),
+        })
+    }
+
+    fn samples(&self) -> u64 {
+        (self.step * self.spec.train.batch).min(self.spec.samples())
+    }
+
+    fn train_step(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let spec = self.spec;
+        let from = self.samples();
+        let to = (from + spec.train.batch).min(spec.samples());
+        let batch = batch::training(&self.dataset.train, self.shape, &self.order, spec.train.augment, spec.seed, from, to);
+        let device = self.parameters.flat().device();
+        let pictures = normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, device)?;
+        let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
+        // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
+        tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
+        let logits = self.network.forward(&self.parameters, &pictures, Mode::Train)?;
+        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, spec.train.label_smoothing)?;
+        self.optimizer.step(&self.parameters, &loss, &spec.train, self.schedule.rate(self.step))?;
+        let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
+        self.losses += 1;
+        self.step += 1;
+        self.setting.step.store(self.step, Ordering::Relaxed);
+        self.step_seconds.push(began.elapsed().as_secs_f32());
+        self.count(&batch, from)
+    }
+
+    /// Adds the examples of a finished step to the digest of their epoch.
+    fn count(&mut self, batch: &Batch, from: u64) -> Result<(), TrainError> {
+        let examples = self.order.examples();
+        for (sample, id) in (from..).zip(&batch.ids) {
+            self.digest.add(*id);
+            if (sample + 1).is_multiple_of(examples) {
+                self.close_epoch(sample / examples, examples)?;
+            }
+        }
+        let samples = self.samples();
+        if samples == self.spec.samples() && !samples.is_multiple_of(examples) {
+            self.close_epoch(samples / examples, samples % examples)?;
+        }
+        Ok(())
+    }
+
+    fn close_epoch(&mut self, epoch: u64, samples: u64) -> Result<(), TrainError> {
+        let digest = std::mem::take(&mut self.digest).to_string();
+        self.journal.write(Event::Epoch { epoch, samples, digest })
+    }
+
+    /// Writes a line of progress; false if the run has diverged.
+    fn report(&mut self) -> Result<bool, TrainError> {
+        let mean = self.loss_sum.f_double_value(&[0])? / self.losses.max(1) as f64;
+        let limit = self.spec.train.divergence * f64::from(self.spec.data.classes).ln();
+        let Some(loss) = Loss::new(mean).filter(|loss| loss.nats() <= limit) else {
+            return Ok(false);
+        };
+        let _ = self.loss_sum.f_zero_()?;
+        self.losses = 0;
+        let lr = self.schedule.rate(self.step - 1);
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.journal.write(Event::Progress { step: self.step, samples: self.samples(), loss, lr, seconds })?;
+        Ok(true)
+    }
+
+    fn evaluate(&self) -> Result<Evaluation, TrainError> {
+        Ok(evaluate(&self.network, &self.parameters, &self.dataset.heldout, self.shape, &self.spec.data)?)
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let progress = Progress {
+            step: self.step,
+            digest: self.digest.to_string(),
+            loss_sum_bits: (self.loss_sum.f_double_value(&[0])? as f32).to_bits(),
+            losses: self.losses,
+            step_seconds: self.median_step_seconds(),
+        };
+        self.checkpoints.save(&self.parameters, &self.optimizer, &progress, self.setting.attempt)?;
+        self.journal.write(Event::Checkpoint { step: self.step })
+    }
+
+    fn finish(&self, heldout_loss: Loss, accuracy: f64) -> Result<(), TrainError> {
+        let state_hash = state_hash(&self.parameters, &self.optimizer)?;
+        let step_seconds = self.median_step_seconds();
+        self.journal.write(Event::Finished(Finished { step: self.step, heldout_loss, accuracy, step_seconds, state_hash }))
+    }
+
+    /// Median over this attempt's steps; where they are few, what the attempts before had measured.
+    fn median_step_seconds(&self) -> f64 {
+        let mut seconds = self.step_seconds.clone();
+        if seconds.len() < 20 && self.earlier_step_seconds > 0.0 {
+            return self.earlier_step_seconds;
+        }
+        if seconds.is_empty() {
+            return 0.0;
+        }
+        let middle = seconds.len() / 2;
+        let (_, median, _) = seconds.select_nth_unstable_by(middle, f32::total_cmp);
+        f64::from(*median)
+    }
+}
+

@@ -1,0 +1,143 @@
+//! `scalelaw-worker`: one process, one attempt of one run.
+//!
+//! Ends with 0 and a result, 75 and a checkpoint (told to stop), or 1 and a reason, all of them in the journal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use spec::journal::{Event, JOURNAL_SCHEMA};
+use spec::run::{SPEC_SCHEMA, SpecFile};
+use train::attempt::{Ending, Setting};
+use train::journal::Journal;
+use train::{TrainError, attempt, first_line};
+
+/// Exit code of an attempt that saved its state and stopped: try again.
+const PREEMPTED: u8 = 75;
+
+/// Trains one attempt of one run; started by `scalelaw run`.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The run directory, with spec.json.
+    #[arg(required_unless_present = "check")]
+    run: Option<PathBuf>,
+    /// Number of the attempt.
+    #[arg(long, default_value_t = 1)]
+    attempt: u32,
+    /// Folder of the data set.
+    #[arg(long, default_value = ".")]
+    data: PathBuf,
+    /// Seconds between checkpoints.
+    #[arg(long, default_value_t = 60.0)]
+    checkpoint_seconds: f64,
+    /// Save and stop when the process that started this one ends.
+    #[arg(long)]
+    bound_to: Option<i32>,
+    /// Print what libtorch can do here, as JSON, and end.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Some(run) = arguments.run.clone().filter(|_| !arguments.check) else {
+        return check();
+    };
+    match work(&run, &arguments) {
+        Ok(Ending::Result) => ExitCode::SUCCESS,
+        Ok(Ending::Preempted) => ExitCode::from(PREEMPTED),
+        Err(error) => {
+            complain(&format!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the worker's messages to its log")]
+fn complain(message: &str) {
+    eprintln!("scalelaw-worker: {message}");
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to --check")]
+fn check() -> ExitCode {
+    let found = serde_json::json!({
+        "libtorch": "2.11.0",
+        "cuda": tch::Cuda::is_available(),
+        "threads": tch::get_num_threads(),
+    });
+    println!("{found}");
+    ExitCode::SUCCESS
+}
+
+fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|source| TrainError::Io { what: "listening for signals".to_owned(), source })?;
+    }
+    if let Some(parent) = arguments.bound_to {
+        bind_to(parent, &stop);
+    }
+    let file = read_spec(run)?;
+    let folder = run.join("attempts").join(arguments.attempt.to_string());
+    fs::create_dir_all(&folder).map_err(|source| TrainError::Io { what: format!("creating {}", folder.display()), source })?;
+    let journal = Arc::new(Journal::create(&folder.join("journal.jsonl"))?);
+    journal.write(Event::Header {
+        schema: JOURNAL_SCHEMA,
+        run_id: file.run_id,
+        attempt: arguments.attempt,
+        pid: std::process::id(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    })?;
+    let step = Arc::new(AtomicU64::new(0));
+    beat(Arc::clone(&journal), Arc::clone(&step));
+    let setting = Setting {
+        run: run.to_owned(),
+        attempt: arguments.attempt,
+        data: arguments.data.clone(),
+        checkpoint_every: Duration::try_from_secs_f64(arguments.checkpoint_seconds).unwrap_or(Duration::MAX),
+        stop,
+        step,
+    };
+    attempt::run(&file, &setting, &journal).inspect_err(|error| {
+        // Where even this cannot be written, the exit code and the log remain.
+        let _ = journal.write(Event::Failed { class: error.class(), message: first_line(error) });
+    })
+}
+
+/// The kernel sends SIGTERM when the parent's thread ends; a parent that was faster than this line is noticed by its id.
+fn bind_to(parent: i32, stop: &AtomicBool) {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    if getppid() != Pid::from_raw(parent) {
+        stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn read_spec(run: &Path) -> Result<SpecFile, TrainError> {
+    let path = run.join("spec.json");
+    let text = fs::read_to_string(&path).map_err(|source| TrainError::Io { what: format!("reading {}", path.display()), source })?;
+    let file: SpecFile = serde_json::from_str(&text).map_err(|error| TrainError::Spec(format!("{}: {error}", path.display())))?;
+    if file.schema != SPEC_SCHEMA {
+        return Err(TrainError::Spec(format!("{}: form {}, this worker reads {SPEC_SCHEMA}", path.display(), file.schema)));
+    }
+    if file.run.id() != file.run_id {
+        return Err(TrainError::Spec(format!("{}: is named {}, but describes {}", path.display(), file.run_id, file.run.id())));
+    }
+    Ok(file)
+}
+
+/// Heartbeats from a thread of their own, so that a slow step is told from a hang.
+fn beat(journal: Arc<Journal>, step: Arc<AtomicU64>) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(5));
+            let _ = journal.write(Event::Heartbeat { step: step.load(Ordering::Relaxed) });
+        }
+    });
+}

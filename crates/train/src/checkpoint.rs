@@ -1,0 +1,184 @@
+//! Checkpoints: everything a run needs to go on to the same bits, old or new but never broken.
+//!
+//! A checkpoint is a folder `checkpoints/STEP` with `state.safetensors` (parameters and momentum by name) and
+//! `manifest.json`. Both are written and synced under another name, then the folder is renamed: a folder with a number
+//! for a name is complete. The last two are kept, and one whose hash does not match is passed over.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use spec::run::RunId;
+use tch::{TchError, Tensor};
+
+use crate::TrainError;
+use crate::optimizer::Optimizer;
+use crate::parameters::{Parameters, bytes};
+
+/// How many are kept.
+const KEPT: usize = 2;
+
+/// The form of a checkpoint that this version reads and writes.
+const SCHEMA: u32 = 1;
+
+/// The counters of a run after a step; together with parameters and momentum its whole state. The learning rate and the
+/// order of the examples are functions of the step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Digest of the examples of the open epoch.
+    pub digest: String,
+    /// Sum of the training losses since the last line of progress, as bits, so that no digit is lost.
+    pub loss_sum_bits: u32,
+    /// Losses in that sum.
+    pub losses: u64,
+    /// Median seconds of a step so far.
+    pub step_seconds: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    schema: u32,
+    run_id: RunId,
+    state_blake3: String,
+    progress: Progress,
+}
+
+/// The checkpoints of one run.
+pub struct Checkpoints {
+    folder: PathBuf,
+    run_id: RunId,
+}
+
+impl Checkpoints {
+    /// Those in the run directory `run`.
+    pub fn of(run: &Path, run_id: RunId) -> Checkpoints {
+        Checkpoints { folder: run.join("checkpoints"), run_id }
+    }
+
+    /// Writes a checkpoint and drops all but the last two. `attempt` keeps the half-written ones of two attempts apart.
+    pub fn save(&self, parameters: &Parameters, optimizer: &Optimizer, progress: &Progress, attempt: u32) -> Result<(), TrainError> {
+        let name = format!("{:010}", progress.step);
+        let target = self.folder.join(&name);
+        if target.exists() {
+            return Ok(());
+        }
+        let partial = self.folder.join(format!("partial-{attempt}"));
+        let io = |path: &Path| {
+            let what = format!("saving the checkpoint {}", path.display());
+            move |source| TrainError::Io { what, source }
+        };
+        let _ = fs::remove_dir_all(&partial);
+        fs::create_dir_all(&partial).map_err(io(&partial))?;
+        let state = serialise(parameters, optimizer)?;
+        let manifest = Manifest {
+            schema: SCHEMA,
+            run_id: self.run_id,
+            state_blake3: blake3::hash(&state).to_hex().to_string(),
+            progress: progress.clone(),
+        };
+        let manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| io(&partial)(error.into()))?;
+        for (file, content) in [("state.safetensors", &state), ("manifest.json", &manifest)] {
+            let path = partial.join(file);
+            write_synced(&path, content).map_err(io(&path))?;
+        }
+        sync_folder(&partial).map_err(io(&partial))?;
+        fs::rename(&partial, &target).map_err(io(&target))?;
+        sync_folder(&self.folder).map_err(io(&self.folder))?;
+        for (_, old) in self.complete().into_iter().skip(KEPT) {
+            let _ = fs::remove_dir_all(old);
+        }
+        Ok(())
+    }
+
+    /// Restores the newest undamaged checkpoint into `parameters` and `optimizer`. `None` where there is none; the notes
+    /// say which were passed over and why.
+    pub fn restore(&self, parameters: &mut Parameters, optimizer: &mut Optimizer) -> Result<(Option<Progress>, Vec<String>), TrainError> {
+        let mut notes = Vec::new();
+        for (_, path) in self.complete() {
+            match self.read(&path, parameters) {
+                Ok((progress, values, momentum)) => {
+                    parameters.load(&values)?;
+                    optimizer.load(&momentum)?;
+                    return Ok((Some(progress), notes));
+                }
+                Err(why) => notes.push(format!("passed over {}: {why}", path.display())),
+            }
+        }
+        Ok((None, notes))
+    }
+
+    /// Complete checkpoints, newest first.
+    fn complete(&self) -> Vec<(u64, PathBuf)> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let numbered = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+        let mut found: Vec<(u64, PathBuf)> = numbered.collect();
+        found.sort_by(|a, b| b.cmp(a));
+        found
+    }
+
+    fn read(&self, path: &Path, parameters: &Parameters) -> Result<(Progress, Tensor, Tensor), String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let manifest = fs::read(path.join("manifest.json")).map_err(|error| text(&error))?;
+        let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| text(&error))?;
+        if manifest.schema != SCHEMA || manifest.run_id != self.run_id {
+            return Err(format!("form {} of run {}, expected form {SCHEMA} of run {}", manifest.schema, manifest.run_id, self.run_id));
+        }
+        let state = fs::read(path.join("state.safetensors")).map_err(|error| text(&error))?;
+        if blake3::hash(&state).to_hex().as_str() != manifest.state_blake3 {
+            return Err("state.safetensors does not match its hash".to_owned());
+        }
+        let tensors = SafeTensors::deserialize(&state).map_err(|error| text(&error))?;
+        let flat = |prefix: &str| {
+            let mut all = Vec::new();
+            for one in parameters.declared() {
+                let view = tensors.tensor(&format!("{prefix}{}", one.name)).map_err(|error| text(&error))?;
+                let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
+                if view.dtype() != Dtype::F32 || shape != one.shape {
+                    return Err(format!("{}: {:?} of {shape:?}, expected 32-bit floats of {:?}", one.name, view.dtype(), one.shape));
+                }
+                all.extend(view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])));
+            }
+            Tensor::f_from_slice(&all).map_err(|error| text(&error))
+        };
+        Ok((manifest.progress, flat("")?, flat("momentum.")?))
+    }
+}
+
+/// BLAKE3 over all parameters and the momentum: equal exactly if two runs ended in the same bits.
+pub fn state_hash(parameters: &Parameters, optimizer: &Optimizer) -> Result<String, TchError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&bytes(parameters.flat())?);
+    hasher.update(&bytes(optimizer.momentum())?);
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn serialise(parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<u8>, TrainError> {
+    let (values, momentum) = (bytes(parameters.flat())?, bytes(optimizer.momentum())?);
+    let mut views = BTreeMap::new();
+    let mut at = 0;
+    for one in parameters.declared() {
+        let shape: Vec<usize> = one.shape.iter().map(|size| *size as usize).collect();
+        let end = at + 4 * shape.iter().product::<usize>();
+        for (prefix, all) in [("", &values), ("momentum.", &momentum)] {
+            let view = TensorView::new(Dtype::F32, shape.clone(), &all[at..end]);
+            views.insert(format!("{prefix}{}", one.name), view.map_err(|error| TrainError::Spec(error.to_string()))?);
+        }
+        at = end;
+    }
+    safetensors::serialize(&views, None).map_err(|error| TrainError::Spec(error.to_string()))
+}
+
+fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,62 @@
+//! The held-out loss: mean cross-entropy in nats over the whole held-out set, without smoothing or augmentation.
+
+use data::batch::{self, Shape};
+use spec::run::DataSpec;
+use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
+
+use crate::nfnet::{Mode, Nfnet};
+use crate::parameters::Parameters;
+
+/// Examples evaluated at once. Part of what makes the loss reproducible to the last bit, so it is fixed.
+const AT_ONCE: usize = 250;
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy in nats; not finite if the network has diverged.
+    pub loss: f64,
+    /// Share of examples whose most likely class is the right one.
+    pub accuracy: f64,
+}
+
+/// Evaluates on the first `heldout_examples` examples of `split`.
+pub fn evaluate(
+    network: &Nfnet,
+    parameters: &Parameters,
+    split: &data::Split,
+    shape: Shape,
+    spec: &DataSpec,
+) -> Result<Evaluation, TchError> {
+    let examples = (spec.heldout_examples as usize).min(split.len());
+    let (mut loss, mut right) = (0.0, 0);
+    no_grad(|| {
+        for from in (0..examples).step_by(AT_ONCE) {
+            let batch = batch::evaluation(split, shape, from, (from + AT_ONCE).min(examples));
+            let pictures = normalised(&batch.pixels, shape, spec, spec.heldout_resolution, parameters.flat().device())?;
+            let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(pictures.device())?;
+            let logits = network.forward(parameters, &pictures, Mode::Evaluate)?;
+            let sum = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0)?;
+            loss += sum.f_double_value(&[])?;
+            right += logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+        }
+        Ok::<(), TchError>(())
+    })?;
+    Ok(Evaluation { loss: loss / examples as f64, accuracy: right as f64 / examples as f64 })
+}
+
+/// Pixels as the network wants them: [examples, channels, resolution, resolution], mean 0, spread 1.
+pub fn normalised(
+    pixels: &[u8],
+    shape: Shape,
+    spec: &DataSpec,
+    resolution: u32,
+    device: Device,
+) -> Result<Tensor, TchError> {
+    let examples = (pixels.len() / shape.bytes()) as i64;
+    let (channels, side) = (shape.channels as i64, shape.side as i64);
+    let pixels = Tensor::f_from_data_size(pixels, &[examples, channels, side, side], Kind::Uint8)?.f_to_device(device)?;
+    // One pass: (pixel / 255 - mean) / std.
+    let scaled = pixels.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * spec.std))?.f_sub_scalar(spec.mean / spec.std)?;
+    let resolution = i64::from(resolution);
+    if resolution == side { Ok(scaled) } else { scaled.f_upsample_bicubic2d([resolution; 2], false, None, None) }
+}

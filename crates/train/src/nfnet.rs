@@ -1,0 +1,237 @@
+//! The NFNet that `spec` laid out, in tensors (arXiv 2102.06171, section 3; released code for the order of operations).
+//!
+//! Two things are written differently from the formulas and give the same function: the gain of an activation and the
+//! beta of a block are folded into the weights of the convolutions behind it, and the residual sum is one fused
+//! multiply-add. Both save passes over the activations, which is where small networks spend their time on a CPU.
+
+use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
+use tch::{Kind, TchError, Tensor};
+
+use crate::parameters::{Declared, Init, Parameters, Role};
+
+/// Smallest fan-in times variance that standardisation divides by.
+const SMALLEST_VARIANCE: f64 = 1e-4;
+
+/// The network: where each layer finds its parameters.
+pub struct Nfnet {
+    stem: Vec<WsConv>,
+    blocks: Vec<NfBlock>,
+    final_conv: WsConv,
+    head: Linear,
+    dropout: f64,
+}
+
+/// A convolution with scaled weight standardisation.
+struct WsConv {
+    weight: usize,
+    gain: usize,
+    bias: usize,
+    fan_in: f64,
+    kernel: u32,
+    stride: i64,
+    groups: i64,
+    /// Constant factor of the input, folded into the weight.
+    input_gain: f64,
+}
+
+struct NfBlock {
+    shortcut: Option<WsConv>,
+    pooled: bool,
+    convs: [WsConv; 4],
+    squeeze: Linear,
+    excite: Linear,
+    skip_gain: usize,
+    alpha: f64,
+}
+
+struct Linear {
+    weight: usize,
+    bias: usize,
+}
+
+/// Whether dropout is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A training step.
+    Train,
+    /// An evaluation.
+    Evaluate,
+}
+
+/// The parameters of `layout`, in no particular order.
+pub fn declare(layout: &Architecture) -> Vec<Declared> {
+    let mut all = Vec::new();
+    layout.convolutions().for_each(|conv| declare_conv(conv, &mut all));
+    for block in &layout.blocks {
+        let (width, squeeze) = (i64::from(block.width()), i64::from(block.squeeze));
+        declare_linear(&format!("{}.attn_last.fc1", block.name), width, squeeze, &mut all);
+        declare_linear(&format!("{}.attn_last.fc2", block.name), squeeze, width, &mut all);
+        all.push(vector(format!("{}.skipinit_gain", block.name), 1, layout.initial_skip_gain));
+    }
+    let (features, classes) = (i64::from(layout.features()), i64::from(layout.classes));
+    all.push(Declared {
+        name: "head.fc.weight".to_owned(),
+        shape: vec![classes, features],
+        role: Role::Classifier,
+        init: Init::Normal(0.01),
+    });
+    all.push(vector("head.fc.bias".to_owned(), classes, 0.0));
+    all
+}
+
+fn declare_conv(conv: &Conv, all: &mut Vec<Declared>) {
+    let (output, kernel) = (i64::from(conv.output), i64::from(conv.kernel));
+    all.push(Declared {
+        name: format!("{}.weight", conv.name),
+        shape: vec![output, i64::from(conv.input / conv.groups), kernel, kernel],
+        role: Role::Weight,
+        init: Init::Normal(f64::from(conv.fan_in()).sqrt().recip()),
+    });
+    all.push(vector(format!("{}.gain", conv.name), output, 1.0));
+    all.push(vector(format!("{}.bias", conv.name), output, 0.0));
+}
+
+fn declare_linear(name: &str, input: i64, output: i64, all: &mut Vec<Declared>) {
+    all.push(Declared {
+        name: format!("{name}.weight"),
+        shape: vec![output, input],
+        role: Role::Weight,
+        init: Init::Truncated((input as f64).sqrt().recip()),
+    });
+    all.push(vector(format!("{name}.bias"), output, 0.0));
+}
+
+fn vector(name: String, len: i64, value: f64) -> Declared {
+    Declared { name, shape: vec![len], role: Role::Vector, init: Init::Constant(value) }
+}
+
+impl Nfnet {
+    /// Finds the layers of `layout` among `parameters`, which [`declare`] has declared. `None` if one is missing.
+    pub fn new(layout: &Architecture, parameters: &Parameters) -> Option<Nfnet> {
+        let stem = layout.stem.iter().enumerate();
+        // No activation stands before the first convolution; one before each of the others.
+        let stem = stem.map(|(index, conv)| WsConv::new(conv, if index == 0 { 1.0 } else { GELU_GAIN }, parameters));
+        let blocks = layout.blocks.iter().map(|block| NfBlock::new(block, layout.alpha, parameters));
+        Some(Nfnet {
+            stem: stem.collect::<Option<_>>()?,
+            blocks: blocks.collect::<Option<_>>()?,
+            final_conv: WsConv::new(&layout.final_conv, 1.0, parameters)?,
+            head: Linear::new("head.fc", parameters)?,
+            dropout: layout.dropout,
+        })
+    }
+
+    /// Logits for pictures of shape [examples, channels, height, width].
+    pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let mut x = pictures.shallow_clone();
+        for (index, conv) in self.stem.iter().enumerate() {
+            let input = if index == 0 { x } else { x.f_gelu("tanh")? };
+            x = conv.forward(parameters, &input)?;
+        }
+        for block in &self.blocks {
+            x = block.forward(parameters, &x)?;
+        }
+        let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
+        let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;
+        let kept = if mode == Mode::Train && self.dropout > 0.0 { pooled.f_dropout(self.dropout, true)? } else { pooled };
+        self.head.forward(parameters, &kept)
+    }
+}
+
+impl NfBlock {
+    fn new(block: &Block, alpha: f64, parameters: &Parameters) -> Option<NfBlock> {
+        let input_gain = GELU_GAIN * block.beta;
+        let [first, second, third, fourth] = &block.convs;
+        Some(NfBlock {
+            shortcut: match &block.shortcut {
+                Some(shortcut) => Some(WsConv::new(shortcut, input_gain, parameters)?),
+                None => None,
+            },
+            pooled: block.stride > 1,
+            convs: [
+                WsConv::new(first, input_gain, parameters)?,
+                WsConv::new(second, GELU_GAIN, parameters)?,
+                WsConv::new(third, GELU_GAIN, parameters)?,
+                WsConv::new(fourth, GELU_GAIN, parameters)?,
+            ],
+            squeeze: Linear::new(&format!("{}.attn_last.fc1", block.name), parameters)?,
+            excite: Linear::new(&format!("{}.attn_last.fc2", block.name), parameters)?,
+            skip_gain: parameters.index(&format!("{}.skipinit_gain", block.name))?,
+            alpha,
+        })
+    }
+
+    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
+        let active = x.f_gelu("tanh")?;
+        let shortcut = match &self.shortcut {
+            Some(conv) if self.pooled => {
+                // SAME average pool: an odd last row or column is averaged over the pixels there are.
+                let pooled = active.f_avg_pool2d([2, 2], [2, 2], [0, 0], true, false, None)?;
+                conv.forward(parameters, &pooled)?
+            }
+            Some(conv) => conv.forward(parameters, &active)?,
+            None => x.shallow_clone(),
+        };
+        let [first, second, third, fourth] = &self.convs;
+        let out = first.forward(parameters, &active)?.f_gelu("tanh")?;
+        let out = second.forward(parameters, &out)?.f_gelu("tanh")?;
+        let out = third.forward(parameters, &out)?.f_gelu("tanh")?;
+        let out = fourth.forward(parameters, &out)?;
+        // Squeeze-excite, twice the sigmoid; with the skip gain and alpha it is one factor per picture and channel.
+        let pooled = out.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
+        let excited = self.excite.forward(parameters, &self.squeeze.forward(parameters, &pooled)?.f_relu()?)?;
+        let skip_gain = parameters.views()[self.skip_gain].f_mul_scalar(2.0 * self.alpha)?;
+        let factor = excited.f_sigmoid()?.f_mul(&skip_gain)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+        shortcut.f_addcmul(&out, &factor)
+    }
+}
+
+impl WsConv {
+    fn new(conv: &Conv, input_gain: f64, parameters: &Parameters) -> Option<WsConv> {
+        Some(WsConv {
+            weight: parameters.index(&format!("{}.weight", conv.name))?,
+            gain: parameters.index(&format!("{}.gain", conv.name))?,
+            bias: parameters.index(&format!("{}.bias", conv.name))?,
+            fan_in: f64::from(conv.fan_in()),
+            kernel: conv.kernel,
+            stride: i64::from(conv.stride),
+            groups: i64::from(conv.groups),
+            input_gain,
+        })
+    }
+
+    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
+        let views = parameters.views();
+        let weight = standardise(&views[self.weight], &views[self.gain], self.fan_in, self.input_gain)?;
+        let bias = Some(&views[self.bias]);
+        let (stride, groups) = ([self.stride; 2], self.groups);
+        if self.kernel == 1 {
+            return x.f_conv2d(&weight, bias, stride, [0, 0], [1, 1], groups);
+        }
+        if self.stride == 2 && x.size()[2] % 2 == 0 {
+            // SAME padding of an even picture at stride 2: nothing above and left, one row below, one column right.
+            return x.f_constant_pad_nd([0, 1, 0, 1])?.f_conv2d(&weight, bias, stride, [0, 0], [1, 1], groups);
+        }
+        x.f_conv2d(&weight, bias, stride, [1, 1], [1, 1], groups)
+    }
+}
+
+/// Scaled weight standardisation: gain (W - mean) / sqrt(max(fan-in variance, 1e-4)) per output channel, with the biased
+/// variance (arXiv 2102.06171, equation 2; the floor from the released code), times a constant.
+pub fn standardise(weight: &Tensor, gain: &Tensor, fan_in: f64, factor: f64) -> Result<Tensor, TchError> {
+    let (variance, mean) = weight.f_var_mean_correction([1_i64, 2, 3].as_slice(), 0, true)?;
+    let scale = variance.f_mul_scalar(fan_in)?.f_clamp_min(SMALLEST_VARIANCE)?.f_rsqrt()?;
+    let scale = scale.f_mul(&gain.f_mul_scalar(factor)?.f_view([-1, 1, 1, 1])?)?;
+    weight.f_sub(&mean)?.f_mul(&scale)
+}
+
+impl Linear {
+    fn new(name: &str, parameters: &Parameters) -> Option<Linear> {
+        let find = |part: &str| parameters.index(&format!("{name}.{part}"));
+        Some(Linear { weight: find("weight")?, bias: find("bias")? })
+    }
+
+    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_linear(&parameters.views()[self.weight], Some(&parameters.views()[self.bias]))
+    }
+}
