@@ -23,7 +23,9 @@ pub enum Refusal {
         got: usize,
     },
     /// Too few runs improve on every cheaper run.
-    #[error("the frontier has {got} points out of {candidates} (model, epoch budget) pairs, and the fit needs {needed}")]
+    #[error(
+        "the frontier has {got} points out of {candidates} (model, epoch budget) pairs, and the fit needs {needed}"
+    )]
     FrontierTooShort {
         /// Frontier points needed at least.
         needed: usize,
@@ -43,7 +45,9 @@ pub enum Refusal {
         value: f64,
     },
     /// The measurements do not fall as the variable grows.
-    #[error("the losses do not fall: the best straight line through ln y against ln x has slope {slope:+.3e}")]
+    #[error(
+        "the losses do not fall: the best straight line through ln y against ln x has slope {slope:+.3e}"
+    )]
     NotDecreasing {
         /// Slope of ln y against ln x.
         slope: f64,
@@ -63,6 +67,8 @@ pub enum Refusal {
         what: &'static str,
         /// What was seen.
         why: String,
+        /// Which runs would close it.
+        mend: &'static str,
     },
     /// Every trial of a learning rate diverged.
     #[error("every learning rate diverged, the lowest being {lowest}")]
@@ -104,9 +110,7 @@ impl Refusal {
             Refusal::WrongCurvature { low, high } => {
                 format!("add a learning rate below {low} and one above {high}, or a second seed of each")
             }
-            Refusal::NotIdentified { .. } => {
-                "add runs at smaller and at larger compute, so that both the fall and the levelling off are seen".to_owned()
-            }
+            Refusal::NotIdentified { mend, .. } => (*mend).to_owned(),
             Refusal::AllDiverged { lowest } => format!("add a learning rate below {lowest}, for example {}", lowest / 4.0),
             Refusal::OutOfRange { what } => format!("give {what} in a unit that brings the numbers nearer to 1"),
         }
@@ -114,7 +118,11 @@ impl Refusal {
 }
 
 fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
+    if count == 1 {
+        noun.to_owned()
+    } else {
+        format!("{noun}s")
+    }
 }
 
 #[cfg(test)]
@@ -123,8 +131,18 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_what_to_do() {
-        let refusal = Refusal::TooFewDistinct { what: "compute", needed: 3, got: 2 };
-        assert_eq!(refusal.to_string(), "2 distinct values of compute, and the fit needs 3");
-        assert_eq!(refusal.mend(), "add runs at 1 more value of compute; repeats of the same value do not help");
+        let refusal = Refusal::TooFewDistinct {
+            what: "compute",
+            needed: 3,
+            got: 2,
+        };
+        assert_eq!(
+            refusal.to_string(),
+            "2 distinct values of compute, and the fit needs 3"
+        );
+        assert_eq!(
+            refusal.mend(),
+            "add runs at 1 more value of compute; repeats of the same value do not help"
+        );
     }
 }

@@ -4,8 +4,28 @@
 #[derive(Clone, Debug)]
 pub(crate) struct Solution {
     pub(crate) coefficients: Vec<f64>,
-    /// The diagonal of (X'X)^-1: times the residual variance, the variances of the coefficients.
-    pub(crate) inverse_diagonal: Vec<f64>,
+    /// R^-1 of X = QR, by rows.
+    inverse: Vec<Vec<f64>>,
+}
+
+impl Solution {
+    /// The variance of `at` . coefficients, in units of the residual variance: at' (X'X)^-1 at.
+    pub(crate) fn variance(&self, at: &[f64]) -> f64 {
+        let k = self.inverse.len();
+        (0..k)
+            .map(|j| {
+                (0..k)
+                    .map(|i| at[i] * self.inverse[i][j])
+                    .sum::<f64>()
+                    .powi(2)
+            })
+            .sum()
+    }
+
+    /// `at` . coefficients
+    pub(crate) fn predict(&self, at: &[f64]) -> f64 {
+        dot(&self.coefficients, at)
+    }
 }
 
 /// Minimises |rhs - sum_k c_k column_k|, or `None` when the columns are dependent to ten digits.
@@ -35,15 +55,20 @@ pub(crate) fn least_squares(columns: &[Vec<f64>], rhs: &[f64]) -> Option<Solutio
         subtract(&mut target, &basis, projected[i]);
     }
     let coefficients = back_substitute(&r, &projected);
-    let mut inverse_diagonal = vec![0.0; k];
+    let mut inverse = vec![vec![0.0; k]; k];
     for j in 0..k {
         let unit: Vec<f64> = (0..k).map(|i| f64::from(u8::from(i == j))).collect();
-        // Column j of R^-1; the diagonal of R^-1 R^-T sums the squares of its rows.
-        for (sum, entry) in inverse_diagonal.iter_mut().zip(back_substitute(&r, &unit)) {
-            *sum += entry * entry;
+        for (row, entry) in inverse.iter_mut().zip(back_substitute(&r, &unit)) {
+            row[j] = entry;
         }
     }
-    coefficients.iter().all(|c| c.is_finite()).then_some(Solution { coefficients, inverse_diagonal })
+    coefficients
+        .iter()
+        .all(|c| c.is_finite())
+        .then_some(Solution {
+            coefficients,
+            inverse,
+        })
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -51,7 +76,9 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn subtract(from: &mut [f64], basis: &[f64], amount: f64) {
-    from.iter_mut().zip(basis).for_each(|(value, b)| *value -= amount * b);
+    from.iter_mut()
+        .zip(basis)
+        .for_each(|(value, b)| *value -= amount * b);
 }
 
 fn back_substitute(r: &[Vec<f64>], rhs: &[f64]) -> Vec<f64> {
@@ -70,17 +97,30 @@ mod tests {
 
     #[test]
     fn a_plane_is_found_with_its_variances() {
-        let columns = vec![vec![1.0; 4], vec![-1.0, -1.0, 1.0, 1.0], vec![-1.0, 1.0, -1.0, 1.0]];
-        let rhs: Vec<f64> = (0..4).map(|i| 2.0 + 3.0 * columns[1][i] - 5.0 * columns[2][i]).collect();
+        let columns = vec![
+            vec![1.0; 4],
+            vec![-1.0, -1.0, 1.0, 1.0],
+            vec![-1.0, 1.0, -1.0, 1.0],
+        ];
+        let rhs: Vec<f64> = (0..4)
+            .map(|i| 2.0 + 3.0 * columns[1][i] - 5.0 * columns[2][i])
+            .collect();
         let solution = least_squares(&columns, &rhs).unwrap();
         for (found, expected) in solution.coefficients.iter().zip([2.0, 3.0, -5.0]) {
             assert!((found - expected).abs() < 1e-12);
         }
-        assert!(solution.inverse_diagonal.iter().all(|d| (d - 0.25).abs() < 1e-12));
+        assert!((solution.variance(&[0.0, 1.0, 0.0]) - 0.25).abs() < 1e-12);
+        assert!((solution.variance(&[1.0, 1.0, 1.0]) - 0.75).abs() < 1e-12);
     }
 
     #[test]
     fn dependent_columns_are_refused() {
-        assert!(least_squares(&[vec![1.0, 2.0, 3.0], vec![2.0, 4.0, 6.0]], &[1.0, 2.0, 3.0]).is_none());
+        assert!(
+            least_squares(
+                &[vec![1.0, 2.0, 3.0], vec![2.0, 4.0, 6.0]],
+                &[1.0, 2.0, 3.0]
+            )
+            .is_none()
+        );
     }
 }

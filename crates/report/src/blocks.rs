@@ -3,13 +3,15 @@
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::marks::{BAND, BLACK, GREY};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
-use crate::style::{PER_PT, Sizes};
+use crate::style::Sizes;
 use crate::text::{markup, plain, width, wrapped};
 use crate::ticks::epochs_label;
 
-/// Distance of a block from axes and from other blocks.
-pub(crate) const MARGIN: f64 = 3.0 * PER_PT;
-const SWATCH: f64 = 10.0 * PER_PT;
+/// Distance of a block from axes and from other blocks, relative to small text, as are all lengths here.
+const MARGIN: f64 = 0.5;
+/// Length of the piece of line beside the label of a law.
+const SWATCH: f64 = 1.7;
+const GAP: f64 = 0.33;
 /// More marker sizes than this are not told apart anyway.
 const MOST_SIZES: usize = 6;
 
@@ -42,7 +44,7 @@ struct KeySize {
 impl Block {
     /// The label of a law beside a piece of its line; none without text.
     pub(crate) fn law(label: &str, sizes: &Sizes, limit: f64) -> Option<Block> {
-        let lines = wrapped(label, sizes.small, limit - SWATCH - 2.0 * PER_PT, 4);
+        let lines = wrapped(label, sizes.small, limit - (SWATCH + GAP) * sizes.small, 4);
         let widest = lines
             .iter()
             .map(|line| width(&markup(line), sizes.small))
@@ -50,7 +52,7 @@ impl Block {
         let height = lines.len() as f64 * Sizes::line_height(sizes.small);
         let content = Content::Law { lines };
         (height > 0.0).then(|| Block {
-            width: SWATCH + 2.0 * PER_PT + widest,
+            width: (SWATCH + GAP) * sizes.small + widest,
             height,
             content,
         })
@@ -79,9 +81,22 @@ impl Block {
             });
             x += wide;
         }
+        let picked: Vec<f64> = (0..shown)
+            .map(|i| budgets[i * last / (shown - 1)])
+            .collect();
+        let wide = |budget: &f64| {
+            width(&markup(&epochs_label(*budget)), sizes.small).max(2.0 * radius(*budget))
+        };
+        let column = picked.iter().map(wide).fold(0.0, f64::max) + 0.3 * sizes.small;
+        let entry = |(i, budget): (usize, &f64)| KeySize {
+            label: epochs_label(*budget),
+            radius: radius(*budget),
+            middle: (i as f64 + 0.5) * column,
+        };
+        let entries: Vec<KeySize> = picked.iter().enumerate().map(entry).collect();
         let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
-        let height = 2.0 * Sizes::line_height(sizes.small) + 2.0 * largest + 2.0 * PER_PT;
-        let width = x.max(width(&plain(heading), sizes.small));
+        let height = 2.0 * Sizes::line_height(sizes.small) + 2.0 * largest + GAP * sizes.small;
+        let width = (shown as f64 * column).max(width(&plain(heading), sizes.small));
         Some(Block {
             width,
             height,
@@ -99,7 +114,7 @@ impl Block {
         match &self.content {
             Content::Law { lines } => {
                 let y = place.y0 + line / 2.0;
-                let (x0, x1) = (place.x0, place.x0 + SWATCH);
+                let (x0, x1) = (place.x0, place.x0 + SWATCH * sizes.small);
                 let half = 0.25 * small;
                 scene.shapes.push(Shape::Fill {
                     points: vec![
@@ -110,9 +125,9 @@ impl Block {
                     ],
                     color: BAND,
                 });
-                scene.line(vec![(x0, y), (x1, y)], Pen::new(BLACK, sizes.line));
+                scene.line(vec![(x0, y), (x1, y)], Pen::new(BLACK, 0.8 * sizes.line));
                 for (i, text) in lines.iter().enumerate() {
-                    let at = (x1 + 2.0 * PER_PT, y + i as f64 * line);
+                    let at = (x1 + GAP * small, y + i as f64 * line);
                     scene
                         .texts
                         .push(Text::centered(markup(text), at, small, Anchor::Start));
@@ -127,7 +142,7 @@ impl Block {
                     .texts
                     .push(Text::centered(plain(heading), at, small, Anchor::Start));
                 let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
-                let y = place.y0 + line + PER_PT + largest;
+                let y = place.y0 + line + 0.5 * GAP * small + largest;
                 for entry in entries {
                     let center = (place.x0 + entry.middle, y);
                     let outline = Pen::new(GREY, 1.0);
@@ -156,30 +171,35 @@ pub(crate) fn place_inside(
     blocks: &[Block],
     obstacles: &Obstacles,
     area: &Rect,
+    sizes: &Sizes,
 ) -> Option<Vec<Rect>> {
+    let margin = MARGIN * sizes.small;
     let mut taken = obstacles.clone();
-    let area = area.grown(-MARGIN);
+    let area = area.grown(-margin);
     let mut places = Vec::new();
     for block in blocks {
         let place = taken.free_place(block.width, block.height, &area)?;
-        taken.boxes.push(place.grown(MARGIN));
+        taken.boxes.push(place.grown(margin));
         places.push(place);
     }
     Some(places)
 }
 
 /// Height of a strip that holds all blocks below each other.
-pub(crate) fn strip_height(blocks: &[Block]) -> f64 {
-    blocks.iter().map(|block| block.height + MARGIN).sum()
+pub(crate) fn strip_height(blocks: &[Block], sizes: &Sizes) -> f64 {
+    blocks
+        .iter()
+        .map(|block| block.height + MARGIN * sizes.small)
+        .sum()
 }
 
 /// Places for all blocks below each other.
-pub(crate) fn place_in_strip(blocks: &[Block], corner: Spot) -> Vec<Rect> {
+pub(crate) fn place_in_strip(blocks: &[Block], corner: Spot, sizes: &Sizes) -> Vec<Rect> {
     let mut y = corner.1;
     let mut places = Vec::new();
     for block in blocks {
         places.push(Rect::new(corner.0, y, block.width, block.height));
-        y += block.height + MARGIN;
+        y += block.height + MARGIN * sizes.small;
     }
     places
 }

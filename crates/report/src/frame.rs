@@ -11,9 +11,10 @@ use plotters::coord::{CoordTranslate, cartesian::Cartesian2d};
 
 /// Nothing is drawn closer to the edge of the canvas.
 pub(crate) const EDGE: f64 = 2.0 * PER_PT;
-const TICK: f64 = 2.5 * PER_PT;
-const MINOR_TICK: f64 = 1.4 * PER_PT;
-const GAP: f64 = 1.5 * PER_PT;
+/// Lengths relative to small text. With these a label below the plot never reaches one left of it.
+const TICK: f64 = 0.42;
+const MINOR_TICK: f64 = 0.24;
+const GAP: f64 = 0.25;
 /// Notes beyond this many lines are cut, for the plot to keep its room.
 const NOTE_LINES: usize = 5;
 
@@ -73,7 +74,7 @@ impl Frame {
         let top = strip_top + spec.strip;
         let notes = note_lines(spec.notes, sizes.small, inner);
         let notes_top = high - EDGE - notes.len() as f64 * small_line;
-        let bottom = notes_top - line - 1.3 * sizes.small - GAP - TICK;
+        let bottom = notes_top - line - 1.3 * sizes.small - (GAP + TICK) * sizes.small;
         let along_y = |value: f64| place(value, spec.y.range, (bottom, top));
         let y_ticks = fitting(
             &spec.y,
@@ -86,8 +87,8 @@ impl Frame {
                 .as_deref()
                 .map_or(0.0, |label| width(&markup(label), sizes.small))
         };
-        let left =
-            EDGE + line + 2.0 * GAP + y_ticks.iter().map(label_width).fold(0.0, f64::max) + TICK;
+        let widest = y_ticks.iter().map(label_width).fold(0.0, f64::max);
+        let left = EDGE + line + (2.0 * GAP + TICK) * sizes.small + widest;
         let right = wide - spec.right.max(2.0 * sizes.small);
         if !(right - left >= 0.2 * wide && bottom - top >= 0.2 * high) {
             return Err(Error::NoRoom);
@@ -135,12 +136,10 @@ impl Frame {
         frame.axis_labels(spec, sizes, notes_top);
         for (i, text) in title.iter().enumerate() {
             let baseline = EDGE + i as f64 * line + 0.9 * sizes.text;
-            frame.text(
-                markup(text),
-                ((left + right) / 2.0, baseline),
-                sizes.text,
-                Anchor::Middle,
-            );
+            let runs = markup(text);
+            let half = width(&runs, sizes.text) / 2.0;
+            let x = inside((left + right) / 2.0, EDGE + half, wide - EDGE - half);
+            frame.text(runs, (x, baseline), sizes.text, Anchor::Middle);
         }
         for (i, text) in notes.iter().enumerate() {
             let baseline = notes_top + i as f64 * small_line + 0.9 * sizes.small;
@@ -160,11 +159,12 @@ impl Frame {
         let Rect { x0, y0, x1, y1 } = self.plot;
         scene.line(vec![(x0, y0), (x0, y1), (x1, y1)], thin(sizes));
         let length = |tick: &Tick| {
-            if tick.label.is_some() {
-                TICK
-            } else {
-                MINOR_TICK
-            }
+            sizes.small
+                * if tick.label.is_some() {
+                    TICK
+                } else {
+                    MINOR_TICK
+                }
         };
         for tick in &self.x_ticks {
             let x = self.at(tick.value, 1.0).0;
@@ -187,7 +187,7 @@ impl Frame {
             let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
             self.text(
                 runs,
-                (x, y1 + TICK + GAP + 0.86 * sizes.small),
+                (x, y1 + (TICK + GAP + 0.86) * sizes.small),
                 sizes.small,
                 Anchor::Middle,
             );
@@ -195,7 +195,7 @@ impl Frame {
         for tick in self.y_ticks.clone() {
             let Some(label) = tick.label else { continue };
             let y = place(tick.value, spec.y.range, (y1, y0));
-            let at = (x0 - TICK - GAP, y);
+            let at = (x0 - (TICK + GAP) * sizes.small, y);
             self.texts
                 .push(Text::centered(markup(&label), at, sizes.small, Anchor::End));
         }

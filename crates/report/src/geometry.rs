@@ -53,8 +53,15 @@ impl Rect {
         self.x0 < other.x1 && other.x0 < self.x1 && self.y0 < other.y1 && other.y0 < self.y1
     }
 
+    /// Whether all of `other` is inside.
+    #[cfg(test)]
     pub(crate) fn contains(&self, other: &Rect) -> bool {
         self.x0 <= other.x0 && self.y0 <= other.y0 && other.x1 <= self.x1 && other.y1 <= self.y1
+    }
+
+    /// Whether a spot is inside or on the edge.
+    pub(crate) fn touches(&self, spot: Spot) -> bool {
+        self.x0 <= spot.0 && spot.0 <= self.x1 && self.y0 <= spot.1 && spot.1 <= self.y1
     }
 
     /// Whether the segment from `a` to `b` enters the box (Liang and Barsky's clipping).

@@ -9,7 +9,8 @@ use crate::text::{plain, shortened, width};
 
 /// Smallest text in print.
 const SMALLEST: f64 = 5.0 * PER_PT;
-const GAP: f64 = 2.0 * PER_PT;
+/// Distance of a label from its marker, relative to its text.
+pub(crate) const GAP: f64 = 0.33;
 /// Height of the box of a label, relative to the size of its text.
 const HEIGHT: f64 = 1.1;
 
@@ -52,7 +53,7 @@ pub(crate) fn column_width<'a>(
     let longest = names
         .map(|name| width(&plain(name), size))
         .fold(0.0, f64::max);
-    longest.min(0.3 * canvas) + 4.0 * GAP
+    longest.min(0.3 * canvas) + 4.0 * GAP * size
 }
 
 /// Places the names of all ends.
@@ -62,6 +63,9 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     for end in ends {
         let label = beside(end, &taken, room, size);
         taken.boxes.extend(label.as_ref().map(|label| label.place));
+        taken
+            .segments
+            .extend(label.as_ref().and_then(|label| label.leader));
         near.push(label);
     }
     if near.iter().all(Option::is_some) {
@@ -100,29 +104,44 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     }
 }
 
-/// A free place next to the end of the line, no more than a line away.
+/// A free place beside the end of the line, or a few lines away with a leader.
 fn beside(end: &End, taken: &Obstacles, room: &Room, size: f64) -> Option<Label> {
-    let height = HEIGHT * size;
-    let x = end.at.0 + end.reach + GAP;
-    let text = shortened(&end.name, size, room.column.x1 - x);
-    if text != end.name {
-        return None;
-    }
-    let wide = width(&plain(&text), size);
-    let place = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75]
+    let (height, gap) = (HEIGHT * size, GAP * size);
+    let wide = width(&plain(&end.name), size);
+    let start = (end.at.0 + end.reach, end.at.1);
+    let touching = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75].map(|down| (0.0, down));
+    let apart = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5]
         .into_iter()
-        .map(|lines| Rect::new(x, end.at.1 + lines * height - height / 2.0, wide, height))
-        .find(|place| {
-            let upright = place.y0 >= room.column.y0 && place.y1 <= room.column.y1;
-            upright && !taken.hit(&place.grown(0.05 * size))
-        })?;
-    Some(Label {
-        text,
-        place,
-        size,
-        leader: None,
-        series: end.series,
-    })
+        .flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| (right, down)));
+    for (right, down) in touching.into_iter().chain(apart) {
+        let middle = start.1 + down * height;
+        let place = Rect::new(
+            start.0 + gap + right * height,
+            middle - height / 2.0,
+            wide,
+            height,
+        );
+        let upright = place.y0 >= room.column.y0 && place.y1 <= room.column.y1;
+        if !upright || place.x1 > room.column.x1 || taken.hit(&place.grown(0.05 * size)) {
+            continue;
+        }
+        let leader = (right > 0.0).then_some((start, (place.x0 - 0.5 * gap, middle)));
+        if leader.is_none_or(|(a, b)| {
+            !taken
+                .boxes
+                .iter()
+                .any(|other| other.crossed_by(a, b) && !other.touches(start))
+        }) {
+            return Some(Label {
+                text: end.name.clone(),
+                place,
+                size,
+                leader,
+                series: end.series,
+            });
+        }
+    }
+    None
 }
 
 /// Labels in the column, as close to their lines as they fit without touching.
@@ -158,7 +177,7 @@ fn column(ends: &[&End], room: &Room, size: f64) -> Vec<Label> {
             );
             let leader = Some((
                 (end.at.0 + end.reach, end.at.1),
-                (room.column.x0 - 0.5 * GAP, y),
+                (room.column.x0 - 0.5 * GAP * size, y),
             ));
             Label {
                 text,
@@ -255,7 +274,7 @@ mod tests {
             labels.iter().all(|label| label.leader.is_none()),
             "{labels:?}"
         );
-        assert_eq!(labels[0].place.x0, 540.0);
+        assert_eq!(labels[0].place.x0, 520.0 + GAP * 60.0);
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod error;
 mod frame;
 mod geometry;
 mod labels;
+#[cfg(test)]
+mod layout_tests;
 mod lr;
 mod lr_draw;
 mod marks;

@@ -13,8 +13,8 @@ use crate::ticks::Notation;
 use crate::{Error, Style};
 
 const AIR: f64 = 0.06;
-/// Length of the arrow at an optimum at the edge of the grid, from the middle of its marker.
-const ARROW: f64 = 8.0 * PER_PT;
+/// Length of the arrow at an optimum at the edge of the grid, from the middle of its marker, relative to small text.
+const ARROW: f64 = 1.3;
 
 /// The figure as SVG.
 pub(crate) fn svg(figure: &OptimalLrFigure, style: &Style) -> Result<String, Error> {
@@ -47,6 +47,7 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
             0.1
         },
     );
+    let y = y.unwrap_or((0.5, 8.0));
     let names = figure
         .series
         .iter()
@@ -64,11 +65,8 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
         },
         y: Axis {
             label: &figure.y_label,
-            range: y.unwrap_or((0.5, 8.0)),
-            kind: Kind::Doublings {
-                anchor: anchor(points().map(|point| point.lr)),
-                notation: Notation::Decimal,
-            },
+            range: y,
+            kind: lr_ticks(points().map(|point| point.lr), y),
         },
         notes: &notes,
         right: labels::column_width(names, sizes.small, sizes.width),
@@ -136,10 +134,10 @@ fn lines<'a>(
                 .then(a.1.lr.total_cmp(&b.1.lr))
         });
     }
-    if coincide(&lines) {
-        // Models often share an optimum; shifted by about a line's width, all their lines can be seen.
+    if coincide(figure) {
+        // Models often share an optimum; shifted by about a marker's width, all their lines can be seen.
         let count = lines.len() as f64;
-        let step = (1.7 * sizes.line).min(0.1 * frame.plot.height() / count);
+        let step = (1.3 * radius(sizes)).min(0.1 * frame.plot.height() / count);
         for (i, line) in lines.iter_mut().enumerate() {
             let shift = (i as f64 - (count - 1.0) / 2.0) * step;
             for (spot, _) in line {
@@ -151,12 +149,18 @@ fn lines<'a>(
 }
 
 /// Whether two series have a point at the same place.
-fn coincide(lines: &[Vec<(Spot, &LrPoint)>]) -> bool {
-    let close = |a: Spot, b: Spot| (a.0 - b.0).abs() < PER_PT && (a.1 - b.1).abs() < PER_PT;
-    lines.iter().enumerate().any(|(i, line)| {
-        let others = || lines[i + 1..].iter().flatten();
-        line.iter()
-            .any(|(a, _)| others().any(|(b, _)| close(*a, *b)))
+fn coincide(figure: &OptimalLrFigure) -> bool {
+    let close = |a: f64, b: f64| (a / b).log2().abs() < 0.02;
+    figure.series.iter().enumerate().any(|(i, series)| {
+        let others = || {
+            figure.series[i + 1..]
+                .iter()
+                .flat_map(|other| &other.points)
+        };
+        series
+            .points
+            .iter()
+            .any(|a| others().any(|b| close(a.epochs, b.epochs) && close(a.lr, b.lr)))
     })
 }
 
@@ -173,25 +177,27 @@ fn names_at_ends(
         obstacles.add_line(&line.iter().map(|(spot, _)| *spot).collect::<Vec<_>>());
         obstacles.boxes.extend(
             line.iter()
-                .map(|(spot, _)| Rect::around(*spot, reach(radius))),
+                .map(|(spot, _)| Rect::around(*spot, reach(i, radius))),
         );
         for (spot, point) in line {
             obstacles.segments.extend(bar(*spot, point, frame));
-            obstacles
-                .segments
-                .extend(point.edge.map(|edge| (*spot, arrow_tip(*spot, edge))));
+            obstacles.segments.extend(
+                point
+                    .edge
+                    .map(|edge| (*spot, arrow_tip(*spot, edge, sizes))),
+            );
         }
         if let Some((at, _)) = line.last() {
             ends.push(End {
                 name: series.name.clone(),
                 at: *at,
-                reach: reach(radius),
+                reach: reach(i, radius),
                 series: i,
             });
         }
     }
     let column = Rect {
-        x0: frame.plot.x1 + 4.0 * PER_PT,
+        x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
         y0: frame.plot.y0,
         x1: frame.canvas.x1 - EDGE,
         y1: frame.plot.y1,
@@ -228,17 +234,18 @@ fn draw_point(
         }
     }
     if let Some(edge) = point.edge {
-        let tip = arrow_tip(spot, edge);
+        let tip = arrow_tip(spot, edge, sizes);
+        let length = ARROW * sizes.small;
         let back = if edge == Edge::High {
-            0.3 * ARROW
+            0.28 * length
         } else {
-            -0.3 * ARROW
+            -0.28 * length
         };
         scene.line(vec![spot, tip], pen);
         let barbs = vec![
-            (tip.0 - 0.2 * ARROW, tip.1 + back),
+            (tip.0 - 0.16 * length, tip.1 + back),
             tip,
-            (tip.0 + 0.2 * ARROW, tip.1 + back),
+            (tip.0 + 0.16 * length, tip.1 + back),
         ];
         scene.line(barbs, pen);
     }
@@ -264,34 +271,46 @@ fn bar(spot: Spot, point: &LrPoint, frame: &Frame) -> Option<(Spot, Spot)> {
     Some((end(low), end(high)))
 }
 
-fn arrow_tip(spot: Spot, edge: Edge) -> Spot {
+fn arrow_tip(spot: Spot, edge: Edge, sizes: &Sizes) -> Spot {
     match edge {
-        Edge::High => (spot.0, spot.1 - ARROW),
-        Edge::Low => (spot.0, spot.1 + ARROW),
+        Edge::High => (spot.0, spot.1 - ARROW * sizes.small),
+        Edge::Low => (spot.0, spot.1 + ARROW * sizes.small),
     }
 }
 
 fn radius(sizes: &Sizes) -> f64 {
-    0.45 * sizes.marker.0 + 0.55 * sizes.marker.1
+    0.6 * sizes.marker.0 + 0.4 * sizes.marker.1
 }
 
-/// The value whose doublings are the ticks: the smallest learning rate if the others are its doublings, as on a grid; else 1.
-fn anchor(lrs: impl Iterator<Item = f64> + Clone) -> f64 {
+/// Ticks at the learning rates of a doubling grid such as 0.4, 0.8, 1.6; elsewhere at powers of two, if those are many.
+fn lr_ticks(lrs: impl Iterator<Item = f64> + Clone, range: (f64, f64)) -> Kind {
+    let notation = Notation::Decimal;
     let smallest = lrs.clone().fold(f64::INFINITY, f64::min);
     let doubling = |lr: f64| {
         let times = (lr / smallest).log2();
         (times - times.round()).abs() < 1e-6
     };
     if smallest.is_finite() && lrs.clone().all(doubling) {
-        smallest
+        Kind::Doublings {
+            anchor: smallest,
+            notation,
+        }
+    } else if range.1 / range.0 >= 8.0 {
+        Kind::Doublings {
+            anchor: 1.0,
+            notation,
+        }
     } else {
-        1.0
+        Kind::Decades
     }
 }
 
 /// The notes of the figure, and what its arrows mean.
 fn notes(figure: &OptimalLrFigure) -> Vec<String> {
     let mut notes = figure.notes.clone();
+    if coincide(figure) {
+        notes.push("Lines are shifted slightly where they would coincide.".to_owned());
+    }
     if figure
         .series
         .iter()
@@ -315,13 +334,12 @@ fn description(figure: &OptimalLrFigure) -> String {
         .map(|series| series.points.len())
         .sum::<usize>();
     let mut text = format!(
-        "Plot of {} against {} with base-2 axes. Series: {}. Points: {points}. Lines that share points are shifted a \
-         little so that all can be seen.",
+        "Plot of {} against {} with base-2 axes. Series: {}. Points: {points}.",
         figure.y_label,
         figure.x_label,
         names.join(", ")
     );
-    for note in &figure.notes {
+    for note in notes(figure) {
         text.push_str(&format!(" {note}"));
     }
     text

@@ -70,9 +70,15 @@ pub(crate) fn corners(index: usize, center: Spot, radius: f64) -> Option<Vec<Spo
     Some((0..count as u32).map(|i| corner(f64::from(i))).collect())
 }
 
-/// Half the side of the box around a marker of this radius, whatever its shape.
-pub(crate) fn reach(radius: f64) -> f64 {
-    1.56 * radius
+/// How far the marker of the `index`th series reaches to the left and right of its middle.
+pub(crate) fn reach(index: usize, radius: f64) -> f64 {
+    let sideways = |corners: Vec<Spot>| {
+        corners
+            .iter()
+            .map(|corner| corner.0.abs())
+            .fold(0.0, f64::max)
+    };
+    corners(index, (0.0, 0.0), radius).map_or(radius, sideways)
 }
 
 #[cfg(test)]

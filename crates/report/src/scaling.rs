@@ -118,7 +118,7 @@ impl ScalingFigure {
                 csv.push_str(&row(&line("point", &series.name, numbers, kind)));
             }
         }
-        for law in &self.law {
+        if let Some(law) = &self.law {
             for point in &law.curve {
                 let data = point.x >= law.data_range.0 && point.x <= law.data_range.1;
                 let kind = if data { "inside data" } else { "extrapolated" };

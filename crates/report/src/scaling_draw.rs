@@ -58,14 +58,14 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     };
     let mut frame = Frame::lay_out(&spec, sizes)?;
     let mut names = name_lines(figure, &frame, sizes, &radius);
-    let places = match place_inside(&blocks, &names.1, &frame.plot) {
+    let places = match place_inside(&blocks, &names.1, &frame.plot, sizes) {
         Some(places) => places,
         // No corner is free: the blocks go above the plot, which gets smaller.
         None => {
-            spec.strip = strip_height(&blocks);
+            spec.strip = strip_height(&blocks, sizes);
             frame = Frame::lay_out(&spec, sizes)?;
             names = name_lines(figure, &frame, sizes, &radius);
-            place_in_strip(&blocks, (frame.strip.x0, frame.strip.y0))
+            place_in_strip(&blocks, (frame.strip.x0, frame.strip.y0), sizes)
         }
     };
 
@@ -127,7 +127,7 @@ fn name_lines(
         let markers = series
             .points
             .iter()
-            .map(|p| Rect::around(frame.at(p.x, p.y), reach(radius(p.budget))));
+            .map(|p| Rect::around(frame.at(p.x, p.y), reach(i, radius(p.budget))));
         obstacles.boxes.extend(markers);
         let finished = series
             .points
@@ -140,21 +140,26 @@ fn name_lines(
             ends.push(End {
                 name: series.name.clone(),
                 at,
-                reach: reach(radius(point.budget)),
+                reach: reach(i, radius(point.budget)),
                 series: i,
             });
         }
     }
     if let Some(law) = &figure.law {
-        obstacles.add_line(
-            &curve(law, frame)
-                .iter()
-                .map(|spot| spot.0)
-                .collect::<Vec<_>>(),
-        );
+        // Text may lie on the band, but not across its edge.
+        let curve = curve(law, frame);
+        let [mut middle, mut low, mut high] = [Vec::new(), Vec::new(), Vec::new()];
+        for spots in curve {
+            middle.push(spots.0);
+            low.push(spots.1);
+            high.push(spots.2);
+        }
+        for line in [middle, low, high] {
+            obstacles.add_line(&line);
+        }
     }
     let column = Rect {
-        x0: frame.plot.x1 + 4.0 * PER_PT,
+        x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
         y0: frame.plot.y0,
         x1: frame.canvas.x1 - crate::frame::EDGE,
         y1: frame.plot.y1,
@@ -230,7 +235,7 @@ fn draw_law(law: &Law, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
         frame.at(law.data_range.1, 1.0).0,
     );
     let middle: Vec<Spot> = curve.iter().map(|spots| spots.0).collect();
-    let solid = Pen::new(BLACK, sizes.line);
+    let solid = Pen::new(BLACK, 0.8 * sizes.line);
     let dashed = Pen {
         dashed: true,
         ..solid
@@ -392,7 +397,7 @@ fn description(figure: &ScalingFigure) -> String {
             law.label
         ));
     }
-    for note in &figure.notes {
+    for note in notes(figure) {
         text.push_str(&format!(" {note}"));
     }
     text

@@ -2,10 +2,10 @@
 //!
 //! Shapes go through plotters. Text is written here: plotters knows neither superscripts nor titles and descriptions.
 
-use crate::geometry::{Rect, Spot};
+use crate::geometry::Spot;
 use crate::marks::{BLACK, WHITE};
-use crate::style::{PER_PT, Sizes};
-use crate::text::{Level, Run, SUPER_RAISE, SUPER_SIZE, escaped, width};
+use crate::style::Sizes;
+use crate::text::{Level, Run, SUPER_RAISE, SUPER_SIZE, escaped};
 use crate::{Error, Style};
 use plotters::element::{Circle, DashedPathElement, PathElement, Polygon};
 use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend};
@@ -93,33 +93,6 @@ impl Text {
             upwards: false,
         }
     }
-
-    /// The box that the text covers.
-    pub(crate) fn bounds(&self) -> Rect {
-        let length = width(&self.runs, self.size);
-        let start = match self.anchor {
-            Anchor::Start => 0.0,
-            Anchor::Middle => -length / 2.0,
-            Anchor::End => -length,
-        };
-        let raised = self.runs.iter().any(|run| run.level == Level::Super);
-        let ascent = if raised { 0.86 } else { 0.74 } * self.size;
-        let descent = 0.22 * self.size;
-        match self.upwards {
-            false => Rect::new(
-                self.at.0 + start,
-                self.at.1 - ascent,
-                length,
-                ascent + descent,
-            ),
-            true => Rect::new(
-                self.at.0 - ascent,
-                self.at.1 - start - length,
-                ascent + descent,
-                length,
-            ),
-        }
-    }
 }
 
 impl Scene {
@@ -190,8 +163,8 @@ fn draw(
         Shape::Line { points, pen } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
             if pen.dashed {
-                let (dash, gap) = (2.5 * PER_PT, 1.8 * PER_PT);
-                let dashes = DashedPathElement::new(points, dash as u32, gap as u32, pen.style());
+                let (dash, gap) = ((4.0 * pen.width) as u32, (3.0 * pen.width) as u32);
+                let dashes = DashedPathElement::new(points, dash, gap, pen.style());
                 area.draw(&dashes).map_err(refused)
             } else {
                 area.draw(&PathElement::new(points, pen.style()))

@@ -35,7 +35,7 @@ impl Style {
             small_pt: 6.0,
             axis_pt: 0.5,
             line_pt: 0.8,
-            marker_pt: (1.0, 2.4),
+            marker_pt: (1.1, 2.3),
         }
     }
 

@@ -101,13 +101,13 @@ pub(crate) fn shortened(text: &str, size: f64, limit: f64) -> String {
     "…".to_owned()
 }
 
-/// The text in lines no wider than `limit`, at most `most` of them, the last one shortened if words are left over.
+/// The text in lines, broken at plain spaces and no wider than `limit`, at most `most` of them, the last one shortened if words are left over.
 pub(crate) fn wrapped(text: &str, size: f64, limit: f64, most: usize) -> Vec<String> {
     let fits = |line: &str| width(&markup(line), size) <= limit;
     let mut lines: Vec<String> = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
-        for word in paragraph.split_whitespace() {
+        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
             let longer = if line.is_empty() {
                 word.to_owned()
             } else {

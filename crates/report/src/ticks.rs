@@ -128,7 +128,7 @@ fn one_two_five(low: f64, high: f64, room: usize) -> Vec<Tick> {
 
 /// Ticks at multiples of 1, 2 or 5 times a power of ten: inside one decade a logarithmic axis is nearly linear.
 fn linear(low: f64, high: f64, room: usize) -> Vec<Tick> {
-    let room = room.clamp(2, 7);
+    let room = room.clamp(2, 9);
     let largest = high.log10().ceil() as i32;
     let steps = (0..32).flat_map(|down| [5, 2, 1].map(|m| (m, largest - 1 - down)));
     let mut chosen = None;

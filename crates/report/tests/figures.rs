@@ -1,8 +1,8 @@
 //! The paper's figures 2 and 3 from their reference points, compared byte by byte with the committed ones.
 
 use report::{
-    Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series,
-    Style, png,
+    Edge, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure,
+    Series, Style, png,
 };
 
 /// Rows of a CSV without its header, grouped by the first column in order of appearance.
@@ -84,6 +84,67 @@ fn figure_3() -> OptimalLrFigure {
     }
 }
 
+/// A sweep that is still running: all kinds of points, and optima at both edges of the grid.
+fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
+    let point = |x, y, budget, kind| Point { x, y, budget, kind };
+    let finished = |x, y, budget| point(x, y, budget, PointKind::Finished);
+    let small = vec![
+        finished(2e15, 2.31, 1.0),
+        finished(4e15, 2.12, 2.0),
+        finished(8e15, 1.97, 4.0),
+        point(8e15, 2.29, 4.0, PointKind::Excluded),
+    ];
+    let large = vec![
+        finished(6e15, 2.22, 1.0),
+        finished(1.2e16, 1.96, 2.0),
+        point(2e16, 1.88, 4.0, PointKind::Running),
+    ];
+    let series = |name: &str, points| Series {
+        name: name.to_owned(),
+        points,
+    };
+    let scaling = ScalingFigure {
+        title: Some("A sweep in progress".to_owned()),
+        x_label: "Training compute (FLOPs)".to_owned(),
+        y_label: "Held-out loss (nats)".to_owned(),
+        series: vec![
+            series("d1w16", small),
+            series("d2w32 & more", large),
+            series("d4w64", Vec::new()),
+        ],
+        law: None,
+        notes: vec!["1 diverged run left out.".to_owned()],
+    };
+    let optimum = |epochs, lr, interval, edge| LrPoint {
+        epochs,
+        lr,
+        interval,
+        edge,
+    };
+    let low = vec![
+        optimum(1.0, 0.8, None, Some(Edge::High)),
+        optimum(2.0, 0.52, Some((0.4, 0.66)), None),
+        optimum(4.0, 0.33, Some((0.25, 0.45)), None),
+    ];
+    let high = vec![
+        optimum(1.0, 0.47, Some((0.35, 0.6)), None),
+        optimum(2.0, 0.24, Some((0.2, 0.29)), None),
+        optimum(4.0, 0.1, None, Some(Edge::Low)),
+    ];
+    let series = |name: &str, points| LrSeries {
+        name: name.to_owned(),
+        points,
+    };
+    let optimal_lr = OptimalLrFigure {
+        title: None,
+        x_label: "Training epochs".to_owned(),
+        y_label: "Optimal learning rate".to_owned(),
+        series: vec![series("d1w16", low), series("d2w32", high)],
+        notes: Vec::new(),
+    };
+    (scaling, optimal_lr)
+}
+
 /// Compares with a committed file; with `UPDATE_GOLDEN` in the environment, writes it.
 #[expect(
     clippy::disallowed_methods,
@@ -117,6 +178,21 @@ fn figure_3_is_the_committed_one() {
         &figure_3().svg(&Style::paper()).expect("a figure"),
     );
     check_golden("figure3.csv", &figure_3().csv());
+}
+
+#[test]
+fn an_unfinished_sweep_is_the_committed_one() {
+    let (scaling, optimal_lr) = unfinished();
+    check_golden(
+        "unfinished_scaling.svg",
+        &scaling.svg(&Style::paper()).expect("a figure"),
+    );
+    check_golden("unfinished_scaling.csv", &scaling.csv());
+    check_golden(
+        "unfinished_lr.svg",
+        &optimal_lr.svg(&Style::paper()).expect("a figure"),
+    );
+    check_golden("unfinished_lr.csv", &optimal_lr.csv());
 }
 
 #[test]

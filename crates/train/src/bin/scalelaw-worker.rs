@@ -84,6 +84,7 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         bind_to(parent, &stop);
     }
     let file = read_spec(run)?;
+    let _lock = lock(run)?;
     let folder = run.join("attempts").join(arguments.attempt.to_string());
     fs::create_dir_all(&folder).map_err(|source| TrainError::Io { what: format!("creating {}", folder.display()), source })?;
     let journal = Arc::new(Journal::create(&folder.join("journal.jsonl"))?);
@@ -117,6 +118,23 @@ fn bind_to(parent: i32, stop: &AtomicBool) {
     if getppid() != Pid::from_raw(parent) {
         stop.store(true, Ordering::Relaxed);
     }
+}
+
+/// Holds the lock of the run as long as this process lives, so that two attempts never work on one run: an earlier one
+/// may still be saving its state.
+fn lock(run: &Path) -> Result<fs::File, TrainError> {
+    use rustix::fs::{FlockOperation, flock};
+    let path = run.join("lock");
+    let io = |source: std::io::Error| TrainError::Io { what: format!("locking {}", path.display()), source };
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    for _ in 0..600 {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(100)),
+            Err(error) => return Err(io(error.into())),
+        }
+    }
+    Err(io(std::io::Error::new(std::io::ErrorKind::TimedOut, "another attempt still works on this run")))
 }
 
 fn read_spec(run: &Path) -> Result<SpecFile, TrainError> {

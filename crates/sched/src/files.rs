@@ -1,0 +1,92 @@
+//! The state folder: the database, the lock, and a folder for every run.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use spec::run::{RunId, SPEC_SCHEMA, SpecFile};
+use store::RunRow;
+
+use crate::SchedError;
+
+/// The folder in which runs happen.
+#[derive(Clone, Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+/// Held while this process may write. The kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateFolder {
+    /// The folder at `path`, which need not exist.
+    pub fn at(path: &Path) -> StateFolder {
+        StateFolder { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the database is.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("scalelaw.db")
+    }
+
+    /// Makes the folder where it is missing and takes its lock.
+    pub fn lock(&self) -> Result<Lock, SchedError> {
+        fs::create_dir_all(self.path.join("runs")).map_err(io("creating", &self.path))?;
+        let path = self.path.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io("opening", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(SchedError::Locked(self.path.clone())),
+            Err(error) => Err(io("locking", &path)(error.into())),
+        }
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, run: RunId) -> PathBuf {
+        run_folder(&self.path, run)
+    }
+
+    /// Makes the folders of an attempt and its log, and writes `spec.json` where it is missing.
+    pub(crate) fn prepare(&self, row: &RunRow, attempt: u32) -> Result<File, SchedError> {
+        let folder = self.run(row.run);
+        let attempt_folder = folder.join("attempts").join(attempt.to_string());
+        fs::create_dir_all(&attempt_folder).map_err(io("creating", &attempt_folder))?;
+        let spec = folder.join("spec.json");
+        if !spec.exists() {
+            let file = SpecFile { schema: SPEC_SCHEMA, run_id: row.run, run: row.spec.clone() };
+            let text = serde_json::to_vec_pretty(&file).map_err(|error| io("writing", &spec)(error.into()))?;
+            let partial = folder.join("spec.json.tmp");
+            let written = File::create(&partial).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+            written.and_then(|()| fs::rename(&partial, &spec)).map_err(io("writing", &spec))?;
+        }
+        let log = attempt_folder.join("log.txt");
+        File::create(&log).map_err(io("creating", &log))
+    }
+
+    pub(crate) fn journal(&self, run: RunId, attempt: u32) -> PathBuf {
+        self.run(run).join("attempts").join(attempt.to_string()).join("journal.jsonl")
+    }
+
+    pub(crate) fn log(&self, run: RunId, attempt: u32) -> PathBuf {
+        self.run(run).join("attempts").join(attempt.to_string()).join("log.txt")
+    }
+}
+
+/// The folder of a run in a state folder.
+pub fn run_folder(state: &Path, run: RunId) -> PathBuf {
+    state.join("runs").join(run.to_string())
+}
+
+pub(crate) fn io(doing: &str, path: &Path) -> impl Fn(std::io::Error) -> SchedError {
+    let what = format!("{doing} {}", path.display());
+    move |source| SchedError::Io { what: what.clone(), source }
+}

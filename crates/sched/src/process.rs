@@ -1,0 +1,74 @@
+//! Workers as processes: each in a group of its own, bound to this one, and told apart from later owners of its id.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use store::Process;
+use tokio::process::{Child, Command};
+
+use crate::shell::Setup;
+
+/// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
+/// the worker its parent-death signal when the *thread* that started it ends.
+pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, threads: u32, log: File) -> std::io::Result<Child> {
+    let errors = log.try_clone()?;
+    Command::new(&setup.worker)
+        .arg(run)
+        .arg("--attempt")
+        .arg(attempt.to_string())
+        .arg("--data")
+        .arg(&setup.data)
+        .arg("--checkpoint-seconds")
+        .arg(setup.checkpoint_seconds.to_string())
+        .arg("--bound-to")
+        .arg(std::process::id().to_string())
+        .env("OMP_NUM_THREADS", threads.to_string())
+        // Pages that libtorch frees stay mapped and are used again at the next step: a fifth of the time of small nets.
+        .env("MALLOC_MMAP_MAX_", "0")
+        .env("MALLOC_TRIM_THRESHOLD_", "17179869184")
+        .env("MALLOC_TOP_PAD_", "67108864")
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .process_group(0)
+        .spawn()
+}
+
+/// What tells this process from another one that gets its id later; `None` once it is gone.
+pub(crate) fn identify(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the fields behind it do not. The start time is the 22nd field.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let start = fields.split_whitespace().nth(19)?.parse().ok()?;
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+    Some(Process { pid, start, boot_id })
+}
+
+/// Sends a signal to the group of a worker that we have started and not yet reaped.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    if let Some(group) = Pid::from_raw(pid) {
+        // It may have ended a moment ago; then there is nobody to tell.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("the worker ended with exit code {code}"),
+        (None, Some(9)) => "the worker was killed (signal 9); did the machine run out of memory?".to_owned(),
+        (None, Some(signal)) => format!("the worker was ended by signal {signal}"),
+        (None, None) => "the worker ended".to_owned(),
+    }
+}
+
+/// The last lines of a log, for a message.
+pub(crate) fn tail(log: &Path) -> String {
+    let content = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&content[content.len().saturating_sub(2000)..]).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join(" | ")
+}

@@ -1,0 +1,115 @@
+//! Journal lines become rows, exactly once: the offset moves in the transaction that stores what was read.
+
+use spec::journal::{Event, Line};
+use spec::run::RunId;
+
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Stores `lines` of the journal of an attempt, read from byte `from` up to byte `to`. Does nothing, and returns
+    /// false, if somebody has read on from there before, or a newer attempt has the run.
+    pub async fn ingest(&self, run: RunId, attempt: u32, lines: &[Line], from: u64, to: u64) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let sql = |error| self.sqlite(error);
+        let moved = sqlx::query(
+            "update attempt set journal_bytes = ?4, journal_lines = journal_lines + ?5, last_seen_ms = coalesce(?6, last_seen_ms)
+             where run_id = ?1 and attempt = ?2 and journal_bytes = ?3 and ended_ms is null
+                 and attempt = (select run.attempt from run where run.run_id = ?1)",
+        )
+        .bind(run.to_string())
+        .bind(attempt)
+        .bind(from as i64)
+        .bind(to as i64)
+        .bind(lines.len() as i64)
+        .bind(lines.last().map(|line| line.at_ms))
+        .execute(&mut *transaction)
+        .await
+        .map_err(sql)?;
+        if moved.rows_affected() != 1 {
+            return Ok(false);
+        }
+        for line in lines {
+            store(&mut transaction, &run.to_string(), attempt, &line.event).await.map_err(sql)?;
+        }
+        transaction.commit().await.map_err(sql)?;
+        Ok(true)
+    }
+}
+
+async fn store(connection: &mut sqlx::SqliteConnection, run: &str, attempt: u32, event: &Event) -> Result<(), sqlx::Error> {
+    match event {
+        Event::Started { resumed_step, device, notes } => {
+            sqlx::query(
+                "update attempt set resumed_step = ?3, device = ?4, message = nullif(?5, '') where run_id = ?1 and attempt = ?2",
+            )
+            .bind(run)
+            .bind(attempt)
+            .bind(*resumed_step as i64)
+            .bind(device)
+            .bind(notes.join("; "))
+            .execute(&mut *connection)
+            .await?;
+            // What an earlier attempt did after the checkpoint is not in the weights; it will be done again.
+            for query in [
+                "delete from metric where run_id = ?1 and step > ?2",
+                "delete from evaluation where run_id = ?1 and step > ?2",
+            ] {
+                sqlx::query(query).bind(run).bind(*resumed_step as i64).execute(&mut *connection).await?;
+            }
+        }
+        Event::Progress { step, samples, loss, lr, seconds } => {
+            sqlx::query(
+                "insert or replace into metric (run_id, step, attempt, samples, loss, lr, seconds) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )
+            .bind(run)
+            .bind(*step as i64)
+            .bind(attempt)
+            .bind(*samples as i64)
+            .bind(loss.nats())
+            .bind(*lr)
+            .bind(*seconds)
+            .execute(&mut *connection)
+            .await?;
+            step_to(connection, run, *step).await?;
+        }
+        Event::Evaluated { step, loss, accuracy } => {
+            sqlx::query("insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)")
+                .bind(run)
+                .bind(*step as i64)
+                .bind(attempt)
+                .bind(loss.nats())
+                .bind(*accuracy)
+                .execute(connection)
+                .await?;
+        }
+        Event::Epoch { epoch, samples, digest } => {
+            sqlx::query("insert or replace into epoch_digest (run_id, epoch, attempt, samples, digest) values (?1, ?2, ?3, ?4, ?5)")
+                .bind(run)
+                .bind(*epoch as i64)
+                .bind(attempt)
+                .bind(*samples as i64)
+                .bind(digest)
+                .execute(connection)
+                .await?;
+        }
+        Event::Finished(finished) => {
+            sqlx::query("update run set step = ?2, step_seconds = ?3, state_hash = ?4 where run_id = ?1")
+                .bind(run)
+                .bind(finished.step as i64)
+                .bind(finished.step_seconds)
+                .bind(&finished.state_hash)
+                .execute(connection)
+                .await?;
+        }
+        Event::Checkpoint { step } | Event::Preempted { step } | Event::Diverged { step } | Event::Heartbeat { step } => {
+            step_to(connection, run, *step).await?;
+        }
+        Event::Header { .. } | Event::Failed { .. } => {}
+    }
+    Ok(())
+}
+
+async fn step_to(connection: &mut sqlx::SqliteConnection, run: &str, step: u64) -> Result<(), sqlx::Error> {
+    sqlx::query("update run set step = ?2 where run_id = ?1").bind(run).bind(step as i64).execute(connection).await?;
+    Ok(())
+}

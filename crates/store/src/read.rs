@@ -1,0 +1,204 @@
+//! What a person, a fit or a figure wants to know.
+
+use spec::run::{RunId, RunSpec};
+use spec::state::RunState;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::{Store, StoreError};
+
+/// A sweep in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepRow {
+    /// Its key.
+    pub sweep_id: i64,
+    /// Its name.
+    pub name: String,
+    /// When its file was last applied.
+    pub applied_ms: i64,
+}
+
+/// A run as a sweep sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRow {
+    /// Its identity.
+    pub run: RunId,
+    /// What the sweep calls the model.
+    pub model: String,
+    /// What it trains.
+    pub spec: RunSpec,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it failed, or what its last attempt said.
+    pub message: Option<String>,
+    /// Number of the newest attempt; 0 before the first.
+    pub attempt: u32,
+    /// Attempts that crashed.
+    pub crashes: u32,
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Whether the sweep file still asks for it.
+    pub wanted: bool,
+    /// Estimated seconds on one device.
+    pub estimated_seconds: f64,
+    /// All parameters.
+    pub parameters: u64,
+    /// Parameters without the classifier.
+    pub parameters_without_head: u64,
+    /// Multiply-accumulates of a forward pass for one example.
+    pub macs: u64,
+    /// Operations of the training.
+    pub flops: f64,
+    /// Examples seen at the end.
+    pub samples: u64,
+    /// Seconds that all attempts held a slot: what is billed.
+    pub device_seconds: f64,
+    /// The result.
+    pub result: Option<ResultRow>,
+}
+
+/// What a completed run came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultRow {
+    /// Held-out loss at the end.
+    pub heldout_loss: f64,
+    /// Held-out accuracy at the end.
+    pub accuracy: f64,
+    /// Median seconds of a step.
+    pub step_seconds: f64,
+    /// Hash of the final weights and momentum.
+    pub state_hash: String,
+}
+
+impl RunRow {
+    /// Seconds of training if nothing had been restarted: steps times the median step, the paper's convention.
+    pub fn train_seconds(&self) -> Option<f64> {
+        self.result.as_ref().map(|result| result.step_seconds * self.steps as f64)
+    }
+}
+
+/// What an epoch of a run consisted of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochRow {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Positions seen: from 0 up to here.
+    pub samples: u64,
+    /// Digest of the examples.
+    pub digest: String,
+}
+
+/// Where the device time of a sweep went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ledger {
+    /// Attempts that ended with a result.
+    pub with_result: f64,
+    /// Attempts that were stopped; their checkpoints were gone on from.
+    pub preempted: f64,
+    /// Attempts that crashed.
+    pub crashed: f64,
+    /// Attempts so far.
+    pub attempts: u64,
+}
+
+const RUNS: &str = "
+    select run.run_id, sweep_run.model, run.spec, run.state, run.failure, run.message, run.attempt, run.crashes, run.step,
+        cell.steps, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
+        cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.step_seconds, run.state_hash,
+        (select total(attempt.device_seconds) from attempt where attempt.run_id = run.run_id) as device_seconds
+    from sweep_run join run using (run_id) join cell using (cell_key)
+    where sweep_run.sweep_id = ?1
+    order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id";
+
+impl Store {
+    /// All sweeps, the newest first.
+    pub async fn sweeps(&self) -> Result<Vec<SweepRow>, StoreError> {
+        let rows: Vec<(i64, String, i64)> =
+            sqlx::query_as("select sweep_id, name, applied_ms from sweep order by applied_ms desc, sweep_id desc")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| self.sqlite(error))?;
+        Ok(rows.into_iter().map(|(sweep_id, name, applied_ms)| SweepRow { sweep_id, name, applied_ms }).collect())
+    }
+
+    /// The runs of a sweep, cheapest first; those that the file no longer asks for among them.
+    pub async fn runs(&self, sweep_id: i64) -> Result<Vec<RunRow>, StoreError> {
+        let rows = sqlx::query(RUNS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string()))).collect()
+    }
+
+    /// The epochs of a run.
+    pub async fn epochs(&self, run: RunId) -> Result<Vec<EpochRow>, StoreError> {
+        let rows: Vec<(i64, i64, String)> =
+            sqlx::query_as("select epoch, samples, digest from epoch_digest where run_id = ?1 order by epoch")
+                .bind(run.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| self.sqlite(error))?;
+        let row = |(epoch, samples, digest): (i64, i64, String)| EpochRow { epoch: epoch as u64, samples: samples as u64, digest };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// Where the device time of a sweep went.
+    pub async fn ledger(&self, sweep_id: i64) -> Result<Ledger, StoreError> {
+        let rows: Vec<(String, f64, i64)> = sqlx::query_as(
+            "select attempt.outcome, total(attempt.device_seconds), count(*)
+             from sweep_run join attempt using (run_id)
+             where sweep_run.sweep_id = ?1 and attempt.outcome is not null group by attempt.outcome",
+        )
+        .bind(sweep_id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let mut ledger = Ledger::default();
+        for (outcome, seconds, attempts) in rows {
+            ledger.attempts += attempts as u64;
+            match outcome.as_str() {
+                "preempted" => ledger.preempted += seconds,
+                "crashed" => ledger.crashed += seconds,
+                _ => ledger.with_result += seconds,
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
+    let text = |column: &str| row.try_get::<String, _>(column);
+    let number = |column: &str| row.try_get::<i64, _>(column).map(|value| value as u64);
+    let failure: Option<String> = row.try_get("failure")?;
+    let loss: Option<f64> = row.try_get("heldout_loss")?;
+    let result = match loss {
+        Some(heldout_loss) => Some(ResultRow {
+            heldout_loss,
+            accuracy: row.try_get("accuracy")?,
+            step_seconds: row.try_get("step_seconds")?,
+            state_hash: text("state_hash")?,
+        }),
+        None => None,
+    };
+    Ok(RunRow {
+        run: text("run_id")?.parse()?,
+        model: text("model")?,
+        spec: serde_json::from_str(&text("spec")?)?,
+        state: RunState::from_words(&text("state")?, failure.as_deref())?,
+        message: row.try_get("message")?,
+        attempt: row.try_get("attempt")?,
+        crashes: row.try_get("crashes")?,
+        step: number("step")?,
+        steps: number("steps")?,
+        wanted: number("wanted")? == 1,
+        estimated_seconds: row.try_get("estimated_seconds")?,
+        parameters: number("parameters")?,
+        parameters_without_head: number("parameters_without_head")?,
+        macs: number("macs")?,
+        flops: row.try_get("flops")?,
+        samples: number("samples")?,
+        device_seconds: row.try_get("device_seconds")?,
+        result,
+    })
+}
