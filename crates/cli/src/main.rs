@@ -1,1 +1,48 @@
-fn main() {}
+//! `scalelaw`: everything a person types. Data go to standard output, messages to standard error.
+
+mod args;
+mod command;
+mod exit;
+mod figures;
+mod laws;
+mod place;
+mod points;
+mod progress;
+mod sweepfile;
+mod write;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // One thread: workers are bound to the thread that starts them, and nothing here computes for long.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&Failure::environment(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(perform(arguments)) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => exit::report(&failure),
+    }
+}
+
+async fn perform(arguments: Arguments) -> Result<u8, Failure> {
+    let place = place::Place::new(arguments.state_dir, arguments.json);
+    match arguments.command {
+        Command::Plan(options) => command::plan::run(&place, &options).await,
+        Command::Run(options) => command::run::run(&place, &options).await,
+        Command::Status(options) => command::status::run(&place, &options).await,
+        Command::Fit(options) => command::fit::run(&place, &options).await,
+        Command::Plot(options) => command::plot::run(&place, &options).await,
+        Command::Export(options) => command::export::run(&place, &options).await,
+        Command::Verify(options) => command::verify::run(&place, &options).await,
+        Command::Data(options) => command::data::run(&place, &options),
+        Command::Doctor => command::doctor::run(&place).await,
+        Command::Schema => command::schema(),
+    }
+}

@@ -36,7 +36,15 @@ impl Shape {
 }
 
 /// The training batch with samples `from..to` of a run, counted over all epochs.
-pub fn training(split: &Split, shape: Shape, order: &SampleOrder, augment: Augment, seed: u64, from: u64, to: u64) -> Batch {
+pub fn training(
+    split: &Split,
+    shape: Shape,
+    order: &SampleOrder,
+    augment: Augment,
+    seed: u64,
+    from: u64,
+    to: u64,
+) -> Batch {
     let mut batch = Batch::default();
     let bytes = shape.bytes();
     for sample in from..to {
@@ -98,7 +106,8 @@ mod tests {
     fn a_batch_crosses_the_end_of_an_epoch() {
         let order = SampleOrder::new(3, 5).expect("not empty");
         let batch = training(&split(), SHAPE, &order, STILL, 0, 3, 8);
-        let expected: Vec<u64> = [(0, 3), (0, 4), (1, 0), (1, 1), (1, 2)].iter().map(|(epoch, at)| order.in_epoch(*epoch, *at)).collect();
+        let expected: Vec<u64> =
+            [(0, 3), (0, 4), (1, 0), (1, 1), (1, 2)].iter().map(|(epoch, at)| order.in_epoch(*epoch, *at)).collect();
         assert_eq!(batch.ids, expected);
         let labels: Vec<u64> = batch.labels.iter().map(|label| *label as u64).collect();
         assert_eq!(labels, expected);

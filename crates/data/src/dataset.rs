@@ -4,8 +4,8 @@ use std::path::Path;
 
 use spec::plan::DatasetFacts;
 
-use crate::idx::{self, Idx};
 use crate::DataError;
+use crate::idx::{self, Idx};
 
 /// Pictures and their classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,10 @@ fn split(images: &Path, labels: &Path, remedy: &str) -> Result<(Split, usize), D
     let classes = idx::read(labels, remedy)?;
     let malformed = |path: &Path, problem: String| DataError::Malformed { path: path.to_owned(), problem };
     let &[count, height, width] = &pictures.shape[..] else {
-        return Err(malformed(images, format!("{} dimensions, expected 3 (pictures, rows, columns)", pictures.shape.len())));
+        return Err(malformed(
+            images,
+            format!("{} dimensions, expected 3 (pictures, rows, columns)", pictures.shape.len()),
+        ));
     };
     if height != width || height == 0 || count == 0 {
         return Err(malformed(images, format!("{count} pictures of {height} x {width}, expected square ones")));
@@ -92,7 +95,8 @@ fn moments(pixels: &[u8]) -> (f64, f64) {
     pixels.iter().for_each(|pixel| counts[usize::from(*pixel)] += 1);
     let total = pixels.len().max(1) as f64;
     let moment = |power: i32| {
-        let sum: f64 = counts.iter().enumerate().map(|(value, count)| (value as f64 / 255.0).powi(power) * *count as f64).sum();
+        let sum: f64 =
+            counts.iter().enumerate().map(|(value, count)| (value as f64 / 255.0).powi(power) * *count as f64).sum();
         sum / total
     };
     let mean = moment(1);

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+use crate::DataError;
 use crate::dataset::FILES;
 use crate::idx;
-use crate::DataError;
 
 /// SHA-256 of the four files, unpacked, in the order of [`FILES`].
 const FASHION_MNIST: [&str; 4] = [
@@ -82,7 +82,8 @@ fn from_debian(folder: &Path) -> Result<PathBuf, String> {
         run(Command::new("apt-get").args(&private).args(["--quiet", "download", package]).current_dir(folder))?;
     }
     let entries = fs::read_dir(folder).map_err(|error| error.to_string())?;
-    let deb = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|ending| ending == "deb"));
+    let deb =
+        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|ending| ending == "deb"));
     let deb = deb.ok_or("apt-get left no package behind")?;
     let unpacked = folder.join("unpacked");
     run(Command::new("dpkg").arg("-x").arg(deb).arg(&unpacked))?;
@@ -93,7 +94,10 @@ fn from_home(folder: &Path) -> Result<PathBuf, String> {
     const HOME: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com";
     for name in FILES {
         let (url, file) = (format!("{HOME}/{name}.gz"), folder.join(format!("{name}.gz")));
-        run(Command::new("curl").args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "-o"]).arg(file).arg(url))?;
+        run(Command::new("curl")
+            .args(["--fail", "--silent", "--show-error", "--location", "--connect-timeout", "20", "-o"])
+            .arg(file)
+            .arg(url))?;
     }
     Ok(folder.to_owned())
 }
@@ -128,4 +132,18 @@ fn serialise(array: &idx::Idx) -> Vec<u8> {
     array.shape.iter().for_each(|size| content.extend((*size as u32).to_be_bytes()));
     content.extend(&array.bytes);
     content
+}
+
+/// What is known of Fashion-MNIST without opening it, so that a sweep can be priced before the data are there.
+pub fn fashion_mnist_facts() -> spec::plan::DatasetFacts {
+    spec::plan::DatasetFacts {
+        fingerprint: "78142a51ecca1d058f8de07b29f31c06".to_owned(),
+        train_examples: 60_000,
+        heldout_examples: 10_000,
+        channels: 1,
+        resolution: 28,
+        classes: 10,
+        mean: 0.286,
+        std: 0.353,
+    }
 }

@@ -49,7 +49,8 @@ fn read_all(path: &Path, reader: impl Fn(File) -> Box<dyn Read>) -> io::Result<V
 
 /// Reads an IDX file of unsigned bytes from memory.
 pub fn parse(content: &[u8]) -> Result<Idx, String> {
-    let Some(([zero, also_zero, kind, dimensions], mut rest)) = content.split_first_chunk::<4>().map(|(head, rest)| (*head, rest))
+    let Some(([zero, also_zero, kind, dimensions], mut rest)) =
+        content.split_first_chunk::<4>().map(|(head, rest)| (*head, rest))
     else {
         return Err(format!("{} bytes are too few for an IDX header", content.len()));
     };

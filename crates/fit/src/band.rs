@@ -32,8 +32,14 @@ impl Curve {
             Quantity::Floor => self.floor,
             Quantity::Coefficient => (self.ln_b + self.alpha * self.ln_x0).exp(),
             Quantity::Exponent => self.alpha,
-            Quantity::At(ln_x) => self.floor + (self.ln_b - self.alpha * (ln_x - self.ln_x0)).exp(),
+            Quantity::At(ln_x) => self.ln_at(ln_x).exp(),
         }
+    }
+
+    /// ln y at ln x: without a floor it is in range even where y is not.
+    pub(crate) fn ln_at(&self, ln_x: f64) -> f64 {
+        let falling = self.ln_b - self.alpha * (ln_x - self.ln_x0);
+        if self.floor > 0.0 { (self.floor + falling.exp()).ln() } else { falling }
     }
 }
 
@@ -50,9 +56,7 @@ impl Band {
     /// The 95 % interval of a quantity, or `None` when nothing was drawn.
     pub(crate) fn interval(&self, quantity: Quantity) -> Option<(f64, f64)> {
         match self {
-            Band::Draws(curves) => {
-                central_95(curves.iter().map(|curve| curve.get(quantity)).collect())
-            }
+            Band::Draws(curves) => central_95(curves.iter().map(|curve| curve.get(quantity)).collect()),
             Band::Line { line, points } => Some(line_interval(line, *points, quantity)),
         }
     }
@@ -68,10 +72,7 @@ fn line_interval(line: &Line, points: usize, quantity: Quantity) -> (f64, f64) {
     };
     let at = |u: f64| {
         let offset = u - line.mean_u;
-        around(
-            line.mean_v + line.slope * offset,
-            1.0 / points as f64 + offset * offset / line.spread,
-        )
+        around(line.mean_v + line.slope * offset, 1.0 / points as f64 + offset * offset / line.spread)
     };
     let exponential = |(low, high): (f64, f64)| (low.exp(), high.exp());
     match quantity {

@@ -71,10 +71,7 @@ pub fn frontier(runs: &[RunPoint]) -> Frontier {
     let mut cells: BTreeMap<(&str, u64), BTreeMap<Rate, Vec<&RunPoint>>> = BTreeMap::new();
     for run in runs {
         match unusable(run) {
-            Some(reason) => excluded.push(Excluded {
-                row: run.row,
-                reason,
-            }),
+            Some(reason) => excluded.push(Excluded { row: run.row, reason }),
             None => {
                 let alone = (run.lr.is_none() && run.seed.is_none()).then_some(run.row);
                 let rate = (run.lr.map(f64::to_bits), alone);
@@ -83,17 +80,11 @@ pub fn frontier(runs: &[RunPoint]) -> Frontier {
             }
         }
     }
-    let optimal: Vec<FrontierPoint> = cells
-        .values()
-        .filter_map(|rates| best_of_cell(rates.values(), &mut excluded))
-        .collect();
+    let optimal: Vec<FrontierPoint> =
+        cells.values().filter_map(|rates| best_of_cell(rates.values(), &mut excluded)).collect();
     let pareto = pareto(&optimal, &mut excluded);
     excluded.sort_by_key(|e| e.row);
-    Frontier {
-        optimal,
-        pareto,
-        excluded,
-    }
+    Frontier { optimal, pareto, excluded }
 }
 
 fn unusable(run: &RunPoint) -> Option<String> {
@@ -109,16 +100,11 @@ fn best_of_cell<'a>(
     excluded: &mut Vec<Excluded>,
 ) -> Option<FrontierPoint> {
     let rates: Vec<&Vec<&RunPoint>> = rates.collect();
-    let losses: Vec<Option<f64>> = rates
-        .iter()
-        .map(|runs| mean(runs.iter().map(|run| run.loss)))
-        .collect();
-    let best = (0..rates.len())
-        .filter(|i| losses[*i].is_some())
-        .min_by(|a, b| {
-            let loss = |i: usize| losses[i].unwrap_or(f64::INFINITY);
-            loss(*a).total_cmp(&loss(*b))
-        });
+    let losses: Vec<Option<f64>> = rates.iter().map(|runs| mean(runs.iter().map(|run| run.loss))).collect();
+    let best = (0..rates.len()).filter(|i| losses[*i].is_some()).min_by(|a, b| {
+        let loss = |i: usize| losses[i].unwrap_or(f64::INFINITY);
+        loss(*a).total_cmp(&loss(*b))
+    });
     for (i, runs) in rates.iter().enumerate().filter(|(i, _)| Some(*i) != best) {
         for run in runs.iter() {
             excluded.push(Excluded {
@@ -133,10 +119,12 @@ fn best_of_cell<'a>(
     rows.sort_unstable();
     // A single rate was presumably tuned elsewhere, and says nothing of edges.
     let known = rates.len() > 1 && runs[0].lr.is_some();
-    let at_edge = match () {
-        () if known && best + 1 == rates.len() => Some(Side::High),
-        () if known && losses[..best].iter().all(Option::is_none) => Some(Side::Low),
-        () => None,
+    let at_edge = if !known {
+        None
+    } else if best + 1 == rates.len() {
+        Some(Side::High)
+    } else {
+        losses[..best].iter().all(Option::is_none).then_some(Side::Low)
     };
     Some(FrontierPoint {
         rows,
@@ -154,9 +142,7 @@ fn why_not_best(run: &RunPoint, mean_loss: Option<f64>, best_lr: Option<f64>) ->
         (None, ..) => "diverged".to_owned(),
         (Some(_), None, ..) => "another seed of the same learning rate diverged".to_owned(),
         (.., Some(lr), Some(best)) => {
-            format!(
-                "learning rate {lr:?} is not the best of its model and epoch budget: {best:?} is"
-            )
+            format!("learning rate {lr:?} is not the best of its model and epoch budget: {best:?} is")
         }
         _ => "another run of the same model and epoch budget has a lower loss".to_owned(),
     }
@@ -165,11 +151,7 @@ fn why_not_best(run: &RunPoint, mean_loss: Option<f64>, best_lr: Option<f64>) ->
 /// The points that improve on every cheaper one.
 fn pareto(optimal: &[FrontierPoint], excluded: &mut Vec<Excluded>) -> Vec<FrontierPoint> {
     let mut order: Vec<&FrontierPoint> = optimal.iter().collect();
-    order.sort_by(|a, b| {
-        a.compute
-            .total_cmp(&b.compute)
-            .then(a.loss.total_cmp(&b.loss))
-    });
+    order.sort_by(|a, b| a.compute.total_cmp(&b.compute).then(a.loss.total_cmp(&b.loss)));
     let mut front: Vec<FrontierPoint> = Vec::new();
     for point in order {
         match front.last() {
@@ -178,10 +160,7 @@ fn pareto(optimal: &[FrontierPoint], excluded: &mut Vec<Excluded>) -> Vec<Fronti
                     "not on the frontier: {} at {:?} epochs has no higher loss for no more compute",
                     last.group, last.budget
                 );
-                excluded.extend(point.rows.iter().map(|&row| Excluded {
-                    row,
-                    reason: reason.clone(),
-                }));
+                excluded.extend(point.rows.iter().map(|&row| Excluded { row, reason: reason.clone() }));
             }
             _ => front.push(point.clone()),
         }
@@ -202,24 +181,9 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn run(
-        row: usize,
-        group: &str,
-        compute: f64,
-        loss: impl Into<Option<f64>>,
-        lr: f64,
-        seed: u64,
-    ) -> RunPoint {
+    fn run(row: usize, group: &str, compute: f64, loss: impl Into<Option<f64>>, lr: f64, seed: u64) -> RunPoint {
         let (group, loss) = (group.to_owned(), loss.into());
-        RunPoint {
-            row,
-            group,
-            budget: 1.0,
-            compute,
-            loss,
-            lr: Some(lr),
-            seed: Some(seed),
-        }
+        RunPoint { row, group, budget: 1.0, compute, loss, lr: Some(lr), seed: Some(seed) }
     }
 
     #[test]
@@ -236,31 +200,15 @@ mod tests {
         assert_eq!(found.pareto[0].rows, [2, 3]);
         assert_eq!(found.pareto[0].at_edge, None);
         let reasons: Vec<&str> = found.excluded.iter().map(|e| e.reason.as_str()).collect();
-        assert_eq!(
-            reasons[0],
-            "learning rate 0.1 is not the best of its model and epoch budget: 0.2 is"
-        );
-        assert_eq!(
-            reasons[2..],
-            [
-                "another seed of the same learning rate diverged",
-                "diverged"
-            ]
-        );
+        assert_eq!(reasons[0], "learning rate 0.1 is not the best of its model and epoch budget: 0.2 is");
+        assert_eq!(reasons[2..], ["another seed of the same learning rate diverged", "diverged"]);
     }
 
     #[test]
     fn a_dearer_run_must_be_better() {
-        let runs = [
-            run(0, "b", 2.0, 2.0, 0.1, 0),
-            run(1, "a", 1.0, 3.0, 0.1, 0),
-            run(2, "c", 3.0, 2.0, 0.1, 0),
-        ];
+        let runs = [run(0, "b", 2.0, 2.0, 0.1, 0), run(1, "a", 1.0, 3.0, 0.1, 0), run(2, "c", 3.0, 2.0, 0.1, 0)];
         let found = frontier(&runs);
-        assert_eq!(
-            found.pareto.iter().map(|p| p.rows[0]).collect::<Vec<_>>(),
-            [1, 0]
-        );
+        assert_eq!(found.pareto.iter().map(|p| p.rows[0]).collect::<Vec<_>>(), [1, 0]);
         assert_eq!(
             found.excluded[0].reason,
             "not on the frontier: b at 1.0 epochs has no higher loss for no more compute"

@@ -4,9 +4,7 @@ use crate::band::{Band, resample};
 use crate::law::{Data, Form, LawFit};
 use crate::random::Random;
 use crate::stat::distinct;
-use crate::{
-    Frontier, FrontierPoint, Point, Refusal, RunPoint, Settings, Side, frontier, power, saturating,
-};
+use crate::{Frontier, FrontierPoint, Point, Refusal, RunPoint, Settings, Side, frontier, power, saturating};
 
 /// Finds the frontier of `runs` and fits a law through its Pareto points.
 ///
@@ -20,11 +18,7 @@ use crate::{
 /// # Errors
 /// [`Refusal::FrontierTooShort`] when too few runs beat every cheaper one (3 for [`Form::Power`], 4 for
 /// [`Form::Saturating`]), and the refusals of the fit of that form.
-pub fn frontier_law(
-    runs: &[RunPoint],
-    form: Form,
-    settings: &Settings,
-) -> Result<(Frontier, LawFit), Refusal> {
+pub fn frontier_law(runs: &[RunPoint], form: Form, settings: &Settings) -> Result<(Frontier, LawFit), Refusal> {
     let front = frontier(runs);
     let needed = match form {
         Form::Power => power::NEEDED,
@@ -32,30 +26,13 @@ pub fn frontier_law(
     };
     let got = distinct(front.pareto.iter().map(|p| p.compute.ln()));
     if got < needed {
-        return Err(Refusal::FrontierTooShort {
-            needed,
-            got,
-            candidates: front.optimal.len(),
-        });
+        return Err(Refusal::FrontierTooShort { needed, got, candidates: front.optimal.len() });
     }
-    let points: Vec<Point> = front
-        .pareto
-        .iter()
-        .map(|p| Point {
-            row: p.rows[0],
-            x: p.compute,
-            y: p.loss,
-        })
-        .collect();
+    let points: Vec<Point> = front.pareto.iter().map(|p| Point { row: p.rows[0], x: p.compute, y: p.loss }).collect();
     let mut data = Data::of(&points);
-    data.warnings
-        .extend(front.pareto.iter().filter_map(edge_warning));
+    data.warnings.extend(front.pareto.iter().filter_map(edge_warning));
 
-    let mut cells: Vec<(f64, f64)> = front
-        .optimal
-        .iter()
-        .map(|p| (p.compute.ln(), p.loss.ln()))
-        .collect();
+    let mut cells: Vec<(f64, f64)> = front.optimal.iter().map(|p| (p.compute.ln(), p.loss.ln())).collect();
     cells.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     // Its own stream: the bands of one fit must not share their noise.
     let mut random = Random::new(settings.seed ^ 0x66_726f_6e74);
@@ -81,11 +58,7 @@ pub fn frontier_law(
         Form::Power => power::fit(data, bands, settings)?,
         Form::Saturating => saturating::fit(data, bands, settings)?,
     };
-    fit.used = front
-        .pareto
-        .iter()
-        .flat_map(|p| p.rows.iter().copied())
-        .collect();
+    fit.used = front.pareto.iter().flat_map(|p| p.rows.iter().copied()).collect();
     fit.used.sort_unstable();
     fit.excluded = front.excluded.clone();
     Ok((front, fit))

@@ -47,27 +47,14 @@ impl LawFit {
     /// `x` is not positive and finite there is no answer, and all three numbers are NaN.
     pub fn predict(&self, x: f64) -> Estimate {
         if !(x > 0.0 && x.is_finite()) {
-            return Estimate {
-                value: f64::NAN,
-                low: f64::NAN,
-                high: f64::NAN,
-            };
+            return Estimate { value: f64::NAN, low: f64::NAN, high: f64::NAN };
         }
         estimate(&self.curve, &self.bands, Quantity::At(x.ln()))
     }
 
     /// Puts a fit together: the intervals are the widest of all `bands`.
-    pub(crate) fn assemble(
-        form: Form,
-        curve: Curve,
-        bands: Vec<Band>,
-        data: Data,
-    ) -> Result<LawFit, Refusal> {
-        let Data {
-            usable,
-            mut excluded,
-            warnings,
-        } = data;
+    pub(crate) fn assemble(form: Form, curve: Curve, bands: Vec<Band>, data: Data) -> Result<LawFit, Refusal> {
+        let Data { usable, mut excluded, warnings } = data;
         let mut params = BTreeMap::from([
             ("A", estimate(&curve, &bands, Quantity::Coefficient)),
             ("alpha", estimate(&curve, &bands, Quantity::Exponent)),
@@ -80,42 +67,21 @@ impl LawFit {
             return Err(Refusal::OutOfRange { what: "x" });
         }
         let observed: Vec<f64> = usable.iter().map(|p| p.v).collect();
-        let fitted: Vec<f64> = usable
-            .iter()
-            .map(|p| curve.get(Quantity::At(p.u)).ln())
-            .collect();
+        let fitted: Vec<f64> = usable.iter().map(|p| curve.ln_at(p.u)).collect();
         let quality = Quality::of(&observed, &fitted);
-        let x_range = usable
-            .iter()
-            .fold((f64::INFINITY, 0.0_f64), |(low, high), p| {
-                (low.min(p.x), high.max(p.x))
-            });
+        let x_range = usable.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), p| (low.min(p.x), high.max(p.x)));
         let mut used: Vec<usize> = usable.iter().map(|p| p.row).collect();
         used.sort_unstable();
         excluded.sort_by_key(|e| e.row);
-        Ok(LawFit {
-            form,
-            params,
-            used,
-            excluded,
-            quality,
-            warnings,
-            x_range,
-            curve,
-            bands,
-        })
+        Ok(LawFit { form, params, used, excluded, quality, warnings, x_range, curve, bands })
     }
 }
 
 /// The value of a quantity with the union of its intervals, kept finite so that it survives JSON.
-fn estimate(curve: &Curve, bands: &[Band], quantity: Quantity) -> Estimate {
+pub(crate) fn estimate(curve: &Curve, bands: &[Band], quantity: Quantity) -> Estimate {
     let finite = |number: f64| number.clamp(f64::MIN, f64::MAX);
     let value = finite(curve.get(quantity));
-    let mut result = Estimate {
-        value,
-        low: value,
-        high: value,
-    };
+    let mut result = Estimate { value, low: value, high: value };
     for (low, high) in bands.iter().filter_map(|band| band.interval(quantity)) {
         result.low = result.low.min(finite(low));
         result.high = result.high.max(finite(high));
@@ -146,27 +112,14 @@ pub(crate) struct Data {
 impl Data {
     /// Sorts the points into usable and excluded.
     pub(crate) fn of(points: &[Point]) -> Data {
-        let mut data = Data {
-            usable: Vec::new(),
-            excluded: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut data = Data { usable: Vec::new(), excluded: Vec::new(), warnings: Vec::new() };
         for &Point { row, x, y } in points {
             match not_positive("x", x).or_else(|| not_positive("y", y)) {
                 Some(reason) => data.excluded.push(Excluded { row, reason }),
-                None => data.usable.push(Usable {
-                    row,
-                    x,
-                    u: x.ln(),
-                    v: y.ln(),
-                }),
+                None => data.usable.push(Usable { row, x, u: x.ln(), v: y.ln() }),
             }
         }
-        data.usable.sort_by(|a, b| {
-            a.u.total_cmp(&b.u)
-                .then(a.v.total_cmp(&b.v))
-                .then(a.row.cmp(&b.row))
-        });
+        data.usable.sort_by(|a, b| a.u.total_cmp(&b.u).then(a.v.total_cmp(&b.v)).then(a.row.cmp(&b.row)));
         data
     }
 
@@ -178,11 +131,7 @@ impl Data {
         }
         let got = crate::stat::distinct(self.usable.iter().map(|p| p.u));
         if got < needed {
-            return Err(Refusal::TooFewDistinct {
-                what: "x",
-                needed,
-                got,
-            });
+            return Err(Refusal::TooFewDistinct { what: "x", needed, got });
         }
         Ok(())
     }

@@ -62,11 +62,7 @@ impl LrLaw {
     fn along(&self, at: &[f64]) -> Estimate {
         let value = self.solution.predict(at);
         let half = self.width * self.solution.variance(at).sqrt();
-        Estimate {
-            value,
-            low: value - half,
-            high: value + half,
-        }
+        Estimate { value, low: value - half, high: value + half }
     }
 }
 
@@ -85,19 +81,13 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
     for point in points {
         match optimum_of(point) {
             Ok(optimum) => optima.push(optimum),
-            Err(reason) => excluded.push(Excluded {
-                row: point.row,
-                reason,
-            }),
+            Err(reason) => excluded.push(Excluded { row: point.row, reason }),
         }
     }
     optima.sort_by(|a, b| {
         let key = |o: &Inside| (o.budget, o.size.unwrap_or(0.0), o.lr, o.error);
         let (a, b) = (key(a), key(b));
-        a.0.total_cmp(&b.0)
-            .then(a.1.total_cmp(&b.1))
-            .then(a.2.total_cmp(&b.2))
-            .then(a.3.total_cmp(&b.3))
+        a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)).then(a.3.total_cmp(&b.3))
     });
     excluded.sort_by_key(|e| e.row);
 
@@ -105,30 +95,20 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
     let sizes = sizes.filter(|sizes| distinct_of(sizes) > 1);
     let needed = if sizes.is_some() { 4 } else { 3 };
     if optima.len() < needed {
-        return Err(Refusal::TooFewPoints {
-            needed,
-            got: optima.len(),
-        });
+        return Err(Refusal::TooFewPoints { needed, got: optima.len() });
     }
     let budgets = distinct(optima.iter().map(|o| o.budget));
     if budgets < 2 {
-        return Err(Refusal::TooFewDistinct {
-            what: "epoch budget",
-            needed: 2,
-            got: budgets,
-        });
+        return Err(Refusal::TooFewDistinct { what: "epoch budget", needed: 2, got: budgets });
     }
-    let centre = sizes
-        .as_ref()
-        .map(|sizes| sizes.iter().sum::<f64>() / sizes.len() as f64);
+    let centre = sizes.as_ref().map(|sizes| sizes.iter().sum::<f64>() / sizes.len() as f64);
     let row = |o: &Inside| match (centre, o.size) {
         (Some(centre), Some(size)) => vec![1.0, o.budget, size - centre],
         _ => vec![1.0, o.budget],
     };
     let weight = |o: &Inside| 1.0 / o.error.hypot(MODEL_ERROR);
-    let columns: Vec<Vec<f64>> = (0..needed - 1)
-        .map(|k| optima.iter().map(|o| row(o)[k] * weight(o)).collect())
-        .collect();
+    let columns: Vec<Vec<f64>> =
+        (0..needed - 1).map(|k| optima.iter().map(|o| row(o)[k] * weight(o)).collect()).collect();
     let target: Vec<f64> = optima.iter().map(|o| o.lr * weight(o)).collect();
     let solution = least_squares(&columns, &target).ok_or(Refusal::NotIdentified {
         what: "the exponent of the size",
@@ -138,26 +118,14 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
 
     let df = optima.len() + 1 - needed;
     let fitted: Vec<f64> = optima.iter().map(|o| solution.predict(&row(o))).collect();
-    let scatter: f64 = optima
-        .iter()
-        .zip(&fitted)
-        .map(|(o, f)| ((o.lr - f) * weight(o)).powi(2))
-        .sum();
-    let natural = |values: Vec<f64>| {
-        values
-            .into_iter()
-            .map(|v| v * std::f64::consts::LN_2)
-            .collect::<Vec<f64>>()
-    };
+    let scatter: f64 = optima.iter().zip(&fitted).map(|(o, f)| ((o.lr - f) * weight(o)).powi(2)).sum();
+    let natural = |values: Vec<f64>| values.into_iter().map(|v| v * std::f64::consts::LN_2).collect::<Vec<f64>>();
     let mut law = LrLaw {
         params: BTreeMap::new(),
         size_reference: centre.map(f64::exp2),
         used: optima.iter().map(|o| o.point).collect(),
         excluded,
-        quality: Quality::of(
-            &natural(optima.iter().map(|o| o.lr).collect()),
-            &natural(fitted),
-        ),
+        quality: Quality::of(&natural(optima.iter().map(|o| o.lr).collect()), &natural(fitted)),
         warnings: Vec::new(),
         width: (t975(df) * (scatter / df as f64).sqrt()).max(Z975),
         solution,
@@ -195,11 +163,7 @@ fn optimum_of(point: &LrPoint) -> Result<Inside, String> {
     };
     let wrong = not_positive("epoch budget", point.budget)
         .or_else(|| point.size.and_then(|size| not_positive("size", size)))
-        .or_else(|| {
-            [lr.low, lr.value, lr.high]
-                .into_iter()
-                .find_map(|rate| not_positive("learning rate", rate))
-        });
+        .or_else(|| [lr.low, lr.value, lr.high].into_iter().find_map(|rate| not_positive("learning rate", rate)));
     match wrong {
         Some(reason) => Err(reason),
         None => Ok(Inside {
@@ -221,26 +185,16 @@ fn warnings(law: &LrLaw, used: usize) -> Vec<String> {
             b.value
         ));
     } else if b.high >= 0.0 {
-        warnings.push(format!(
-            "b ({:.2} to {:.2}) may be 0: no trend with the epoch budget is certain",
-            b.low, b.high
-        ));
+        warnings.push(format!("b ({:.2} to {:.2}) may be 0: no trend with the epoch budget is certain", b.low, b.high));
     }
     if law.excluded.len() > used {
-        warnings.push(format!(
-            "only {used} of {} optima could be used",
-            used + law.excluded.len()
-        ));
+        warnings.push(format!("only {used} of {} optima could be used", used + law.excluded.len()));
     }
     warnings
 }
 
 fn log2(value: f64) -> f64 {
-    if value > 0.0 && value.is_finite() {
-        value.log2()
-    } else {
-        f64::NAN
-    }
+    if value > 0.0 && value.is_finite() { value.log2() } else { f64::NAN }
 }
 
 fn distinct_of(logs: &[f64]) -> usize {
@@ -251,9 +205,5 @@ fn distinct_of(logs: &[f64]) -> usize {
 
 fn exponential(octaves: Estimate) -> Estimate {
     let exp2 = |value: f64| value.exp2().min(f64::MAX);
-    Estimate {
-        value: exp2(octaves.value),
-        low: exp2(octaves.low),
-        high: exp2(octaves.high),
-    }
+    Estimate { value: exp2(octaves.value), low: exp2(octaves.low), high: exp2(octaves.high) }
 }

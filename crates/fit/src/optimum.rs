@@ -69,24 +69,14 @@ pub enum Optimum {
 impl Optimum {
     /// Which learning rate to try so that the optimum comes inside; `None` when it is.
     pub fn mend(&self) -> Option<String> {
-        let Optimum::AtEdge {
-            side,
-            best_tried,
-            bounded_by_divergence,
-            ..
-        } = *self
-        else {
+        let Optimum::AtEdge { side, best_tried, bounded_by_divergence, .. } = *self else {
             return None;
         };
         Some(match (side, bounded_by_divergence) {
-            (Side::Low, _) => format!(
-                "add a learning rate below {best_tried:?}, for example {:?}",
-                best_tried / 2.0
-            ),
-            (Side::High, None) => format!(
-                "add a learning rate above {best_tried:?}, for example {:?}",
-                best_tried * 2.0
-            ),
+            (Side::Low, _) => format!("add a learning rate below {best_tried:?}, for example {:?}", best_tried / 2.0),
+            (Side::High, None) => {
+                format!("add a learning rate above {best_tried:?}, for example {:?}", best_tried * 2.0)
+            }
             (Side::High, Some(bound)) => format!(
                 "add a learning rate between {best_tried:?} and {bound:?}, which diverged, for example {:.3e}",
                 (best_tried.ln() / 2.0 + bound.ln() / 2.0).exp()
@@ -113,45 +103,31 @@ impl Optimum {
 pub fn optimal_lr(trials: &[Trial], noise: Option<f64>) -> Result<Optimum, Refusal> {
     let rates = by_rate(trials)?;
     if rates.len() < 2 {
-        return Err(Refusal::TooFewDistinct {
-            what: "learning rate",
-            needed: 3,
-            got: rates.len(),
-        });
+        return Err(Refusal::TooFewDistinct { what: "learning rate", needed: 3, got: rates.len() });
     }
-    let numeric = |i: usize| rates[i].loss;
-    let Some(best) = (0..rates.len())
-        .filter(|i| numeric(*i).is_some())
-        .min_by(|a, b| {
-            numeric(*a)
-                .unwrap_or(f64::INFINITY)
-                .total_cmp(&numeric(*b).unwrap_or(f64::INFINITY))
-        })
+    let loss = |i: usize| rates[i].loss.unwrap_or(f64::INFINITY);
+    let numeric = |i: &usize| rates[*i].loss.is_some();
+    let below = |i: usize| (0..i).rev().find(numeric);
+    let above = |i: usize| (i + 1 < rates.len()).then_some(i + 1).filter(numeric);
+    // Of equal losses, one with neighbours on both sides says most.
+    let open = |i: usize| below(i).is_none() || above(i).is_none();
+    let Some(best) =
+        (0..rates.len()).filter(numeric).min_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(open(*a).cmp(&open(*b))))
     else {
-        return Err(Refusal::AllDiverged {
-            lowest: rates[0].lr,
-        });
+        return Err(Refusal::AllDiverged { lowest: rates[0].lr });
     };
-    let below = (0..best).rev().find(|i| numeric(*i).is_some());
-    let above = (best + 1 < rates.len())
-        .then_some(best + 1)
-        .filter(|i| numeric(*i).is_some());
     let edge = |side| Optimum::AtEdge {
         side,
         best_tried: rates[best].lr,
         loss: rates[best].loss.unwrap_or(f64::NAN),
-        bounded_by_divergence: rates[best + 1..]
-            .iter()
-            .find(|r| r.loss.is_none())
-            .map(|r| r.lr),
+        bounded_by_divergence: rates[best + 1..].iter().find(|r| r.loss.is_none()).map(|r| r.lr),
     };
-    match (below, above) {
+    match (below(best), above(best)) {
         (None, _) => Ok(edge(Side::Low)),
         (Some(_), None) => Ok(edge(Side::High)),
-        (Some(below), Some(above)) => inside(
-            [&rates[below], &rates[best], &rates[above]],
-            relative_noise(&rates, noise),
-        ),
+        (Some(below), Some(above)) => {
+            inside([&rates[below], &rates[best], &rates[above]], relative_noise(&rates, noise))
+        }
     }
 }
 
@@ -166,11 +142,7 @@ struct Rate {
 fn by_rate(trials: &[Trial]) -> Result<Vec<Rate>, Refusal> {
     let mut sorted: Vec<(f64, Option<f64>)> = Vec::with_capacity(trials.len());
     for trial in trials {
-        let refuse = |what, value| Refusal::NotPositive {
-            what,
-            row: trial.row,
-            value,
-        };
+        let refuse = |what, value| Refusal::NotPositive { what, row: trial.row, value };
         if not_positive("", trial.lr).is_some() {
             return Err(refuse("learning rate", trial.lr));
         }
@@ -181,21 +153,14 @@ fn by_rate(trials: &[Trial]) -> Result<Vec<Rate>, Refusal> {
         sorted.push((trial.lr, loss));
     }
     sorted.sort_by(|a, b| {
-        a.0.total_cmp(&b.0).then(
-            a.1.unwrap_or(f64::INFINITY)
-                .total_cmp(&b.1.unwrap_or(f64::INFINITY)),
-        )
+        a.0.total_cmp(&b.0).then(a.1.unwrap_or(f64::INFINITY).total_cmp(&b.1.unwrap_or(f64::INFINITY)))
     });
     Ok(sorted
         .chunk_by(|a, b| b.0.ln() - a.0.ln() < 1e-9)
         .map(|seeds| {
             let losses: Vec<f64> = seeds.iter().filter_map(|s| s.1).collect();
             let mean = losses.iter().map(|loss| loss / losses.len() as f64).sum();
-            Rate {
-                lr: seeds[0].0,
-                loss: (losses.len() == seeds.len()).then_some(mean),
-                seeds: losses,
-            }
+            Rate { lr: seeds[0].0, loss: (losses.len() == seeds.len()).then_some(mean), seeds: losses }
         })
         .collect())
 }
@@ -206,20 +171,13 @@ fn relative_noise(rates: &[Rate], noise: Option<f64>) -> f64 {
         return Z975 * noise;
     }
     let (mut squares, mut df) = (0.0, 0);
-    for rate in rates
-        .iter()
-        .filter(|rate| rate.loss.is_some() && rate.seeds.len() > 1)
-    {
+    for rate in rates.iter().filter(|rate| rate.loss.is_some() && rate.seeds.len() > 1) {
         let logs: Vec<f64> = rate.seeds.iter().map(|loss| loss.ln()).collect();
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
         squares += logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>();
         df += logs.len() - 1;
     }
-    let pooled = if df > 0 {
-        t975(df) * (squares / df as f64).sqrt()
-    } else {
-        0.0
-    };
+    let pooled = if df > 0 { t975(df) * (squares / df as f64).sqrt() } else { 0.0 };
     pooled.max(Z975 * NOISE_FLOOR)
 }
 
@@ -229,13 +187,8 @@ fn inside(bracket: [&Rate; 3], noise: f64) -> Result<Optimum, Refusal> {
     let scale = best.loss.unwrap_or(f64::NAN);
     let x = bracket.map(|rate| rate.lr.log2() - best.lr.log2());
     let y = bracket.map(|rate| rate.loss.unwrap_or(f64::NAN) / scale);
-    let half = bracket.map(|rate| {
-        noise * rate.loss.unwrap_or(f64::NAN) / scale / (rate.seeds.len() as f64).sqrt()
-    });
-    let wrong = || Refusal::WrongCurvature {
-        low: low.lr,
-        high: high.lr,
-    };
+    let half = bracket.map(|rate| noise * rate.loss.unwrap_or(f64::NAN) / scale / (rate.seeds.len() as f64).sqrt());
+    let wrong = || Refusal::WrongCurvature { low: low.lr, high: high.lr };
 
     // Lagrange: the slope at v is the sum of y_i (constant_i + slope_i v).
     let denominator = |i: usize, j: usize, k: usize| (x[i] - x[j]) * (x[i] - x[k]);
@@ -258,10 +211,7 @@ fn inside(bracket: [&Rate; 3], noise: f64) -> Result<Optimum, Refusal> {
     // Otherwise the curvature may be zero: anything in the bracket will do.
     if a > 0.0 {
         let root = (b * b - a * c).max(0.0).sqrt();
-        (from, to) = (
-            from.max((-b - root) / a).min(vertex),
-            to.min((-b + root) / a).max(vertex),
-        );
+        (from, to) = (from.max((-b - root) / a).min(vertex), to.min((-b + root) / a).max(vertex));
     }
     if y[2].ln() > CLIFF {
         to = to.max(0.0);
@@ -269,11 +219,7 @@ fn inside(bracket: [&Rate; 3], noise: f64) -> Result<Optimum, Refusal> {
     let rate = |octaves: f64| (best.lr.log2() + octaves).exp2().clamp(low.lr, high.lr);
     let value = rate(vertex);
     Ok(Optimum::Inside {
-        lr: Estimate {
-            value,
-            low: rate(from).min(value),
-            high: rate(to).max(value),
-        },
+        lr: Estimate { value, low: rate(from).min(value), high: rate(to).max(value) },
         best_tried: best.lr,
         loss: (scale * (1.0 - 0.5 * q * vertex * vertex)).clamp(0.0, scale),
         curvature: (q * scale).min(f64::MAX),

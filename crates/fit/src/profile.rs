@@ -41,12 +41,7 @@ impl Places {
         }
         let grid = (0..GRID)
             .map(|i| FLATTEST * (STEEPEST / FLATTEST).powf(i as f64 / (GRID - 1) as f64) / range)
-            .map(|alpha| {
-                (
-                    alpha,
-                    ln_x.iter().map(|u| (-alpha * (u - ln_x0)).exp()).collect(),
-                )
-            })
+            .map(|alpha| (alpha, ln_x.iter().map(|u| (-alpha * (u - ln_x0)).exp()).collect()))
             .collect();
         Some(Places { ln_x, ln_x0, grid })
     }
@@ -64,11 +59,7 @@ impl Places {
         let v: Vec<f64> = ln_y.iter().map(|v| v - centre).collect();
         let pairs: Vec<(f64, f64)> = self.ln_x.iter().copied().zip(v.iter().copied()).collect();
         let line = curve_of(&pairs)?;
-        let straight = Curve {
-            ln_b: line.ln_b + line.alpha * (line.ln_x0 - self.ln_x0),
-            ln_x0: self.ln_x0,
-            ..line
-        };
+        let straight = Curve { ln_b: line.ln_b + line.alpha * (line.ln_x0 - self.ln_x0), ln_x0: self.ln_x0, ..line };
         let mut best = (straight, self.objective(&straight, &v));
         for start in self.valleys(&v) {
             let (curve, objective) = self.polish(start, &v, polish);
@@ -78,28 +69,16 @@ impl Places {
             }
         }
         let (curve, objective) = best;
-        let scaled = Curve {
-            floor: curve.floor * centre.exp(),
-            ln_b: curve.ln_b + centre,
-            ..curve
-        };
+        let scaled = Curve { floor: curve.floor * centre.exp(), ln_b: curve.ln_b + centre, ..curve };
         (objective.is_finite() && scaled.floor.is_finite()).then_some((scaled, objective))
     }
 
     /// The up to three lowest local minima of the profile over alpha.
     fn valleys(&self, v: &[f64]) -> Vec<Curve> {
         let inverse: Vec<f64> = v.iter().map(|v| (-v).exp()).collect();
-        let profile: Vec<Option<(Curve, f64)>> = self
-            .grid
-            .iter()
-            .map(|(alpha, powers)| self.project(*alpha, powers, &inverse))
-            .collect();
-        let height = |i: usize| {
-            profile
-                .get(i)
-                .and_then(|p| p.as_ref())
-                .map_or(f64::INFINITY, |p| p.1)
-        };
+        let profile: Vec<Option<(Curve, f64)>> =
+            self.grid.iter().map(|(alpha, powers)| self.project(*alpha, powers, &inverse)).collect();
+        let height = |i: usize| profile.get(i).and_then(|p| p.as_ref()).map_or(f64::INFINITY, |p| p.1);
         let mut valleys: Vec<(f64, Curve)> = profile
             .iter()
             .enumerate()
@@ -130,20 +109,8 @@ impl Places {
         if !(floor > 0.0 && b > 0.0 && floor.is_finite() && b.is_finite()) {
             return None;
         }
-        let height: f64 = powers
-            .iter()
-            .zip(inverse)
-            .map(|(p, e)| (1.0 - (floor + b * p) * e).powi(2))
-            .sum();
-        height.is_finite().then_some((
-            Curve {
-                floor,
-                ln_b: b.ln(),
-                alpha,
-                ln_x0: self.ln_x0,
-            },
-            height,
-        ))
+        let height: f64 = powers.iter().zip(inverse).map(|(p, e)| (1.0 - (floor + b * p) * e).powi(2)).sum();
+        height.is_finite().then_some((Curve { floor, ln_b: b.ln(), alpha, ln_x0: self.ln_x0 }, height))
     }
 
     /// Levenberg and Marquardt on the residuals of ln y in (E, ln B, alpha), kept to E >= 0 and alpha in the search.
@@ -204,20 +171,7 @@ impl Places {
     }
 
     fn objective(&self, curve: &Curve, v: &[f64]) -> f64 {
-        let sum: f64 = self
-            .ln_x
-            .iter()
-            .zip(v)
-            .map(|(u, v)| {
-                let falling = curve.ln_b - curve.alpha * (u - self.ln_x0);
-                let model = if curve.floor == 0.0 {
-                    falling
-                } else {
-                    (curve.floor + falling.exp()).ln()
-                };
-                (v - model).powi(2)
-            })
-            .sum();
+        let sum: f64 = self.ln_x.iter().zip(v).map(|(u, v)| (v - curve.ln_at(*u)).powi(2)).sum();
         if sum.is_nan() { f64::INFINITY } else { sum }
     }
 }

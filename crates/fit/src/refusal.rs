@@ -45,9 +45,7 @@ pub enum Refusal {
         value: f64,
     },
     /// The measurements do not fall as the variable grows.
-    #[error(
-        "the losses do not fall: the best straight line through ln y against ln x has slope {slope:+.3e}"
-    )]
+    #[error("the losses do not fall: the best straight line through ln y against ln x has slope {slope:+.3e}")]
     NotDecreasing {
         /// Slope of ln y against ln x.
         slope: f64,
@@ -94,7 +92,10 @@ impl Refusal {
             }
             Refusal::TooFewDistinct { what, needed, got } => {
                 let missing = needed.saturating_sub(*got);
-                format!("add runs at {missing} more {} of {what}; repeats of the same value do not help", plural(missing, "value"))
+                format!(
+                    "add runs at {missing} more {} of {what}; repeats of the same value do not help",
+                    plural(missing, "value")
+                )
             }
             Refusal::FrontierTooShort { needed, got, .. } => {
                 let missing = needed.saturating_sub(*got);
@@ -103,7 +104,9 @@ impl Refusal {
                     plural(missing, "run")
                 )
             }
-            Refusal::NotPositive { what, row, .. } => format!("correct or drop row {row}: {what} must be positive and finite"),
+            Refusal::NotPositive { what, row, .. } => {
+                format!("correct or drop row {row}: {what} must be positive and finite")
+            }
             Refusal::NotDecreasing { .. } => {
                 "add runs at larger compute, and check that the learning rate of the largest runs was tuned".to_owned()
             }
@@ -111,18 +114,16 @@ impl Refusal {
                 format!("add a learning rate below {low} and one above {high}, or a second seed of each")
             }
             Refusal::NotIdentified { mend, .. } => (*mend).to_owned(),
-            Refusal::AllDiverged { lowest } => format!("add a learning rate below {lowest}, for example {}", lowest / 4.0),
+            Refusal::AllDiverged { lowest } => {
+                format!("add a learning rate below {lowest}, for example {}", lowest / 4.0)
+            }
             Refusal::OutOfRange { what } => format!("give {what} in a unit that brings the numbers nearer to 1"),
         }
     }
 }
 
 fn plural(count: usize, noun: &str) -> String {
-    if count == 1 {
-        noun.to_owned()
-    } else {
-        format!("{noun}s")
-    }
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 #[cfg(test)]
@@ -131,18 +132,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_and_what_to_do() {
-        let refusal = Refusal::TooFewDistinct {
-            what: "compute",
-            needed: 3,
-            got: 2,
-        };
-        assert_eq!(
-            refusal.to_string(),
-            "2 distinct values of compute, and the fit needs 3"
-        );
-        assert_eq!(
-            refusal.mend(),
-            "add runs at 1 more value of compute; repeats of the same value do not help"
-        );
+        let refusal = Refusal::TooFewDistinct { what: "compute", needed: 3, got: 2 };
+        assert_eq!(refusal.to_string(), "2 distinct values of compute, and the fit needs 3");
+        assert_eq!(refusal.mend(), "add runs at 1 more value of compute; repeats of the same value do not help");
     }
 }

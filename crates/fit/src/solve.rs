@@ -12,14 +12,7 @@ impl Solution {
     /// The variance of `at` . coefficients, in units of the residual variance: at' (X'X)^-1 at.
     pub(crate) fn variance(&self, at: &[f64]) -> f64 {
         let k = self.inverse.len();
-        (0..k)
-            .map(|j| {
-                (0..k)
-                    .map(|i| at[i] * self.inverse[i][j])
-                    .sum::<f64>()
-                    .powi(2)
-            })
-            .sum()
+        (0..k).map(|j| (0..k).map(|i| at[i] * self.inverse[i][j]).sum::<f64>().powi(2)).sum()
     }
 
     /// `at` . coefficients
@@ -62,13 +55,7 @@ pub(crate) fn least_squares(columns: &[Vec<f64>], rhs: &[f64]) -> Option<Solutio
             row[j] = entry;
         }
     }
-    coefficients
-        .iter()
-        .all(|c| c.is_finite())
-        .then_some(Solution {
-            coefficients,
-            inverse,
-        })
+    coefficients.iter().all(|c| c.is_finite()).then_some(Solution { coefficients, inverse })
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -76,9 +63,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 fn subtract(from: &mut [f64], basis: &[f64], amount: f64) {
-    from.iter_mut()
-        .zip(basis)
-        .for_each(|(value, b)| *value -= amount * b);
+    from.iter_mut().zip(basis).for_each(|(value, b)| *value -= amount * b);
 }
 
 fn back_substitute(r: &[Vec<f64>], rhs: &[f64]) -> Vec<f64> {
@@ -97,14 +82,8 @@ mod tests {
 
     #[test]
     fn a_plane_is_found_with_its_variances() {
-        let columns = vec![
-            vec![1.0; 4],
-            vec![-1.0, -1.0, 1.0, 1.0],
-            vec![-1.0, 1.0, -1.0, 1.0],
-        ];
-        let rhs: Vec<f64> = (0..4)
-            .map(|i| 2.0 + 3.0 * columns[1][i] - 5.0 * columns[2][i])
-            .collect();
+        let columns = vec![vec![1.0; 4], vec![-1.0, -1.0, 1.0, 1.0], vec![-1.0, 1.0, -1.0, 1.0]];
+        let rhs: Vec<f64> = (0..4).map(|i| 2.0 + 3.0 * columns[1][i] - 5.0 * columns[2][i]).collect();
         let solution = least_squares(&columns, &rhs).unwrap();
         for (found, expected) in solution.coefficients.iter().zip([2.0, 3.0, -5.0]) {
             assert!((found - expected).abs() < 1e-12);
@@ -115,12 +94,6 @@ mod tests {
 
     #[test]
     fn dependent_columns_are_refused() {
-        assert!(
-            least_squares(
-                &[vec![1.0, 2.0, 3.0], vec![2.0, 4.0, 6.0]],
-                &[1.0, 2.0, 3.0]
-            )
-            .is_none()
-        );
+        assert!(least_squares(&[vec![1.0, 2.0, 3.0], vec![2.0, 4.0, 6.0]], &[1.0, 2.0, 3.0]).is_none());
     }
 }

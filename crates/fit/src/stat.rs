@@ -26,10 +26,8 @@ pub(crate) fn t975(df: usize) -> f64 {
             let g1 = (z.powi(3) + z) / 4.0;
             let g2 = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
             let g3 = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;
-            let g4 = (79.0 * z.powi(9) + 776.0 * z.powi(7) + 1482.0 * z.powi(5)
-                - 1920.0 * z.powi(3)
-                - 945.0 * z)
-                / 92_160.0;
+            let g4 =
+                (79.0 * z.powi(9) + 776.0 * z.powi(7) + 1482.0 * z.powi(5) - 1920.0 * z.powi(3) - 945.0 * z) / 92_160.0;
             z + g1 / v + g2 / v.powi(2) + g3 / v.powi(3) + g4 / v.powi(4)
         }
     }
@@ -75,22 +73,9 @@ pub(crate) fn line(pairs: &[(f64, f64)]) -> Option<Line> {
     if pairs.is_empty() || spread <= 0.0 || !spread.is_finite() {
         return None;
     }
-    let slope = pairs
-        .iter()
-        .map(|p| (p.0 - mean_u) * (p.1 - mean_v))
-        .sum::<f64>()
-        / spread;
-    let residual = pairs
-        .iter()
-        .map(|p| (p.1 - mean_v - slope * (p.0 - mean_u)).powi(2))
-        .sum();
-    Some(Line {
-        mean_u,
-        mean_v,
-        slope,
-        spread,
-        residual,
-    })
+    let slope = pairs.iter().map(|p| (p.0 - mean_u) * (p.1 - mean_v)).sum::<f64>() / spread;
+    let residual = pairs.iter().map(|p| (p.1 - mean_v - slope * (p.0 - mean_u)).powi(2)).sum();
+    Some(Line { mean_u, mean_v, slope, spread, residual })
 }
 
 /// How many of the ascending logarithms differ by more than rounding.
@@ -112,13 +97,7 @@ mod tests {
 
     #[test]
     fn t_quantiles_of_the_tables() {
-        for (df, expected) in [
-            (1, 12.7062),
-            (5, 2.5706),
-            (11, 2.2010),
-            (30, 2.0423),
-            (120, 1.9799),
-        ] {
+        for (df, expected) in [(1, 12.7062), (5, 2.5706), (11, 2.2010), (30, 2.0423), (120, 1.9799)] {
             assert!((t975(df) - expected).abs() < 1e-4, "df {df}: {}", t975(df));
         }
     }

@@ -44,10 +44,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
-            seed: 0,
-            resamples: 2000,
-        }
+        Settings { seed: 0, resamples: 2000 }
     }
 }
 
@@ -73,21 +70,10 @@ impl Quality {
         let n = observed.len() as f64;
         let mean = observed.iter().sum::<f64>() / n;
         let total: f64 = observed.iter().map(|o| (o - mean).powi(2)).sum();
-        let residual: f64 = observed
-            .iter()
-            .zip(fitted)
-            .map(|(o, f)| (o - f).powi(2))
-            .sum();
+        let residual: f64 = observed.iter().zip(fitted).map(|(o, f)| (o - f).powi(2)).sum();
         // Without spread there is nothing to explain; an exact description of it is still an exact one.
-        let r2 = if total > 0.0 {
-            1.0 - residual / total
-        } else {
-            f64::from(u8::from(residual == 0.0))
-        };
-        Quality {
-            r2,
-            rmse_log: (residual / n).sqrt(),
-        }
+        let r2 = if total > 0.0 { 1.0 - residual / total } else { f64::from(u8::from(residual == 0.0)) };
+        Quality { r2, rmse_log: (residual / n).sqrt() }
     }
 }
 

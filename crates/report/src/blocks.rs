@@ -25,13 +25,8 @@ pub(crate) struct Block {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Law {
-        lines: Vec<String>,
-    },
-    Key {
-        heading: String,
-        sizes: Vec<KeySize>,
-    },
+    Law { lines: Vec<String> },
+    Key { heading: String, sizes: Vec<KeySize> },
 }
 
 #[derive(Debug, Clone)]
@@ -44,27 +39,19 @@ struct KeySize {
 impl Block {
     /// The label of a law beside a piece of its line; none without text.
     pub(crate) fn law(label: &str, sizes: &Sizes, limit: f64) -> Option<Block> {
-        let lines = wrapped(label, sizes.small, limit - (SWATCH + GAP) * sizes.small, 4);
-        let widest = lines
-            .iter()
-            .map(|line| width(&markup(line), sizes.small))
-            .fold(0.0, f64::max);
+        // An equation is not broken around its signs.
+        let glued = |label: String, sign: &str| label.replace(sign, &sign.replace(' ', "\u{a0}"));
+        let label = [" = ", " ± "].into_iter().fold(label.to_owned(), glued);
+        let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, 4);
+        let lines: Vec<String> = lines.iter().map(|line| line.replace('\u{a0}', " ")).collect();
+        let widest = lines.iter().map(|line| width(&markup(line), sizes.small)).fold(0.0, f64::max);
         let height = lines.len() as f64 * Sizes::line_height(sizes.small);
         let content = Content::Law { lines };
-        (height > 0.0).then(|| Block {
-            width: (SWATCH + GAP) * sizes.small + widest,
-            height,
-            content,
-        })
+        (height > 0.0).then_some(Block { width: (SWATCH + GAP) * sizes.small + widest, height, content })
     }
 
     /// A key to marker sizes; none where all markers have one size. `budgets` ascend.
-    pub(crate) fn key(
-        heading: &str,
-        budgets: &[f64],
-        radius: &dyn Fn(f64) -> f64,
-        sizes: &Sizes,
-    ) -> Option<Block> {
+    pub(crate) fn key(heading: &str, budgets: &[f64], radius: &dyn Fn(f64) -> f64, sizes: &Sizes) -> Option<Block> {
         let last = budgets.len().checked_sub(1).filter(|last| *last > 0)?;
         let shown = budgets.len().min(MOST_SIZES);
         let mut x = 0.0;
@@ -72,21 +59,12 @@ impl Block {
         for i in 0..shown {
             let budget = budgets[i * last / (shown - 1)];
             let label = epochs_label(budget);
-            let wide =
-                width(&markup(&label), sizes.small).max(2.0 * radius(budget)) + 0.5 * sizes.small;
-            entries.push(KeySize {
-                label,
-                radius: radius(budget),
-                middle: x + wide / 2.0,
-            });
+            let wide = width(&markup(&label), sizes.small).max(2.0 * radius(budget)) + 0.5 * sizes.small;
+            entries.push(KeySize { label, radius: radius(budget), middle: x + wide / 2.0 });
             x += wide;
         }
-        let picked: Vec<f64> = (0..shown)
-            .map(|i| budgets[i * last / (shown - 1)])
-            .collect();
-        let wide = |budget: &f64| {
-            width(&markup(&epochs_label(*budget)), sizes.small).max(2.0 * radius(*budget))
-        };
+        let picked: Vec<f64> = (0..shown).map(|i| budgets[i * last / (shown - 1)]).collect();
+        let wide = |budget: &f64| width(&markup(&epochs_label(*budget)), sizes.small).max(2.0 * radius(*budget));
         let column = picked.iter().map(wide).fold(0.0, f64::max) + 0.3 * sizes.small;
         let entry = |(i, budget): (usize, &f64)| KeySize {
             label: epochs_label(*budget),
@@ -97,14 +75,7 @@ impl Block {
         let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
         let height = 2.0 * Sizes::line_height(sizes.small) + 2.0 * largest + GAP * sizes.small;
         let width = (shown as f64 * column).max(width(&plain(heading), sizes.small));
-        Some(Block {
-            width,
-            height,
-            content: Content::Key {
-                heading: heading.to_owned(),
-                sizes: entries,
-            },
-        })
+        Some(Block { width, height, content: Content::Key { heading: heading.to_owned(), sizes: entries } })
     }
 
     /// Draws the block into its place.
@@ -117,30 +88,18 @@ impl Block {
                 let (x0, x1) = (place.x0, place.x0 + SWATCH * sizes.small);
                 let half = 0.25 * small;
                 scene.shapes.push(Shape::Fill {
-                    points: vec![
-                        (x0, y - half),
-                        (x1, y - half),
-                        (x1, y + half),
-                        (x0, y + half),
-                    ],
+                    points: vec![(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)],
                     color: BAND,
                 });
                 scene.line(vec![(x0, y), (x1, y)], Pen::new(BLACK, 0.8 * sizes.line));
                 for (i, text) in lines.iter().enumerate() {
                     let at = (x1 + GAP * small, y + i as f64 * line);
-                    scene
-                        .texts
-                        .push(Text::centered(markup(text), at, small, Anchor::Start));
+                    scene.texts.push(Text::centered(markup(text), at, small, Anchor::Start));
                 }
             }
-            Content::Key {
-                heading,
-                sizes: entries,
-            } => {
+            Content::Key { heading, sizes: entries } => {
                 let at = (place.x0, place.y0 + line / 2.0);
-                scene
-                    .texts
-                    .push(Text::centered(plain(heading), at, small, Anchor::Start));
+                scene.texts.push(Text::centered(plain(heading), at, small, Anchor::Start));
                 let largest = entries.iter().map(|entry| entry.radius).fold(0.0, f64::max);
                 let y = place.y0 + line + 0.5 * GAP * small + largest;
                 for entry in entries {
@@ -154,12 +113,7 @@ impl Block {
                         outline,
                     });
                     let at = (center.0, place.y1 - line / 2.0);
-                    scene.texts.push(Text::centered(
-                        markup(&entry.label),
-                        at,
-                        small,
-                        Anchor::Middle,
-                    ));
+                    scene.texts.push(Text::centered(markup(&entry.label), at, small, Anchor::Middle));
                 }
             }
         }
@@ -167,12 +121,7 @@ impl Block {
 }
 
 /// Places for all blocks inside `area` that cover nothing, or none if one has no place.
-pub(crate) fn place_inside(
-    blocks: &[Block],
-    obstacles: &Obstacles,
-    area: &Rect,
-    sizes: &Sizes,
-) -> Option<Vec<Rect>> {
+pub(crate) fn place_inside(blocks: &[Block], obstacles: &Obstacles, area: &Rect, sizes: &Sizes) -> Option<Vec<Rect>> {
     let margin = MARGIN * sizes.small;
     let mut taken = obstacles.clone();
     let area = area.grown(-margin);
@@ -187,10 +136,7 @@ pub(crate) fn place_inside(
 
 /// Height of a strip that holds all blocks below each other.
 pub(crate) fn strip_height(blocks: &[Block], sizes: &Sizes) -> f64 {
-    blocks
-        .iter()
-        .map(|block| block.height + MARGIN * sizes.small)
-        .sum()
+    blocks.iter().map(|block| block.height + MARGIN * sizes.small).sum()
 }
 
 /// Places for all blocks below each other.

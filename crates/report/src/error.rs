@@ -5,7 +5,7 @@
 pub enum Error {
     /// A number that a logarithmic axis cannot show.
     #[error(
-        "series {series:?}, point {point}: {field} is {value}; a logarithmic axis needs a number between 1e-200 and 1e200"
+        "series {series:?}, point {point}: {field} is {value}; a logarithmic axis needs a number between 1e-100 and 1e100"
     )]
     Point {
         /// Name of the series.
@@ -18,9 +18,7 @@ pub enum Error {
         value: f64,
     },
     /// A number of the fitted law that a logarithmic axis cannot show.
-    #[error(
-        "law {label:?}, {field} {point}: {value}; a logarithmic axis needs a number between 1e-200 and 1e200"
-    )]
+    #[error("law {label:?}, {field} {point}: {value}; a logarithmic axis needs a number between 1e-100 and 1e100")]
     Law {
         /// Label of the law.
         label: String,

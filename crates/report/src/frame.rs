@@ -53,6 +53,7 @@ pub(crate) struct Frame {
     pub(crate) strip: Rect,
     pub(crate) canvas: Rect,
     coord: Cartesian2d<RangedCoordf64, RangedCoordf64>,
+    ranges: ((f64, f64), (f64, f64)),
     x_ticks: Vec<Tick>,
     y_ticks: Vec<Tick>,
     texts: Vec<Text>,
@@ -61,32 +62,18 @@ pub(crate) struct Frame {
 impl Frame {
     pub(crate) fn lay_out(spec: &Spec<'_>, sizes: &Sizes) -> Result<Frame, Error> {
         let (wide, high) = (sizes.width, sizes.height);
-        let (line, small_line) = (
-            Sizes::line_height(sizes.text),
-            Sizes::line_height(sizes.small),
-        );
+        let (line, small_line) = (Sizes::line_height(sizes.text), Sizes::line_height(sizes.small));
         let inner = wide - 2.0 * EDGE;
 
-        let title = spec
-            .title
-            .map_or(Vec::new(), |title| wrapped(title, sizes.text, inner, 2));
+        let title = spec.title.map_or(Vec::new(), |title| wrapped(title, sizes.text, inner, 2));
         let strip_top = EDGE + 0.6 * sizes.small + title.len() as f64 * line;
         let top = strip_top + spec.strip;
         let notes = note_lines(spec.notes, sizes.small, inner);
         let notes_top = high - EDGE - notes.len() as f64 * small_line;
         let bottom = notes_top - line - 1.3 * sizes.small - (GAP + TICK) * sizes.small;
         let along_y = |value: f64| place(value, spec.y.range, (bottom, top));
-        let y_ticks = fitting(
-            &spec.y,
-            (bottom - top) / (1.7 * sizes.small),
-            &along_y,
-            &|_| 1.2 * sizes.small,
-        );
-        let label_width = |tick: &Tick| {
-            tick.label
-                .as_deref()
-                .map_or(0.0, |label| width(&markup(label), sizes.small))
-        };
+        let y_ticks = fitting(&spec.y, (bottom - top) / (1.7 * sizes.small), &along_y, &|_| 1.2 * sizes.small);
+        let label_width = |tick: &Tick| tick.label.as_deref().map_or(0.0, |label| width(&markup(label), sizes.small));
         let widest = y_ticks.iter().map(label_width).fold(0.0, f64::max);
         let left = EDGE + line + (2.0 * GAP + TICK) * sizes.small + widest;
         let right = wide - spec.right.max(2.0 * sizes.small);
@@ -96,38 +83,23 @@ impl Frame {
 
         let along_x = |value: f64| place(value, spec.x.range, (left, right));
         let gap = 0.6 * sizes.small;
-        let x_ticks = fitting(
-            &spec.x,
-            (right - left) / (3.0 * sizes.small),
-            &along_x,
-            &|label| width(&markup(label), sizes.small) + gap,
-        );
+        let x_ticks = fitting(&spec.x, (right - left) / (3.0 * sizes.small), &along_x, &|label| {
+            width(&markup(label), sizes.small) + gap
+        });
         let (low, high_end) = (spec.x.range.0.log10(), spec.x.range.1.log10());
         let (y_low, y_high) = (spec.y.range.0.log10(), spec.y.range.1.log10());
         let coord = Cartesian2d::new(
             low..high_end,
             y_low..y_high,
             // plotters counts pixels downwards and takes the first end for the smallest value.
-            (
-                left.round() as i32..right.round() as i32,
-                bottom.round() as i32..top.round() as i32,
-            ),
+            (left.round() as i32..right.round() as i32, bottom.round() as i32..top.round() as i32),
         );
         let mut frame = Frame {
-            plot: Rect {
-                x0: left,
-                y0: top,
-                x1: right,
-                y1: bottom,
-            },
-            strip: Rect {
-                x0: left,
-                y0: strip_top,
-                x1: wide - EDGE,
-                y1: top,
-            },
+            plot: Rect { x0: left, y0: top, x1: right, y1: bottom },
+            strip: Rect { x0: left, y0: strip_top, x1: wide - EDGE, y1: top },
             canvas: Rect::new(0.0, 0.0, wide, high),
             coord,
+            ranges: (spec.x.range, spec.y.range),
             x_ticks,
             y_ticks,
             texts: Vec::new(),
@@ -148,9 +120,14 @@ impl Frame {
         Ok(frame)
     }
 
-    /// Where a pair of numbers is drawn.
+    /// Where a pair of numbers is drawn. Numbers far outside the axes end up a frame's size outside the plot: plotters
+    /// counts in whole numbers, which would overflow.
     pub(crate) fn at(&self, x: f64, y: f64) -> Spot {
-        let (x, y) = self.coord.translate(&(x.log10(), y.log10()));
+        let near = |value: f64, (low, high): (f64, f64)| {
+            let (low, high) = (low.log10(), high.log10());
+            inside(value.log10(), low - (high - low), high + (high - low))
+        };
+        let (x, y) = self.coord.translate(&(near(x, self.ranges.0), near(y, self.ranges.1)));
         (f64::from(x), f64::from(y))
     }
 
@@ -158,14 +135,7 @@ impl Frame {
     pub(crate) fn draw(&self, scene: &mut Scene, sizes: &Sizes) {
         let Rect { x0, y0, x1, y1 } = self.plot;
         scene.line(vec![(x0, y0), (x0, y1), (x1, y1)], thin(sizes));
-        let length = |tick: &Tick| {
-            sizes.small
-                * if tick.label.is_some() {
-                    TICK
-                } else {
-                    MINOR_TICK
-                }
-        };
+        let length = |tick: &Tick| sizes.small * if tick.label.is_some() { TICK } else { MINOR_TICK };
         for tick in &self.x_ticks {
             let x = self.at(tick.value, 1.0).0;
             scene.line(vec![(x, y1), (x, y1 + length(tick))], thin(sizes));
@@ -185,19 +155,13 @@ impl Frame {
             let half = width(&runs, sizes.small) / 2.0;
             let x = place(tick.value, spec.x.range, (x0, x1));
             let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
-            self.text(
-                runs,
-                (x, y1 + (TICK + GAP + 0.86) * sizes.small),
-                sizes.small,
-                Anchor::Middle,
-            );
+            self.text(runs, (x, y1 + (TICK + GAP + 0.86) * sizes.small), sizes.small, Anchor::Middle);
         }
         for tick in self.y_ticks.clone() {
             let Some(label) = tick.label else { continue };
             let y = place(tick.value, spec.y.range, (y1, y0));
             let at = (x0 - (TICK + GAP) * sizes.small, y);
-            self.texts
-                .push(Text::centered(markup(&label), at, sizes.small, Anchor::End));
+            self.texts.push(Text::centered(markup(&label), at, sizes.small, Anchor::End));
         }
     }
 
@@ -212,31 +176,17 @@ impl Frame {
         let half = width(&runs, size) / 2.0;
         let y = inside((y0 + y1) / 2.0, EDGE + half, self.canvas.y1 - EDGE - half);
         let at = (EDGE + 0.86 * size, y);
-        self.texts.push(Text {
-            runs,
-            at,
-            size,
-            anchor: Anchor::Middle,
-            upwards: true,
-        });
+        self.texts.push(Text { runs, at, size, anchor: Anchor::Middle, upwards: true });
     }
 
     fn text(&mut self, runs: Vec<crate::text::Run>, at: Spot, size: f64, anchor: Anchor) {
-        self.texts.push(Text {
-            runs,
-            at,
-            size,
-            anchor,
-            upwards: false,
-        });
+        self.texts.push(Text { runs, at, size, anchor, upwards: false });
     }
 }
 
 /// The range of an axis that shows all values with some air; values that are all the same get a range around them.
 pub(crate) fn range(values: impl Iterator<Item = f64>, air: f64) -> Option<(f64, f64)> {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-        (low.min(v), high.max(v))
-    });
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
         return None;
     }
@@ -246,9 +196,9 @@ pub(crate) fn range(values: impl Iterator<Item = f64>, air: f64) -> Option<(f64,
     Some((10f64.powf(low - pad), 10f64.powf(high + pad)))
 }
 
-/// Whether a logarithmic axis can show this number.
+/// Whether a logarithmic axis can show this number. Within these bounds no ratio of two numbers of an axis overflows.
 pub(crate) fn drawable(value: f64) -> bool {
-    (1e-200..=1e200).contains(&value)
+    (1e-100..=1e100).contains(&value)
 }
 
 /// Position of a value between the two ends of a logarithmic axis.
@@ -263,25 +213,16 @@ fn inside(value: f64, low: f64, high: f64) -> f64 {
 }
 
 /// Ticks whose labels do not touch. `extent` is what a label needs along the axis.
-fn fitting(
-    axis: &Axis<'_>,
-    room: f64,
-    along: &dyn Fn(f64) -> f64,
-    extent: &dyn Fn(&str) -> f64,
-) -> Vec<Tick> {
+fn fitting(axis: &Axis<'_>, room: f64, along: &dyn Fn(f64) -> f64, extent: &dyn Fn(&str) -> f64) -> Vec<Tick> {
     let (low, high) = axis.range;
     let make = |room| match axis.kind {
         Kind::Decades => decades(low, high, room),
         Kind::Doublings { anchor, notation } => doublings(low, high, anchor, notation, room),
     };
     let clear = |ticks: &[Tick]| {
-        let labelled: Vec<(f64, f64)> = ticks
-            .iter()
-            .filter_map(|tick| Some((along(tick.value), extent(tick.label.as_deref()?))))
-            .collect();
-        labelled
-            .windows(2)
-            .all(|pair| (pair[1].0 - pair[0].0).abs() >= (pair[0].1 + pair[1].1) / 2.0)
+        let labelled: Vec<(f64, f64)> =
+            ticks.iter().filter_map(|tick| Some((along(tick.value), extent(tick.label.as_deref()?)))).collect();
+        labelled.windows(2).all(|pair| (pair[1].0 - pair[0].0).abs() >= (pair[0].1 + pair[1].1) / 2.0)
     };
     let most = (room as usize).clamp(2, 12);
     let mut ticks = make(most);
@@ -301,10 +242,7 @@ fn fitting(
 }
 
 fn note_lines(notes: &[String], size: f64, limit: f64) -> Vec<String> {
-    let mut lines: Vec<String> = notes
-        .iter()
-        .flat_map(|note| wrapped(note, size, limit, NOTE_LINES))
-        .collect();
+    let mut lines: Vec<String> = notes.iter().flat_map(|note| wrapped(note, size, limit, NOTE_LINES)).collect();
     if lines.len() > NOTE_LINES {
         let left_out = lines.len() - NOTE_LINES + 1;
         lines.truncate(NOTE_LINES - 1);

@@ -13,21 +13,11 @@ pub(crate) struct Rect {
 
 impl Rect {
     pub(crate) fn new(x: f64, y: f64, width: f64, height: f64) -> Rect {
-        Rect {
-            x0: x,
-            y0: y,
-            x1: x + width,
-            y1: y + height,
-        }
+        Rect { x0: x, y0: y, x1: x + width, y1: y + height }
     }
 
     pub(crate) fn around(center: Spot, radius: f64) -> Rect {
-        Rect::new(
-            center.0 - radius,
-            center.1 - radius,
-            2.0 * radius,
-            2.0 * radius,
-        )
+        Rect::new(center.0 - radius, center.1 - radius, 2.0 * radius, 2.0 * radius)
     }
 
     pub(crate) fn width(&self) -> f64 {
@@ -40,12 +30,7 @@ impl Rect {
 
     /// The box with `by` added on every side.
     pub(crate) fn grown(&self, by: f64) -> Rect {
-        Rect {
-            x0: self.x0 - by,
-            y0: self.y0 - by,
-            x1: self.x1 + by,
-            y1: self.y1 + by,
-        }
+        Rect { x0: self.x0 - by, y0: self.y0 - by, x1: self.x1 + by, y1: self.y1 + by }
     }
 
     /// Whether two boxes share more than an edge.
@@ -68,12 +53,7 @@ impl Rect {
     pub(crate) fn crossed_by(&self, a: Spot, b: Spot) -> bool {
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
         let (mut enter, mut leave) = (0.0f64, 1.0f64);
-        for (along, room) in [
-            (-dx, a.0 - self.x0),
-            (dx, self.x1 - a.0),
-            (-dy, a.1 - self.y0),
-            (dy, self.y1 - a.1),
-        ] {
+        for (along, room) in [(-dx, a.0 - self.x0), (dx, self.x1 - a.0), (-dy, a.1 - self.y0), (dy, self.y1 - a.1)] {
             if along == 0.0 {
                 if room < 0.0 {
                     return false;
@@ -88,6 +68,12 @@ impl Rect {
     }
 }
 
+/// Whether two segments cross each other.
+pub(crate) fn segments_cross((a, b): (Spot, Spot), (c, d): (Spot, Spot)) -> bool {
+    let side = |p: Spot, q: Spot, r: Spot| (q.0 - p.0) * (r.1 - p.1) - (q.1 - p.1) * (r.0 - p.0);
+    side(a, b, c) * side(a, b, d) < 0.0 && side(c, d, a) * side(c, d, b) < 0.0
+}
+
 /// What text must not cover.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Obstacles {
@@ -98,8 +84,7 @@ pub(crate) struct Obstacles {
 impl Obstacles {
     /// Adds the segments of a line.
     pub(crate) fn add_line(&mut self, points: &[Spot]) {
-        self.segments
-            .extend(points.windows(2).map(|pair| (pair[0], pair[1])));
+        self.segments.extend(points.windows(2).map(|pair| (pair[0], pair[1])));
     }
 
     /// Whether a box covers any obstacle.
@@ -147,15 +132,9 @@ mod tests {
     fn a_free_corner_is_found_and_a_full_area_has_none() {
         let area = Rect::new(0.0, 0.0, 100.0, 100.0);
         let mut obstacles = Obstacles::default();
-        assert_eq!(
-            obstacles.free_place(10.0, 10.0, &area),
-            Some(Rect::new(90.0, 0.0, 10.0, 10.0))
-        );
+        assert_eq!(obstacles.free_place(10.0, 10.0, &area), Some(Rect::new(90.0, 0.0, 10.0, 10.0)));
         obstacles.boxes.push(Rect::new(80.0, 0.0, 20.0, 20.0));
-        assert_eq!(
-            obstacles.free_place(10.0, 10.0, &area),
-            Some(Rect::new(0.0, 90.0, 10.0, 10.0))
-        );
+        assert_eq!(obstacles.free_place(10.0, 10.0, &area), Some(Rect::new(0.0, 90.0, 10.0, 10.0)));
         obstacles.boxes.push(area);
         assert_eq!(obstacles.free_place(10.0, 10.0, &area), None);
     }

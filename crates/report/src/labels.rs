@@ -3,7 +3,7 @@
 //! A name goes right beside the end of its line where that is free. The others go into a column right of the plot,
 //! spread so that they do not touch, each with a thin leader to its line.
 
-use crate::geometry::{Obstacles, Rect, Spot};
+use crate::geometry::{Obstacles, Rect, Spot, segments_cross};
 use crate::style::PER_PT;
 use crate::text::{plain, shortened, width};
 
@@ -45,14 +45,8 @@ pub(crate) struct Room {
 }
 
 /// Room that the longest of these names needs to the right of the plot.
-pub(crate) fn column_width<'a>(
-    names: impl Iterator<Item = &'a str>,
-    size: f64,
-    canvas: f64,
-) -> f64 {
-    let longest = names
-        .map(|name| width(&plain(name), size))
-        .fold(0.0, f64::max);
+pub(crate) fn column_width<'a>(names: impl Iterator<Item = &'a str>, size: f64, canvas: f64) -> f64 {
+    let longest = names.map(|name| width(&plain(name), size)).fold(0.0, f64::max);
     longest.min(0.3 * canvas) + 4.0 * GAP * size
 }
 
@@ -61,11 +55,10 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     let mut near: Vec<Option<Label>> = Vec::new();
     let mut taken = obstacles.clone();
     for end in ends {
-        let label = beside(end, &taken, room, size);
+        let leaders: Vec<(Spot, Spot)> = near.iter().flatten().filter_map(|label| label.leader).collect();
+        let label = beside(end, &taken, &leaders, room, size);
         taken.boxes.extend(label.as_ref().map(|label| label.place));
-        taken
-            .segments
-            .extend(label.as_ref().and_then(|label| label.leader));
+        taken.segments.extend(label.as_ref().and_then(|label| label.leader));
         near.push(label);
     }
     if near.iter().all(Option::is_some) {
@@ -73,31 +66,16 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     }
     // The column belongs to its own labels, and no leader may cross a name, so some more names join the column.
     for label in &mut near {
-        if label
-            .as_ref()
-            .is_some_and(|label| label.place.x1 > room.plot.x1)
-        {
+        if label.as_ref().is_some_and(|label| label.place.x1 > room.plot.x1) {
             *label = None;
         }
     }
     loop {
-        let crowd: Vec<&End> = ends
-            .iter()
-            .zip(&near)
-            .filter(|(_, label)| label.is_none())
-            .map(|(end, _)| end)
-            .collect();
+        let crowd: Vec<&End> =
+            ends.iter().zip(&near).filter(|(_, label)| label.is_none()).map(|(end, _)| end).collect();
         let column = column(&crowd, room, size);
-        let crossed = |place: &Rect| {
-            column
-                .iter()
-                .filter_map(|l| l.leader)
-                .any(|(a, b)| place.crossed_by(a, b))
-        };
-        match near
-            .iter_mut()
-            .find(|label| label.as_ref().is_some_and(|label| crossed(&label.place)))
-        {
+        let crossed = |place: &Rect| column.iter().filter_map(|l| l.leader).any(|(a, b)| place.crossed_by(a, b));
+        match near.iter_mut().find(|label| label.as_ref().is_some_and(|label| crossed(&label.place))) {
             Some(label) => *label = None,
             None => return near.into_iter().flatten().chain(column).collect(),
         }
@@ -105,7 +83,7 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
 }
 
 /// A free place beside the end of the line, or a few lines away with a leader.
-fn beside(end: &End, taken: &Obstacles, room: &Room, size: f64) -> Option<Label> {
+fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, size: f64) -> Option<Label> {
     let (height, gap) = (HEIGHT * size, GAP * size);
     let wide = width(&plain(&end.name), size);
     let start = (end.at.0 + end.reach, end.at.1);
@@ -115,30 +93,19 @@ fn beside(end: &End, taken: &Obstacles, room: &Room, size: f64) -> Option<Label>
         .flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| (right, down)));
     for (right, down) in touching.into_iter().chain(apart) {
         let middle = start.1 + down * height;
-        let place = Rect::new(
-            start.0 + gap + right * height,
-            middle - height / 2.0,
-            wide,
-            height,
-        );
+        let place = Rect::new(start.0 + gap + right * height, middle - height / 2.0, wide, height);
         let upright = place.y0 >= room.column.y0 && place.y1 <= room.column.y1;
         if !upright || place.x1 > room.column.x1 || taken.hit(&place.grown(0.05 * size)) {
             continue;
         }
         let leader = (right > 0.0).then_some((start, (place.x0 - 0.5 * gap, middle)));
-        if leader.is_none_or(|(a, b)| {
-            !taken
-                .boxes
-                .iter()
-                .any(|other| other.crossed_by(a, b) && !other.touches(start))
-        }) {
-            return Some(Label {
-                text: end.name.clone(),
-                place,
-                size,
-                leader,
-                series: end.series,
-            });
+        let clear = |line: (Spot, Spot)| {
+            let boxes = taken.boxes.iter().filter(|other| !other.touches(line.0));
+            !boxes.into_iter().any(|other| other.crossed_by(line.0, line.1))
+                && !leaders.iter().any(|other| segments_cross(line, *other))
+        };
+        if leader.is_none_or(clear) {
+            return Some(Label { text: end.name.clone(), place, size, leader, series: end.series });
         }
     }
     None
@@ -154,11 +121,7 @@ fn column(ends: &[&End], room: &Room, size: f64) -> Vec<Label> {
     let height = HEIGHT * size;
     // More names than lines of the smallest text: the last line says how many are missing.
     let lines = (((bottom - top) / height + 1e-9).floor() as usize).max(1);
-    let missing = if order.len() > lines {
-        order.len() - (lines - 1)
-    } else {
-        0
-    };
+    let missing = if order.len() > lines { order.len() - (lines - 1) } else { 0 };
     order.truncate(order.len() - missing);
     let middles: Vec<f64> = order.iter().map(|end| end.at.1).collect();
     let last = bottom - height / 2.0 - if missing > 0 { height } else { 0.0 };
@@ -169,40 +132,15 @@ fn column(ends: &[&End], room: &Room, size: f64) -> Vec<Label> {
         .zip(places)
         .map(|(end, y)| {
             let text = shortened(&end.name, size, limit);
-            let place = Rect::new(
-                room.column.x0,
-                y - height / 2.0,
-                width(&plain(&text), size),
-                height,
-            );
-            let leader = Some((
-                (end.at.0 + end.reach, end.at.1),
-                (room.column.x0 - 0.5 * GAP * size, y),
-            ));
-            Label {
-                text,
-                place,
-                size,
-                leader,
-                series: end.series,
-            }
+            let place = Rect::new(room.column.x0, y - height / 2.0, width(&plain(&text), size), height);
+            let leader = Some(((end.at.0 + end.reach, end.at.1), (room.column.x0 - 0.5 * GAP * size, y)));
+            Label { text, place, size, leader, series: end.series }
         })
         .collect();
     if missing > 0 {
         let text = shortened(&format!("+{missing} more"), size, limit);
-        let place = Rect::new(
-            room.column.x0,
-            bottom - height,
-            width(&plain(&text), size),
-            height,
-        );
-        labels.push(Label {
-            text,
-            place,
-            size,
-            leader: None,
-            series: usize::MAX,
-        });
+        let place = Rect::new(room.column.x0, bottom - height, width(&plain(&text), size), height);
+        labels.push(Label { text, place, size, leader: None, series: usize::MAX });
     }
     labels
 }
@@ -224,13 +162,8 @@ fn spread(wanted: &[f64], apart: f64, low: f64, high: f64) -> Vec<f64> {
         }
     }
     let limit = high - wanted.len().saturating_sub(1) as f64 * apart;
-    let level = pools
-        .iter()
-        .flat_map(|(y, count)| std::iter::repeat_n(*y, *count));
-    level
-        .enumerate()
-        .map(|(i, y)| y.min(limit).max(low) + i as f64 * apart)
-        .collect()
+    let level = pools.iter().flat_map(|(y, count)| std::iter::repeat_n(*y, *count));
+    level.enumerate().map(|(i, y)| y.min(limit).max(low) + i as f64 * apart).collect()
 }
 
 #[cfg(test)]
@@ -239,41 +172,18 @@ mod tests {
     use proptest::prelude::*;
 
     const ROOM: Room = Room {
-        plot: Rect {
-            x0: 0.0,
-            y0: 0.0,
-            x1: 1500.0,
-            y1: 1500.0,
-        },
-        column: Rect {
-            x0: 1540.0,
-            y0: 0.0,
-            x1: 2000.0,
-            y1: 1500.0,
-        },
+        plot: Rect { x0: 0.0, y0: 0.0, x1: 1500.0, y1: 1500.0 },
+        column: Rect { x0: 1540.0, y0: 0.0, x1: 2000.0, y1: 1500.0 },
     };
 
     fn end(series: usize, x: f64, y: f64) -> End {
-        End {
-            name: format!("model {series}"),
-            at: (x, y),
-            reach: 20.0,
-            series,
-        }
+        End { name: format!("model {series}"), at: (x, y), reach: 20.0, series }
     }
 
     #[test]
     fn names_stand_next_to_free_ends() {
-        let labels = place(
-            &[end(0, 500.0, 300.0), end(1, 900.0, 300.0)],
-            &Obstacles::default(),
-            &ROOM,
-            60.0,
-        );
-        assert!(
-            labels.iter().all(|label| label.leader.is_none()),
-            "{labels:?}"
-        );
+        let labels = place(&[end(0, 500.0, 300.0), end(1, 900.0, 300.0)], &Obstacles::default(), &ROOM, 60.0);
+        assert!(labels.iter().all(|label| label.leader.is_none()), "{labels:?}");
         assert_eq!(labels[0].place.x0, 520.0 + GAP * 60.0);
     }
 
@@ -282,10 +192,7 @@ mod tests {
         let mut wall = Obstacles::default();
         wall.boxes.push(Rect::new(530.0, 0.0, 900.0, 1500.0));
         let labels = place(&[end(0, 500.0, 300.0)], &wall, &ROOM, 60.0);
-        assert_eq!(
-            (labels[0].place.x0, labels[0].leader.is_some()),
-            (1540.0, true)
-        );
+        assert_eq!((labels[0].place.x0, labels[0].leader.is_some()), (1540.0, true));
     }
 
     #[test]

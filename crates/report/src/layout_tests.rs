@@ -4,8 +4,8 @@ use crate::geometry::Rect;
 use crate::scene::{Anchor, Scene, Text};
 use crate::text::{Level, width};
 use crate::{
-    Edge, Error, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind,
-    ScalingFigure, Series, Style, lr_draw, png, scaling_draw,
+    Edge, Error, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series, Style,
+    lr_draw, png, scaling_draw,
 };
 use proptest::prelude::*;
 
@@ -21,58 +21,37 @@ fn bounds(text: &Text) -> Rect {
     let ascent = if raised { 0.86 } else { 0.74 } * text.size;
     let descent = 0.22 * text.size;
     match text.upwards {
-        false => Rect::new(
-            text.at.0 + start,
-            text.at.1 - ascent,
-            length,
-            ascent + descent,
-        ),
-        true => Rect::new(
-            text.at.0 - ascent,
-            text.at.1 - start - length,
-            ascent + descent,
-            length,
-        ),
+        false => Rect::new(text.at.0 + start, text.at.1 - ascent, length, ascent + descent),
+        true => Rect::new(text.at.0 - ascent, text.at.1 - start - length, ascent + descent, length),
     }
 }
 
 fn sound(scene: &Scene, style: &Style) -> Result<(), TestCaseError> {
     let sizes = style.sizes().expect("a sound style");
     let canvas = Rect::new(0.0, 0.0, sizes.width, sizes.height).grown(0.5);
-    let boxes: Vec<Rect> = scene
-        .texts
-        .iter()
-        .map(|text| bounds(text).grown(-0.01 * text.size))
-        .collect();
+    let boxes: Vec<Rect> = scene.texts.iter().map(|text| bounds(text).grown(-0.01 * text.size)).collect();
     for (i, a) in boxes.iter().enumerate() {
-        prop_assert!(
-            canvas.contains(a),
-            "{:?} {a:?} leaves {canvas:?}",
-            scene.texts[i].runs
-        );
+        prop_assert!(canvas.contains(a), "{:?} {a:?} leaves {canvas:?}", scene.texts[i].runs);
         for (j, b) in boxes.iter().enumerate().skip(i + 1) {
-            prop_assert!(
-                !a.overlaps(b),
-                "{:?} {a:?} on {:?} {b:?}",
-                scene.texts[i].runs,
-                scene.texts[j].runs
-            );
+            prop_assert!(!a.overlaps(b), "{:?} {a:?} on {:?} {b:?}", scene.texts[i].runs, scene.texts[j].runs);
         }
     }
     Ok(())
 }
 
 fn sound_scaling(figure: &ScalingFigure, style: &Style) -> Result<(), TestCaseError> {
-    figure
-        .svg(style)
-        .map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let scene =
-        scaling_draw::scene(figure, &style.sizes().expect("a sound style")).expect("a scene");
+    figure.svg(style).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let scene = scaling_draw::scene(figure, &style.sizes().expect("a sound style")).expect("a scene");
     sound(&scene, style)
 }
 
 fn kind() -> impl Strategy<Value = PointKind> {
     prop_oneof![4 => Just(PointKind::Finished), 1 => Just(PointKind::Running), 1 => Just(PointKind::Excluded)]
+}
+
+/// Any number, most often one that a figure accepts.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![1 => any::<f64>(), 4 => (-100.0..100.0f64).prop_map(|e| 10f64.powf(e)), 2 => 0.1..1000.0f64]
 }
 
 prop_compose! {
@@ -158,9 +137,9 @@ proptest! {
     }
 
     #[test]
-    fn no_number_makes_a_figure_panic(x in any::<f64>(), y in any::<f64>(), budget in any::<f64>(), size in any::<f64>()) {
+    fn no_number_makes_a_figure_panic(x in number(), y in number(), budget in number(), size in number()) {
         let points = vec![Point { x, y, budget, kind: PointKind::Finished }];
-        let curve = vec![LawPoint { x: y, y: x, low: budget, high: y }];
+        let curve = vec![LawPoint { x: y, y: x, low: budget, high: y }, LawPoint { x, y: 1.0, low: y, high: x }];
         let figure = ScalingFigure {
             series: vec![Series { name: "F0".to_owned(), points }],
             law: Some(Law { curve, data_range: (x, y), label: "L".to_owned() }),
@@ -177,90 +156,39 @@ proptest! {
 
 fn one(x: f64, y: f64) -> ScalingFigure {
     let points = vec![
-        Point {
-            x: 1.0,
-            y: 2.0,
-            budget: 1.0,
-            kind: PointKind::Finished,
-        },
-        Point {
-            x,
-            y,
-            budget: 1.0,
-            kind: PointKind::Finished,
-        },
+        Point { x: 1.0, y: 2.0, budget: 1.0, kind: PointKind::Finished },
+        Point { x, y, budget: 1.0, kind: PointKind::Finished },
     ];
-    ScalingFigure {
-        series: vec![Series {
-            name: "F3+".to_owned(),
-            points,
-        }],
-        ..ScalingFigure::default()
-    }
+    ScalingFigure { series: vec![Series { name: "F3+".to_owned(), points }], ..ScalingFigure::default() }
 }
 
 #[test]
 fn an_impossible_number_is_named() {
-    let error = one(1e3, -2.5)
-        .svg(&Style::paper())
-        .expect_err("a negative loss");
-    let expected = "series \"F3+\", point 2: y is -2.5; a logarithmic axis needs a number between 1e-200 and 1e200";
+    let error = one(1e3, -2.5).svg(&Style::paper()).expect_err("a negative loss");
+    let expected = "series \"F3+\", point 2: y is -2.5; a logarithmic axis needs a number between 1e-100 and 1e100";
     assert_eq!(error.to_string(), expected);
-    for (x, y) in [
-        (f64::NAN, 1.0),
-        (0.0, 1.0),
-        (1.0, f64::INFINITY),
-        (1.0, 0.0),
-    ] {
-        assert!(
-            matches!(
-                one(x, y).svg(&Style::paper()),
-                Err(Error::Point { point: 2, .. })
-            ),
-            "{x} {y}"
-        );
+    for (x, y) in [(f64::NAN, 1.0), (0.0, 1.0), (1.0, f64::INFINITY), (1.0, 0.0)] {
+        assert!(matches!(one(x, y).svg(&Style::paper()), Err(Error::Point { point: 2, .. })), "{x} {y}");
     }
     let mut figure = one(1e3, 2.5);
-    let curve = vec![LawPoint {
-        x: 1.0,
-        y: 2.0,
-        low: f64::NAN,
-        high: 3.0,
-    }];
-    figure.law = Some(Law {
-        curve,
-        data_range: (1.0, 2.0),
-        label: "L".to_owned(),
-    });
-    assert!(matches!(
-        figure.svg(&Style::paper()),
-        Err(Error::Law {
-            point: 1,
-            field: "low",
-            ..
-        })
-    ));
+    let curve = vec![LawPoint { x: 1.0, y: 2.0, low: f64::NAN, high: 3.0 }];
+    figure.law = Some(Law { curve, data_range: (1.0, 2.0), label: "L".to_owned() });
+    assert!(matches!(figure.svg(&Style::paper()), Err(Error::Law { point: 1, field: "low", .. })));
+}
+
+#[test]
+fn a_band_far_outside_the_axes_is_cut_off() {
+    let mut figure = one(1e3, 2.5);
+    let point = |x| LawPoint { x, y: 2.2, low: 1e-99, high: 1e99 };
+    figure.law = Some(Law { curve: vec![point(1.0), point(1e3)], data_range: (1e-90, 1e90), label: "L".to_owned() });
+    figure.svg(&Style::paper()).expect("a figure");
 }
 
 #[test]
 fn an_impossible_style_is_named() {
-    let style = Style {
-        height_mm: 4.0,
-        ..Style::paper()
-    };
-    assert!(matches!(
-        one(1e3, 2.5).svg(&style),
-        Err(Error::Style {
-            field: "height_mm",
-            ..
-        })
-    ));
-    let style = Style {
-        width_mm: 30.0,
-        text_pt: 40.0,
-        small_pt: 40.0,
-        ..Style::paper()
-    };
+    let style = Style { height_mm: 4.0, ..Style::paper() };
+    assert!(matches!(one(1e3, 2.5).svg(&style), Err(Error::Style { field: "height_mm", .. })));
+    let style = Style { width_mm: 30.0, text_pt: 40.0, small_pt: 40.0, ..Style::paper() };
     assert_eq!(one(1e3, 2.5).svg(&style), Err(Error::NoRoom));
 }
 
@@ -270,10 +198,7 @@ fn names_cannot_break_out_of_the_svg() {
     figure.series[0].name = "</text><script>\"&'".to_owned();
     figure.title = Some("a & b < c".to_owned());
     let svg = figure.svg(&Style::paper()).expect("a figure");
-    assert!(
-        svg.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;&#39;</text>"),
-        "{svg}"
-    );
+    assert!(svg.contains("&lt;/text&gt;&lt;script&gt;&quot;&amp;&#39;</text>"), "{svg}");
     assert!(svg.contains("<title>a &amp; b &lt; c</title>") && !svg.contains("<script"));
     png(&svg, 1.0).expect("well-formed XML");
 }

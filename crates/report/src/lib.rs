@@ -6,6 +6,22 @@
 //! A figure is drawn in three steps: `frame` finds room for the axes, `labels` and `blocks` find free places for text,
 //! and `scene` turns the result into an SVG. All text is measured with the font that [`png`] draws it in, which has the
 //! metrics of Arial, so that nothing collides where another of these fonts is used.
+//!
+//! ```
+//! use report::{Point, PointKind, ScalingFigure, Series, Style, png};
+//!
+//! let run = |x, y, budget| Point { x, y, budget, kind: PointKind::Finished };
+//! let figure = ScalingFigure {
+//!     x_label: "Training compute (FLOPs)".to_owned(),
+//!     y_label: "Held-out loss (nats)".to_owned(),
+//!     series: vec![Series { name: "F0".to_owned(), points: vec![run(1e18, 2.98, 0.5), run(2e18, 2.89, 1.0)] }],
+//!     ..ScalingFigure::default()
+//! };
+//! let svg = figure.svg(&Style::paper())?;
+//! let picture = png(&svg, 4.0)?;
+//! # assert!(picture.starts_with(b"\x89PNG"));
+//! # Ok::<(), report::Error>(())
+//! ```
 
 mod blocks;
 mod csv;
@@ -13,6 +29,7 @@ mod error;
 mod frame;
 mod geometry;
 mod labels;
+mod law_draw;
 #[cfg(test)]
 mod layout_tests;
 mod lr;

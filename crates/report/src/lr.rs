@@ -70,20 +70,9 @@ impl OptimalLrFigure {
                     Some(Edge::Low) => "low",
                     Some(Edge::High) => "high",
                 };
-                let (low, high) = (
-                    point.interval.map(|ends| ends.0),
-                    point.interval.map(|ends| ends.1),
-                );
-                let [epochs, lr, low, high] =
-                    [Some(point.epochs), Some(point.lr), low, high].map(number);
-                csv.push_str(&row(&[
-                    series.name.clone(),
-                    epochs,
-                    lr,
-                    low,
-                    high,
-                    edge.to_owned(),
-                ]));
+                let (low, high) = (point.interval.map(|ends| ends.0), point.interval.map(|ends| ends.1));
+                let [epochs, lr, low, high] = [Some(point.epochs), Some(point.lr), low, high].map(number);
+                csv.push_str(&row(&[series.name.clone(), epochs, lr, low, high, edge.to_owned()]));
             }
         }
         csv
@@ -92,9 +81,7 @@ impl OptimalLrFigure {
     fn check(&self) -> Result<(), Error> {
         for series in &self.series {
             for (i, point) in series.points.iter().enumerate() {
-                let ends = point
-                    .interval
-                    .map_or([None, None], |(low, high)| [Some(low), Some(high)]);
+                let ends = point.interval.map_or([None, None], |(low, high)| [Some(low), Some(high)]);
                 let numbers = [
                     ("epochs", Some(point.epochs)),
                     ("lr", Some(point.lr)),
@@ -103,12 +90,7 @@ impl OptimalLrFigure {
                 ];
                 for (field, value) in numbers {
                     if let Some(value) = value.filter(|value| !drawable(*value)) {
-                        return Err(Error::Point {
-                            series: series.name.clone(),
-                            point: i + 1,
-                            field,
-                            value,
-                        });
+                        return Err(Error::Point { series: series.name.clone(), point: i + 1, field, value });
                     }
                 }
             }

@@ -20,10 +20,7 @@ const ARROW: f64 = 1.3;
 pub(crate) fn svg(figure: &OptimalLrFigure, style: &Style) -> Result<String, Error> {
     let sizes = style.sizes()?;
     let scene = scene(figure, &sizes)?;
-    let title = figure
-        .title
-        .clone()
-        .unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
+    let title = figure.title.clone().unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
     scene.svg(style, &sizes, &title, &description(figure))
 }
 
@@ -31,43 +28,19 @@ pub(crate) fn svg(figure: &OptimalLrFigure, style: &Style) -> Result<String, Err
 pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Error> {
     let notes = notes(figure);
     let points = || figure.series.iter().flat_map(|series| &series.points);
-    let ends = |p: &LrPoint| {
-        [
-            p.lr,
-            p.interval.map_or(p.lr, |i| i.0),
-            p.interval.map_or(p.lr, |i| i.1),
-        ]
-    };
+    let ends = |p: &LrPoint| [p.lr, p.interval.map_or(p.lr, |i| i.0), p.interval.map_or(p.lr, |i| i.1)];
     let x = range(points().map(|point| point.epochs), AIR).unwrap_or((0.5, 8.0));
-    let y = range(
-        points().flat_map(ends),
-        if points().any(|p| p.edge.is_some()) {
-            0.14
-        } else {
-            0.1
-        },
-    );
+    let y = range(points().flat_map(ends), if points().any(|p| p.edge.is_some()) { 0.14 } else { 0.1 });
     let y = y.unwrap_or((0.5, 8.0));
-    let names = figure
-        .series
-        .iter()
-        .filter(|series| !series.points.is_empty())
-        .map(|series| series.name.as_str());
+    let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let spec = Spec {
         title: figure.title.as_deref(),
         x: Axis {
             label: &figure.x_label,
             range: x,
-            kind: Kind::Doublings {
-                anchor: 1.0,
-                notation: Notation::Fraction,
-            },
+            kind: Kind::Doublings { anchor: 1.0, notation: Notation::Fraction },
         },
-        y: Axis {
-            label: &figure.y_label,
-            range: y,
-            kind: lr_ticks(points().map(|point| point.lr), y),
-        },
+        y: Axis { label: &figure.y_label, range: y, kind: lr_ticks(points().map(|point| point.lr), y) },
         notes: &notes,
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: 0.0,
@@ -78,12 +51,7 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
 
     let mut scene = Scene::default();
     frame.draw(&mut scene, sizes);
-    draw_labels(
-        &names_at_ends(figure, &lines, &frame, sizes, radius),
-        lines.len(),
-        &mut scene,
-        sizes,
-    );
+    draw_labels(&names_at_ends(figure, &lines, &frame, sizes, radius), lines.len(), &mut scene, sizes);
     for (i, line) in lines.iter().enumerate() {
         if line.len() > 1 {
             let spots = line.iter().map(|(spot, _)| *spot).collect();
@@ -96,43 +64,21 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
         }
     }
     if lines.iter().all(Vec::is_empty) {
-        let middle = (
-            (frame.plot.x0 + frame.plot.x1) / 2.0,
-            (frame.plot.y0 + frame.plot.y1) / 2.0,
-        );
-        scene.texts.push(Text::centered(
-            plain("no points yet"),
-            middle,
-            sizes.text,
-            Anchor::Middle,
-        ));
+        let middle = ((frame.plot.x0 + frame.plot.x1) / 2.0, (frame.plot.y0 + frame.plot.y1) / 2.0);
+        scene.texts.push(Text::centered(plain("no points yet"), middle, sizes.text, Anchor::Middle));
     }
     Ok(scene)
 }
 
 /// The points of every series from left to right, each with its place.
-fn lines<'a>(
-    figure: &'a OptimalLrFigure,
-    frame: &Frame,
-    sizes: &Sizes,
-) -> Vec<Vec<(Spot, &'a LrPoint)>> {
+fn lines<'a>(figure: &'a OptimalLrFigure, frame: &Frame, sizes: &Sizes) -> Vec<Vec<(Spot, &'a LrPoint)>> {
     let mut lines: Vec<Vec<(Spot, &LrPoint)>> = figure
         .series
         .iter()
-        .map(|series| {
-            series
-                .points
-                .iter()
-                .map(|point| (frame.at(point.epochs, point.lr), point))
-                .collect()
-        })
+        .map(|series| series.points.iter().map(|point| (frame.at(point.epochs, point.lr), point)).collect())
         .collect();
     for line in &mut lines {
-        line.sort_by(|a, b| {
-            a.1.epochs
-                .total_cmp(&b.1.epochs)
-                .then(a.1.lr.total_cmp(&b.1.lr))
-        });
+        line.sort_by(|a, b| a.1.epochs.total_cmp(&b.1.epochs).then(a.1.lr.total_cmp(&b.1.lr)));
     }
     if coincide(figure) {
         // Models often share an optimum; shifted by about a marker's width, all their lines can be seen.
@@ -152,15 +98,8 @@ fn lines<'a>(
 fn coincide(figure: &OptimalLrFigure) -> bool {
     let close = |a: f64, b: f64| (a / b).log2().abs() < 0.02;
     figure.series.iter().enumerate().any(|(i, series)| {
-        let others = || {
-            figure.series[i + 1..]
-                .iter()
-                .flat_map(|other| &other.points)
-        };
-        series
-            .points
-            .iter()
-            .any(|a| others().any(|b| close(a.epochs, b.epochs) && close(a.lr, b.lr)))
+        let others = || figure.series[i + 1..].iter().flat_map(|other| &other.points);
+        series.points.iter().any(|a| others().any(|b| close(a.epochs, b.epochs) && close(a.lr, b.lr)))
     })
 }
 
@@ -175,25 +114,13 @@ fn names_at_ends(
     let mut ends = Vec::new();
     for (i, (series, line)) in figure.series.iter().zip(lines).enumerate() {
         obstacles.add_line(&line.iter().map(|(spot, _)| *spot).collect::<Vec<_>>());
-        obstacles.boxes.extend(
-            line.iter()
-                .map(|(spot, _)| Rect::around(*spot, reach(i, radius))),
-        );
+        obstacles.boxes.extend(line.iter().map(|(spot, _)| Rect::around(*spot, reach(i, radius))));
         for (spot, point) in line {
             obstacles.segments.extend(bar(*spot, point, frame));
-            obstacles.segments.extend(
-                point
-                    .edge
-                    .map(|edge| (*spot, arrow_tip(*spot, edge, sizes))),
-            );
+            obstacles.segments.extend(point.edge.map(|edge| (*spot, arrow_tip(*spot, edge, sizes))));
         }
         if let Some((at, _)) = line.last() {
-            ends.push(End {
-                name: series.name.clone(),
-                at: *at,
-                reach: reach(i, radius),
-                series: i,
-            });
+            ends.push(End { name: series.name.clone(), at: *at, reach: reach(i, radius), series: i });
         }
     }
     let column = Rect {
@@ -202,15 +129,7 @@ fn names_at_ends(
         x1: frame.canvas.x1 - EDGE,
         y1: frame.plot.y1,
     };
-    labels::place(
-        &ends,
-        &obstacles,
-        &Room {
-            plot: frame.plot,
-            column,
-        },
-        sizes.small,
-    )
+    labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small)
 }
 
 fn draw_point(
@@ -227,26 +146,15 @@ fn draw_point(
     if let Some((low, high)) = bar(spot, point, frame) {
         scene.line(vec![low, high], pen);
         for end in [low, high] {
-            scene.line(
-                vec![(end.0 - 0.6 * radius, end.1), (end.0 + 0.6 * radius, end.1)],
-                pen,
-            );
+            scene.line(vec![(end.0 - 0.6 * radius, end.1), (end.0 + 0.6 * radius, end.1)], pen);
         }
     }
     if let Some(edge) = point.edge {
         let tip = arrow_tip(spot, edge, sizes);
         let length = ARROW * sizes.small;
-        let back = if edge == Edge::High {
-            0.28 * length
-        } else {
-            -0.28 * length
-        };
+        let back = if edge == Edge::High { 0.28 * length } else { -0.28 * length };
         scene.line(vec![spot, tip], pen);
-        let barbs = vec![
-            (tip.0 - 0.16 * length, tip.1 + back),
-            tip,
-            (tip.0 + 0.16 * length, tip.1 + back),
-        ];
+        let barbs = vec![(tip.0 - 0.16 * length, tip.1 + back), tip, (tip.0 + 0.16 * length, tip.1 + back)];
         scene.line(barbs, pen);
     }
     let (fill, outline) = match point.edge {
@@ -254,13 +162,7 @@ fn draw_point(
         Some(_) => (WHITE, pen),
     };
     let corners = corners(index, spot, radius);
-    scene.shapes.push(Shape::Marker {
-        center: spot,
-        radius,
-        corners,
-        fill,
-        outline,
-    });
+    scene.shapes.push(Shape::Marker { center: spot, radius, corners, fill, outline });
 }
 
 /// The ends of the interval of a point, drawn where its marker is.
@@ -291,15 +193,9 @@ fn lr_ticks(lrs: impl Iterator<Item = f64> + Clone, range: (f64, f64)) -> Kind {
         (times - times.round()).abs() < 1e-6
     };
     if smallest.is_finite() && lrs.clone().all(doubling) {
-        Kind::Doublings {
-            anchor: smallest,
-            notation,
-        }
+        Kind::Doublings { anchor: smallest, notation }
     } else if range.1 / range.0 >= 8.0 {
-        Kind::Doublings {
-            anchor: 1.0,
-            notation,
-        }
+        Kind::Doublings { anchor: 1.0, notation }
     } else {
         Kind::Decades
     }
@@ -311,28 +207,15 @@ fn notes(figure: &OptimalLrFigure) -> Vec<String> {
     if coincide(figure) {
         notes.push("Lines are shifted slightly where they would coincide.".to_owned());
     }
-    if figure
-        .series
-        .iter()
-        .flat_map(|series| &series.points)
-        .any(|point| point.edge.is_some())
-    {
+    if figure.series.iter().flat_map(|series| &series.points).any(|point| point.edge.is_some()) {
         notes.push("Arrows: best at the edge of the grid, the optimum may lie beyond.".to_owned());
     }
     notes
 }
 
 fn description(figure: &OptimalLrFigure) -> String {
-    let names: Vec<&str> = figure
-        .series
-        .iter()
-        .map(|series| series.name.as_str())
-        .collect();
-    let points = figure
-        .series
-        .iter()
-        .map(|series| series.points.len())
-        .sum::<usize>();
+    let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
+    let points = figure.series.iter().map(|series| series.points.len()).sum::<usize>();
     let mut text = format!(
         "Plot of {} against {} with base-2 axes. Series: {}. Points: {points}.",
         figure.y_label,

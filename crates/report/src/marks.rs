@@ -29,18 +29,11 @@ const VIRIDIS: [[u8; 3]; 11] = [
 
 /// The colour of the `index`th of `count` ordered series. Stops at 0.85 of viridis: yellow is invisible on white.
 pub(crate) fn color(index: usize, count: usize) -> RGBColor {
-    let share = if count > 1 {
-        0.85 * index as f64 / (count - 1) as f64
-    } else {
-        0.3
-    };
+    let share = if count > 1 { 0.85 * index as f64 / (count - 1) as f64 } else { 0.3 };
     let place = share.clamp(0.0, 1.0) * 10.0;
     let below = (place.floor() as usize).min(9);
     let mix = |channel: usize| {
-        let (a, b) = (
-            f64::from(VIRIDIS[below][channel]),
-            f64::from(VIRIDIS[below + 1][channel]),
-        );
+        let (a, b) = (f64::from(VIRIDIS[below][channel]), f64::from(VIRIDIS[below + 1][channel]));
         (a + (b - a) * (place - below as f64)).round() as u8
     };
     RGBColor(mix(0), mix(1), mix(2))
@@ -62,22 +55,14 @@ pub(crate) fn corners(index: usize, center: Spot, radius: f64) -> Option<Vec<Spo
     let reach = radius * (tau / (count * (tau / count).sin())).sqrt();
     let corner = |i: f64| {
         let angle = tau * (turn + i / count);
-        (
-            center.0 + reach * angle.sin(),
-            center.1 - reach * angle.cos(),
-        )
+        (center.0 + reach * angle.sin(), center.1 - reach * angle.cos())
     };
     Some((0..count as u32).map(|i| corner(f64::from(i))).collect())
 }
 
 /// How far the marker of the `index`th series reaches to the left and right of its middle.
 pub(crate) fn reach(index: usize, radius: f64) -> f64 {
-    let sideways = |corners: Vec<Spot>| {
-        corners
-            .iter()
-            .map(|corner| corner.0.abs())
-            .fold(0.0, f64::max)
-    };
+    let sideways = |corners: Vec<Spot>| corners.iter().map(|corner| corner.0.abs()).fold(0.0, f64::max);
     corners(index, (0.0, 0.0), radius).map_or(radius, sideways)
 }
 
@@ -90,16 +75,8 @@ mod tests {
         for index in 1..6 {
             let corners = corners(index, (3.0, 4.0), 10.0).expect("a polygon");
             let next = corners.iter().cycle().skip(1);
-            let area: f64 = corners
-                .iter()
-                .zip(next)
-                .map(|(a, b)| a.0 * b.1 - b.0 * a.1)
-                .sum::<f64>()
-                / 2.0;
-            assert!(
-                (area.abs() - 100.0 * std::f64::consts::PI).abs() < 1e-9,
-                "shape {index}: {area}"
-            );
+            let area: f64 = corners.iter().zip(next).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>() / 2.0;
+            assert!((area.abs() - 100.0 * std::f64::consts::PI).abs() < 1e-9, "shape {index}: {area}");
         }
     }
 

@@ -27,24 +27,13 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Error> {
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family("Scalelaw Sans");
     let tree = Tree::from_str(svg, &options).map_err(|error| Error::Png(error.to_string()))?;
-    let (wide, high) = (
-        (tree.size().width() * scale).ceil(),
-        (tree.size().height() * scale).ceil(),
-    );
+    let (wide, high) = ((tree.size().width() * scale).ceil(), (tree.size().height() * scale).ceil());
     if !(wide >= 1.0 && high >= 1.0 && wide <= LARGEST && high <= LARGEST) {
-        return Err(Error::Png(format!(
-            "scale {scale} gives {wide} x {high} pixels, expected 1 to {LARGEST} each"
-        )));
+        return Err(Error::Png(format!("scale {scale} gives {wide} x {high} pixels, expected 1 to {LARGEST} each")));
     }
     let mut pixels = Pixmap::new(wide as u32, high as u32)
         .ok_or_else(|| Error::Png(format!("no memory for {wide} x {high} pixels")))?;
     pixels.fill(Color::WHITE);
-    resvg::render(
-        &tree,
-        Transform::from_scale(scale, scale),
-        &mut pixels.as_mut(),
-    );
-    pixels
-        .encode_png()
-        .map_err(|error| Error::Png(error.to_string()))
+    resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| Error::Png(error.to_string()))
 }

@@ -84,13 +84,7 @@ pub struct LawPoint {
 impl ScalingFigure {
     /// Compute from which to which the axis goes without a law: where to compute a law's curve. None without points.
     pub fn x_range(&self) -> Option<(f64, f64)> {
-        range(
-            self.series
-                .iter()
-                .flat_map(|series| &series.points)
-                .map(|point| point.x),
-            AIR,
-        )
+        range(self.series.iter().flat_map(|series| &series.points).map(|point| point.x), AIR)
     }
 
     /// The figure as SVG.
@@ -113,8 +107,7 @@ impl ScalingFigure {
                     PointKind::Running => "running",
                     PointKind::Excluded => "excluded",
                 };
-                let numbers =
-                    [Some(point.x), Some(point.y), None, None, Some(point.budget)].map(number);
+                let numbers = [Some(point.x), Some(point.y), None, None, Some(point.budget)].map(number);
                 csv.push_str(&row(&line("point", &series.name, numbers, kind)));
             }
         }
@@ -122,14 +115,7 @@ impl ScalingFigure {
             for point in &law.curve {
                 let data = point.x >= law.data_range.0 && point.x <= law.data_range.1;
                 let kind = if data { "inside data" } else { "extrapolated" };
-                let numbers = [
-                    Some(point.x),
-                    Some(point.y),
-                    Some(point.low),
-                    Some(point.high),
-                    None,
-                ]
-                .map(number);
+                let numbers = [Some(point.x), Some(point.y), Some(point.low), Some(point.high), None].map(number);
                 csv.push_str(&row(&line("law", &law.label, numbers, kind)));
             }
         }
@@ -141,40 +127,20 @@ impl ScalingFigure {
             for (i, point) in series.points.iter().enumerate() {
                 for (field, value) in [("x", point.x), ("y", point.y), ("budget", point.budget)] {
                     if !drawable(value) {
-                        return Err(Error::Point {
-                            series: series.name.clone(),
-                            point: i + 1,
-                            field,
-                            value,
-                        });
+                        return Err(Error::Point { series: series.name.clone(), point: i + 1, field, value });
                     }
                 }
             }
         }
         let Some(law) = &self.law else { return Ok(()) };
-        let refused = |point, field, value| {
-            Err(Error::Law {
-                label: law.label.clone(),
-                point,
-                field,
-                value,
-            })
-        };
-        for (field, value) in [
-            ("data_range.0", law.data_range.0),
-            ("data_range.1", law.data_range.1),
-        ] {
+        let refused = |point, field, value| Err(Error::Law { label: law.label.clone(), point, field, value });
+        for (field, value) in [("data_range.0", law.data_range.0), ("data_range.1", law.data_range.1)] {
             if !drawable(value) {
                 return refused(0, field, value);
             }
         }
         for (i, point) in law.curve.iter().enumerate() {
-            for (field, value) in [
-                ("x", point.x),
-                ("y", point.y),
-                ("low", point.low),
-                ("high", point.high),
-            ] {
+            for (field, value) in [("x", point.x), ("y", point.y), ("low", point.low), ("high", point.high)] {
                 if !drawable(value) {
                     return refused(i + 1, field, value);
                 }

@@ -4,8 +4,9 @@ use crate::blocks::{Block, place_in_strip, place_inside, strip_height};
 use crate::frame::{Axis, Frame, Kind, Spec, range};
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::labels::{self, End, Label, Room};
-use crate::marks::{BAND, BLACK, GREY, WHITE, color, corners, reach};
-use crate::scaling::{Law, Point, PointKind, ScalingFigure};
+use crate::law_draw::{curve, draw_law};
+use crate::marks::{GREY, WHITE, color, corners, reach};
+use crate::scaling::{Point, PointKind, ScalingFigure};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::{PER_PT, Sizes};
 use crate::text::plain;
@@ -17,10 +18,7 @@ const AIR: f64 = 0.05;
 pub(crate) fn svg(figure: &ScalingFigure, style: &Style) -> Result<String, Error> {
     let sizes = style.sizes()?;
     let scene = scene(figure, &sizes)?;
-    let title = figure
-        .title
-        .clone()
-        .unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
+    let title = figure.title.clone().unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
     scene.svg(style, &sizes, &title, &description(figure))
 }
 
@@ -28,30 +26,15 @@ pub(crate) fn svg(figure: &ScalingFigure, style: &Style) -> Result<String, Error
 pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Error> {
     let notes = notes(figure);
     let radius = radii(figure, sizes);
-    let law = figure
-        .law
-        .as_ref()
-        .and_then(|law| Block::law(&law.label, sizes, 0.42 * sizes.width));
+    let law = figure.law.as_ref().and_then(|law| Block::law(&law.label, sizes, 0.42 * sizes.width));
     let key = Block::key("Epochs", &budgets(figure), &radius, sizes);
     let blocks: Vec<Block> = law.into_iter().chain(key).collect();
-    let names = figure
-        .series
-        .iter()
-        .filter(|series| !series.points.is_empty())
-        .map(|series| series.name.as_str());
+    let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let (x_range, y_range) = ranges(figure);
     let mut spec = Spec {
         title: figure.title.as_deref(),
-        x: Axis {
-            label: &figure.x_label,
-            range: x_range,
-            kind: Kind::Decades,
-        },
-        y: Axis {
-            label: &figure.y_label,
-            range: y_range,
-            kind: Kind::Decades,
-        },
+        x: Axis { label: &figure.x_label, range: x_range, kind: Kind::Decades },
+        y: Axis { label: &figure.y_label, range: y_range, kind: Kind::Decades },
         notes: &notes,
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: 0.0,
@@ -80,16 +63,8 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
         block.draw(place, &mut scene, sizes);
     }
     if figure.series.iter().all(|series| series.points.is_empty()) {
-        let middle = (
-            (frame.plot.x0 + frame.plot.x1) / 2.0,
-            (frame.plot.y0 + frame.plot.y1) / 2.0,
-        );
-        scene.texts.push(Text::centered(
-            plain("no points yet"),
-            middle,
-            sizes.text,
-            Anchor::Middle,
-        ));
+        let middle = ((frame.plot.x0 + frame.plot.x1) / 2.0, (frame.plot.y0 + frame.plot.y1) / 2.0);
+        scene.texts.push(Text::centered(plain("no points yet"), middle, sizes.text, Anchor::Middle));
     }
     Ok(scene)
 }
@@ -98,18 +73,10 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
 pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, sizes: &Sizes) {
     for label in labels {
         if let Some((from, to)) = label.leader {
-            scene.line(
-                vec![from, to],
-                Pen::new(color(label.series, count), 0.5 * sizes.axis),
-            );
+            scene.line(vec![from, to], Pen::new(color(label.series, count), 0.5 * sizes.axis));
         }
         let at = (label.place.x0, (label.place.y0 + label.place.y1) / 2.0);
-        scene.texts.push(Text::centered(
-            plain(&label.text),
-            at,
-            label.size,
-            Anchor::Start,
-        ));
+        scene.texts.push(Text::centered(plain(&label.text), at, label.size, Anchor::Start));
     }
 }
 
@@ -124,25 +91,14 @@ fn name_lines(
     let mut ends = Vec::new();
     for (i, series) in figure.series.iter().enumerate() {
         obstacles.add_line(&line(&series.points, frame));
-        let markers = series
-            .points
-            .iter()
-            .map(|p| Rect::around(frame.at(p.x, p.y), reach(i, radius(p.budget))));
+        let markers = series.points.iter().map(|p| Rect::around(frame.at(p.x, p.y), reach(i, radius(p.budget))));
         obstacles.boxes.extend(markers);
-        let finished = series
-            .points
-            .iter()
-            .filter(|point| point.kind == PointKind::Finished);
+        let finished = series.points.iter().filter(|point| point.kind == PointKind::Finished);
         let last = finished.max_by(|a, b| a.x.total_cmp(&b.x));
         let any = series.points.iter().max_by(|a, b| a.x.total_cmp(&b.x));
         if let Some(point) = last.or(any) {
             let at = frame.at(point.x, point.y);
-            ends.push(End {
-                name: series.name.clone(),
-                at,
-                reach: reach(i, radius(point.budget)),
-                series: i,
-            });
+            ends.push(End { name: series.name.clone(), at, reach: reach(i, radius(point.budget)), series: i });
         }
     }
     if let Some(law) = &figure.law {
@@ -164,31 +120,13 @@ fn name_lines(
         x1: frame.canvas.x1 - crate::frame::EDGE,
         y1: frame.plot.y1,
     };
-    let labels = labels::place(
-        &ends,
-        &obstacles,
-        &Room {
-            plot: frame.plot,
-            column,
-        },
-        sizes.small,
-    );
-    obstacles
-        .boxes
-        .extend(labels.iter().map(|label| label.place));
-    obstacles
-        .segments
-        .extend(labels.iter().filter_map(|label| label.leader));
+    let labels = labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small);
+    obstacles.boxes.extend(labels.iter().map(|label| label.place));
+    obstacles.segments.extend(labels.iter().filter_map(|label| label.leader));
     (labels, obstacles)
 }
 
-fn draw_series(
-    figure: &ScalingFigure,
-    frame: &Frame,
-    scene: &mut Scene,
-    sizes: &Sizes,
-    radius: &dyn Fn(f64) -> f64,
-) {
+fn draw_series(figure: &ScalingFigure, frame: &Frame, scene: &mut Scene, sizes: &Sizes, radius: &dyn Fn(f64) -> f64) {
     let count = figure.series.len();
     for (i, series) in figure.series.iter().enumerate() {
         let points = line(&series.points, frame);
@@ -207,122 +145,33 @@ fn draw_series(
                 };
                 let (center, radius) = (frame.at(point.x, point.y), radius(point.budget));
                 let corners = corners(i, center, radius);
-                scene.shapes.push(Shape::Marker {
-                    center,
-                    radius,
-                    corners,
-                    fill,
-                    outline,
-                });
+                scene.shapes.push(Shape::Marker { center, radius, corners, fill, outline });
             }
         }
     }
 }
 
-fn draw_law(law: &Law, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
-    let curve = curve(law, frame);
-    if curve.len() < 2 {
-        return;
-    }
-    let upper = curve.iter().map(|(_, _, high)| *high);
-    let lower = curve.iter().rev().map(|(_, low, _)| *low);
-    scene.shapes.push(Shape::Fill {
-        points: upper.chain(lower).collect(),
-        color: BAND,
-    });
-    let ends = (
-        frame.at(law.data_range.0, 1.0).0,
-        frame.at(law.data_range.1, 1.0).0,
-    );
-    let middle: Vec<Spot> = curve.iter().map(|spots| spots.0).collect();
-    let solid = Pen::new(BLACK, 0.8 * sizes.line);
-    let dashed = Pen {
-        dashed: true,
-        ..solid
-    };
-    for (from, to, pen) in [
-        (f64::MIN, ends.0, dashed),
-        (ends.0, ends.1, solid),
-        (ends.1, f64::MAX, dashed),
-    ] {
-        let part = between(&middle, from, to);
-        if part.len() > 1 {
-            scene.line(part, pen);
-        }
-    }
-}
-
-/// The law's curve from left to right: the law, its lower and its upper end, cut off at the frame.
-fn curve(law: &Law, frame: &Frame) -> Vec<(Spot, Spot, Spot)> {
-    let mut points = law.curve.clone();
-    points.sort_by(|a, b| a.x.total_cmp(&b.x));
-    let at = |x: f64, y: f64| {
-        let spot = frame.at(x, y);
-        (spot.0, spot.1.min(frame.plot.y1).max(frame.plot.y0))
-    };
-    points
-        .iter()
-        .map(|p| (at(p.x, p.y), at(p.x, p.low), at(p.x, p.high)))
-        .collect()
-}
-
-/// The part of a line, which runs from left to right, between two positions.
-fn between(line: &[Spot], from: f64, to: f64) -> Vec<Spot> {
-    let mut part: Vec<Spot> = Vec::new();
-    for pair in line.windows(2) {
-        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-        let (start, end) = (x0.max(from), x1.min(to));
-        if start >= end {
-            continue;
-        }
-        let at = |x: f64| (x, y0 + (x - x0) / (x1 - x0) * (y1 - y0));
-        if part.is_empty() {
-            part.push(at(start));
-        }
-        part.push(at(end));
-    }
-    part
-}
-
 /// The finished points of a series in the order of compute.
 fn line(points: &[Point], frame: &Frame) -> Vec<Spot> {
-    let mut finished: Vec<&Point> = points
-        .iter()
-        .filter(|point| point.kind == PointKind::Finished)
-        .collect();
+    let mut finished: Vec<&Point> = points.iter().filter(|point| point.kind == PointKind::Finished).collect();
     finished.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-    finished
-        .iter()
-        .map(|point| frame.at(point.x, point.y))
-        .collect()
+    finished.iter().map(|point| frame.at(point.x, point.y)).collect()
 }
 
 fn ranges(figure: &ScalingFigure) -> ((f64, f64), (f64, f64)) {
     let points = || figure.series.iter().flat_map(|series| &series.points);
     let curve = || figure.law.iter().flat_map(|law| &law.curve);
     // The law's curve was computed for the range of the points: no more air beyond it.
-    let ends = figure
-        .x_range()
-        .into_iter()
-        .flat_map(|(low, high)| [low, high]);
+    let ends = figure.x_range().into_iter().flat_map(|(low, high)| [low, high]);
     let x = range(ends.chain(curve().map(|point| point.x)), 0.0);
-    let y = range(
-        points()
-            .map(|point| point.y)
-            .chain(curve().map(|point| point.y)),
-        AIR,
-    );
+    let y = range(points().map(|point| point.y).chain(curve().map(|point| point.y)), AIR);
     (x.unwrap_or((1.0, 10.0)), y.unwrap_or((1.0, 10.0)))
 }
 
 /// All epoch budgets, ascending, each once.
 fn budgets(figure: &ScalingFigure) -> Vec<f64> {
-    let mut budgets: Vec<f64> = figure
-        .series
-        .iter()
-        .flat_map(|series| &series.points)
-        .map(|point| point.budget)
-        .collect();
+    let mut budgets: Vec<f64> =
+        figure.series.iter().flat_map(|series| &series.points).map(|point| point.budget).collect();
     budgets.sort_by(f64::total_cmp);
     budgets.dedup_by(|a, b| (*a / *b - 1.0).abs() < 1e-6);
     budgets
@@ -331,33 +180,18 @@ fn budgets(figure: &ScalingFigure) -> Vec<f64> {
 /// The radius for an epoch budget: the marker's area grows with the budget's logarithm.
 fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(f64) -> f64 + use<> {
     let budgets = budgets(figure);
-    let (low, high) = (
-        budgets.first().copied().unwrap_or(1.0),
-        budgets.last().copied().unwrap_or(1.0),
-    );
+    let (low, high) = (budgets.first().copied().unwrap_or(1.0), budgets.last().copied().unwrap_or(1.0));
     let (small, large) = sizes.marker;
     let span = (high / low).log2();
     move |budget| {
-        let share = if span > 1e-6 {
-            (budget / low).log2() / span
-        } else {
-            0.4
-        };
-        (small * small + share * (large * large - small * small))
-            .max(1.0)
-            .sqrt()
+        let share = if span > 1e-6 { (budget / low).log2() / span } else { 0.4 };
+        (small * small + share * (large * large - small * small)).max(1.0).sqrt()
     }
 }
 
 /// The notes of the figure, and what its hollow markers mean.
 fn notes(figure: &ScalingFigure) -> Vec<String> {
-    let any = |kind| {
-        figure
-            .series
-            .iter()
-            .flat_map(|series| &series.points)
-            .any(|point| point.kind == kind)
-    };
+    let any = |kind| figure.series.iter().flat_map(|series| &series.points).any(|point| point.kind == kind);
     let mut notes = figure.notes.clone();
     if any(PointKind::Running) {
         notes.push("Hollow markers: still running.".to_owned());
@@ -369,19 +203,8 @@ fn notes(figure: &ScalingFigure) -> Vec<String> {
 }
 
 fn description(figure: &ScalingFigure) -> String {
-    let count = |kind| {
-        figure
-            .series
-            .iter()
-            .flat_map(|series| &series.points)
-            .filter(|p| p.kind == kind)
-            .count()
-    };
-    let names: Vec<&str> = figure
-        .series
-        .iter()
-        .map(|series| series.name.as_str())
-        .collect();
+    let count = |kind| figure.series.iter().flat_map(|series| &series.points).filter(|p| p.kind == kind).count();
+    let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
     let mut text = format!(
         "Log-log plot of {} against {}. Series: {}. Points: {} finished, {} running, {} left out.",
         figure.y_label,
@@ -392,10 +215,7 @@ fn description(figure: &ScalingFigure) -> String {
         count(PointKind::Excluded)
     );
     if let Some(law) = &figure.law {
-        text.push_str(&format!(
-            " Fitted law: {}; dashed where it has no data; grey band: its interval.",
-            law.label
-        ));
+        text.push_str(&format!(" Fitted law: {}; dashed where it has no data; grey band: its interval.", law.label));
     }
     for note in notes(figure) {
         text.push_str(&format!(" {note}"));

@@ -50,11 +50,7 @@ pub(crate) struct Pen {
 
 impl Pen {
     pub(crate) fn new(color: RGBColor, width: f64) -> Pen {
-        Pen {
-            color,
-            width,
-            dashed: false,
-        }
+        Pen { color, width, dashed: false }
     }
 
     fn style(self) -> ShapeStyle {
@@ -85,13 +81,7 @@ pub(crate) struct Text {
 impl Text {
     /// Level text whose middle height, as eyes see it, is at `at`.
     pub(crate) fn centered(runs: Vec<Run>, at: Spot, size: f64, anchor: Anchor) -> Text {
-        Text {
-            runs,
-            at: (at.0, at.1 + 0.36 * size),
-            size,
-            anchor,
-            upwards: false,
-        }
+        Text { runs, at: (at.0, at.1 + 0.36 * size), size, anchor, upwards: false }
     }
 }
 
@@ -101,13 +91,7 @@ impl Scene {
     }
 
     /// The SVG. `title` and `description` are for those who cannot see it.
-    pub(crate) fn svg(
-        &self,
-        style: &Style,
-        sizes: &Sizes,
-        title: &str,
-        description: &str,
-    ) -> Result<String, Error> {
+    pub(crate) fn svg(&self, style: &Style, sizes: &Sizes, title: &str, description: &str) -> Result<String, Error> {
         let (wide, high) = (sizes.width as u32, sizes.height as u32);
         let mut drawn = String::new();
         {
@@ -135,9 +119,7 @@ impl Scene {
             escaped(description)
         );
         svg.push_str(body);
-        svg.push_str(
-            "<g font-family=\"Liberation Sans, Arial, Helvetica, sans-serif\" fill=\"#000000\">\n",
-        );
+        svg.push_str("<g font-family=\"Liberation Sans, Arial, Helvetica, sans-serif\" fill=\"#000000\">\n");
         for text in &self.texts {
             write_text(&mut svg, text);
         }
@@ -155,10 +137,7 @@ fn refused(error: impl std::fmt::Display) -> Error {
     Error::Drawing(error.to_string())
 }
 
-fn draw(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    shape: &Shape,
-) -> Result<(), Error> {
+fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, shape: &Shape) -> Result<(), Error> {
     match shape {
         Shape::Line { points, pen } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
@@ -167,44 +146,23 @@ fn draw(
                 let dashes = DashedPathElement::new(points, dash, gap, pen.style());
                 area.draw(&dashes).map_err(refused)
             } else {
-                area.draw(&PathElement::new(points, pen.style()))
-                    .map_err(refused)
+                area.draw(&PathElement::new(points, pen.style())).map_err(refused)
             }
         }
         Shape::Fill { points, color } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
-            area.draw(&Polygon::new(points, color.filled()))
-                .map_err(refused)
+            area.draw(&Polygon::new(points, color.filled())).map_err(refused)
         }
-        Shape::Marker {
-            center,
-            radius,
-            corners: None,
-            fill,
-            outline,
-        } => {
+        Shape::Marker { center, radius, corners: None, fill, outline } => {
             let radius = radius.round() as u32;
-            area.draw(&Circle::new(whole(*center), radius, fill.filled()))
-                .map_err(refused)?;
-            area.draw(&Circle::new(whole(*center), radius, outline.style()))
-                .map_err(refused)
+            area.draw(&Circle::new(whole(*center), radius, fill.filled())).map_err(refused)?;
+            area.draw(&Circle::new(whole(*center), radius, outline.style())).map_err(refused)
         }
-        Shape::Marker {
-            corners: Some(corners),
-            fill,
-            outline,
-            ..
-        } => {
+        Shape::Marker { corners: Some(corners), fill, outline, .. } => {
             let points: Vec<_> = corners.iter().map(|spot| whole(*spot)).collect();
-            let closed: Vec<_> = points
-                .iter()
-                .chain(points.iter().take(2))
-                .copied()
-                .collect();
-            area.draw(&Polygon::new(points, fill.filled()))
-                .map_err(refused)?;
-            area.draw(&PathElement::new(closed, outline.style()))
-                .map_err(refused)
+            let closed: Vec<_> = points.iter().chain(points.iter().take(2)).copied().collect();
+            area.draw(&Polygon::new(points, fill.filled())).map_err(refused)?;
+            area.draw(&PathElement::new(closed, outline.style())).map_err(refused)
         }
     }
 }
@@ -216,11 +174,7 @@ fn write_text(svg: &mut String, text: &Text) {
         Anchor::End => "end",
     };
     let (x, y) = whole(text.at);
-    let _ = write!(
-        svg,
-        "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" text-anchor=\"{anchor}\"",
-        text.size
-    );
+    let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" text-anchor=\"{anchor}\"", text.size);
     if text.upwards {
         let _ = write!(svg, " transform=\"rotate(-90 {x} {y})\"");
     }
@@ -231,11 +185,7 @@ fn write_text(svg: &mut String, text: &Text) {
         match (run.level, raised) {
             (Level::Super, _) => {
                 let size = SUPER_SIZE * text.size;
-                let _ = write!(
-                    svg,
-                    "<tspan dy=\"-{raise}\" font-size=\"{size:.1}\">{}</tspan>",
-                    escaped(&run.text)
-                );
+                let _ = write!(svg, "<tspan dy=\"-{raise}\" font-size=\"{size:.1}\">{}</tspan>", escaped(&run.text));
             }
             // Back to the line: `dy` moves everything that follows.
             (Level::Base, true) => {

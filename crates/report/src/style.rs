@@ -55,21 +55,11 @@ impl Style {
     /// The same sizes in drawing units, or which size is out of range.
     pub(crate) fn sizes(&self) -> Result<Sizes, Error> {
         let checked = |field, value: f64, low: f64, high: f64| {
-            if value >= low && value <= high {
-                Ok(value)
-            } else {
-                Err(Error::Style {
-                    field,
-                    value,
-                    low,
-                    high,
-                })
-            }
+            if value >= low && value <= high { Ok(value) } else { Err(Error::Style { field, value, low, high }) }
         };
         Ok(Sizes {
             width: (checked("width_mm", self.width_mm, 30.0, 1000.0)? * PT_PER_MM * PER_PT).round(),
-            height: (checked("height_mm", self.height_mm, 25.0, 1000.0)? * PT_PER_MM * PER_PT)
-                .round(),
+            height: (checked("height_mm", self.height_mm, 25.0, 1000.0)? * PT_PER_MM * PER_PT).round(),
             text: checked("text_pt", self.text_pt, 3.0, 40.0)? * PER_PT,
             small: checked("small_pt", self.small_pt, 3.0, 40.0)? * PER_PT,
             axis: checked("axis_pt", self.axis_pt, 0.1, 10.0)? * PER_PT,

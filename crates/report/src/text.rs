@@ -31,10 +31,7 @@ pub(crate) enum Level {
 
 /// Text without markup, as one run. Control characters, which XML forbids, become spaces.
 pub(crate) fn plain(text: &str) -> Vec<Run> {
-    vec![Run {
-        text: visible(text),
-        level: Level::Base,
-    }]
+    vec![Run { text: visible(text), level: Level::Base }]
 }
 
 /// Text in which `^` raises the number, letter or `{group}` that follows.
@@ -50,10 +47,7 @@ pub(crate) fn markup(text: &str) -> Vec<Run> {
     while let Some(at) = rest.find('^') {
         push(rest[..at].to_owned(), Level::Base);
         let after = &rest[at + 1..];
-        let (raised, used) = match after
-            .strip_prefix('{')
-            .and_then(|group| group.split_once('}'))
-        {
+        let (raised, used) = match after.strip_prefix('{').and_then(|group| group.split_once('}')) {
             Some((group, _)) => (group, group.len() + 2),
             None => {
                 let length = exponent_length(after);
@@ -74,11 +68,7 @@ pub(crate) fn markup(text: &str) -> Vec<Run> {
 /// Width of runs set in this size.
 pub(crate) fn width(runs: &[Run], size: f64) -> f64 {
     let of = |run: &Run| {
-        let scale = if run.level == Level::Super {
-            SUPER_SIZE
-        } else {
-            1.0
-        };
+        let scale = if run.level == Level::Super { SUPER_SIZE } else { 1.0 };
         run.text.chars().map(advance).sum::<f64>() * scale * size
     };
     runs.iter().map(of).sum()
@@ -108,11 +98,7 @@ pub(crate) fn wrapped(text: &str, size: f64, limit: f64, most: usize) -> Vec<Str
     for paragraph in text.split('\n') {
         let mut line = String::new();
         for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
-            let longer = if line.is_empty() {
-                word.to_owned()
-            } else {
-                format!("{line} {word}")
-            };
+            let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
             if line.is_empty() || fits(&longer) {
                 line = longer;
             } else {
@@ -152,26 +138,18 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 fn visible(text: &str) -> String {
-    let forbidden =
-        |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}');
-    text.chars()
-        .map(|c| if forbidden(c) { ' ' } else { c })
-        .collect()
+    let forbidden = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if forbidden(c) { ' ' } else { c }).collect()
 }
 
 /// Bytes of the exponent at the start of `text`: a sign, then letters and digits, with points and signs between digits.
 fn exponent_length(text: &str) -> usize {
-    let sign = text
-        .chars()
-        .next()
-        .filter(|c| matches!(c, '-' | '+' | '\u{2212}'))
-        .map_or(0, char::len_utf8);
+    let sign = text.chars().next().filter(|c| matches!(c, '-' | '+' | '\u{2212}')).map_or(0, char::len_utf8);
     let body = &text[sign..];
     let end = body
         .char_indices()
         .find(|(at, c)| {
-            let digit_follows =
-                body[at + c.len_utf8()..].starts_with(|next: char| next.is_ascii_digit());
+            let digit_follows = body[at + c.len_utf8()..].starts_with(|next: char| next.is_ascii_digit());
             !(c.is_alphanumeric() || *c == '.' && digit_follows)
         })
         .map_or(body.len(), |(at, _)| at);
@@ -193,11 +171,7 @@ mod tests {
 
     fn levels(text: &str) -> String {
         let shown = |run: &Run| {
-            if run.level == Level::Super {
-                format!("[{}]", run.text)
-            } else {
-                run.text.clone()
-            }
+            if run.level == Level::Super { format!("[{}]", run.text) } else { run.text.clone() }
         };
         markup(text).iter().map(shown).collect()
     }
@@ -205,10 +179,7 @@ mod tests {
     #[test]
     fn a_caret_raises_what_follows() {
         assert_eq!(levels("L = 3.85 C^-0.043."), "L = 3.85 C[−0.043].");
-        assert_eq!(
-            levels("10^3, 10^-2 and x^{a b}y"),
-            "10[3], 10[−2] and x[a b]y"
-        );
+        assert_eq!(levels("10^3, 10^-2 and x^{a b}y"), "10[3], 10[−2] and x[a b]y");
         assert_eq!(levels("a ^ b^"), "a ^ b^");
         assert_eq!(levels("ε^-x^{"), "ε[−x]^{");
         assert_eq!(levels(""), "");
@@ -223,35 +194,22 @@ mod tests {
     #[test]
     fn the_font_has_what_figures_write() {
         for letter in "−·×±→↑↓αβγλ≤≥≈…–⁴²³¹µéß".chars() {
-            assert!(
-                FACE.as_ref()
-                    .is_some_and(|face| face.glyph_index(letter).is_some()),
-                "{letter}"
-            );
+            assert!(FACE.as_ref().is_some_and(|face| face.glyph_index(letter).is_some()), "{letter}");
         }
     }
 
     #[test]
     fn long_text_is_shortened_or_wrapped() {
         let name = shortened("a model with a very long name", 60.0, 300.0);
-        assert!(
-            name.ends_with('…') && width(&plain(&name), 60.0) <= 300.0,
-            "{name}"
-        );
+        assert!(name.ends_with('…') && width(&plain(&name), 60.0) <= 300.0, "{name}");
         assert_eq!(shortened("F7+", 60.0, 300.0), "F7+");
         let lines = wrapped("one two three four five six seven", 60.0, 400.0, 2);
         assert_eq!(lines.len(), 2);
-        assert!(
-            lines.iter().all(|line| width(&markup(line), 60.0) <= 400.0) && lines[1].ends_with('…'),
-            "{lines:?}"
-        );
+        assert!(lines.iter().all(|line| width(&markup(line), 60.0) <= 400.0) && lines[1].ends_with('…'), "{lines:?}");
     }
 
     #[test]
     fn text_is_escaped() {
-        assert_eq!(
-            escaped("<a href=\"x\">&'\u{0}\u{1b}"),
-            "&lt;a href=&quot;x&quot;&gt;&amp;&#39;  "
-        );
+        assert_eq!(escaped("<a href=\"x\">&'\u{0}\u{1b}"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;  ");
     }
 }

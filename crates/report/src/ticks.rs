@@ -32,33 +32,16 @@ pub(crate) fn decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
 }
 
 /// Ticks at `anchor` times powers of two; evenly spaced ones where the range holds fewer than two of those.
-pub(crate) fn doublings(
-    low: f64,
-    high: f64,
-    anchor: f64,
-    notation: Notation,
-    room: usize,
-) -> Vec<Tick> {
+pub(crate) fn doublings(low: f64, high: f64, anchor: f64, notation: Notation, room: usize) -> Vec<Tick> {
     let first = (low / anchor).log2().ceil() as i32 - 1;
     let last = (high / anchor).log2().floor() as i32 + 1;
-    let values: Vec<f64> = (first..=last)
-        .map(|k| anchor * 2f64.powi(k))
-        .filter(|v| inside(*v, low, high))
-        .collect();
+    let values: Vec<f64> = (first..=last).map(|k| anchor * 2f64.powi(k)).filter(|v| inside(*v, low, high)).collect();
     if values.len() < 2 {
         return linear(low, high, room);
     }
     let every = values.len().div_ceil(room.max(2));
-    let label =
-        |i: usize, value: f64| (i.is_multiple_of(every)).then(|| doubling_label(value, notation));
-    values
-        .iter()
-        .enumerate()
-        .map(|(i, value)| Tick {
-            value: *value,
-            label: label(i, *value),
-        })
-        .collect()
+    let label = |i: usize, value: f64| (i.is_multiple_of(every)).then(|| doubling_label(value, notation));
+    values.iter().enumerate().map(|(i, value)| Tick { value: *value, label: label(i, *value) }).collect()
 }
 
 /// A number of epochs as people say it: `1/4`, `1/2`, `3`.
@@ -68,27 +51,17 @@ pub(crate) fn epochs_label(epochs: f64) -> String {
 
 fn whole_decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    let decades: Vec<i32> = (first..=last)
-        .filter(|k| inside(10f64.powi(*k), low, high))
-        .collect();
+    let decades: Vec<i32> = (first..=last).filter(|k| inside(10f64.powi(*k), low, high)).collect();
     let every = decades.len().div_ceil(room.max(2));
     let mut ticks: Vec<Tick> = decades
         .iter()
         .enumerate()
-        .map(|(i, k)| Tick {
-            value: 10f64.powi(*k),
-            label: (i.is_multiple_of(every)).then(|| format!("10^{k}")),
-        })
+        .map(|(i, k)| Tick { value: 10f64.powi(*k), label: (i.is_multiple_of(every)).then(|| format!("10^{k}")) })
         .collect();
     // Nine ticks in each of many decades would be a grey bar.
     if last - first <= 8 {
-        let between =
-            (first..=last).flat_map(|k| (2..=9).map(move |m| f64::from(m) * 10f64.powi(k)));
-        ticks.extend(
-            between
-                .filter(|v| inside(*v, low, high))
-                .map(|value| Tick { value, label: None }),
-        );
+        let between = (first..=last).flat_map(|k| (2..=9).map(move |m| f64::from(m) * 10f64.powi(k)));
+        ticks.extend(between.filter(|v| inside(*v, low, high)).map(|value| Tick { value, label: None }));
     }
     ticks.sort_by(|a, b| a.value.total_cmp(&b.value));
     ticks
@@ -96,11 +69,8 @@ fn whole_decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
 
 fn one_two_five(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-    let labelled =
-        |m: i32, k: i32| matches!(m, 1 | 2 | 5) && inside(f64::from(m) * 10f64.powi(k), low, high);
-    let all: Vec<(i32, i32)> = (first..=last)
-        .flat_map(|k| (1..=9).map(move |m| (m, k)))
-        .collect();
+    let labelled = |m: i32, k: i32| matches!(m, 1 | 2 | 5) && inside(f64::from(m) * 10f64.powi(k), low, high);
+    let all: Vec<(i32, i32)> = (first..=last).flat_map(|k| (1..=9).map(move |m| (m, k))).collect();
     let count = all.iter().filter(|(m, k)| labelled(*m, *k)).count();
     let every = count.div_ceil(room.max(2));
     // Decimals and powers of ten are not mixed on one axis.
@@ -145,12 +115,7 @@ fn linear(low: f64, high: f64, room: usize) -> Vec<Tick> {
         }
     }
     let Some((m, k)) = chosen else {
-        return [low, high]
-            .map(|value| Tick {
-                value,
-                label: Some(format!("{value}")),
-            })
-            .to_vec();
+        return [low, high].map(|value| Tick { value, label: Some(format!("{value}")) }).to_vec();
     };
     let exponent = high.log10().floor() as i32;
     let label = |value: f64| {
@@ -158,23 +123,13 @@ fn linear(low: f64, high: f64, room: usize) -> Vec<Tick> {
             fixed(value, (-k).max(0) as usize)
         } else {
             let digits = (exponent - k).max(0) as usize;
-            format!(
-                "{}×10^{exponent}",
-                fixed(value / 10f64.powi(exponent), digits)
-            )
+            format!("{}×10^{exponent}", fixed(value / 10f64.powi(exponent), digits))
         }
     };
     let values = multiples(low, high, m, k);
     let every = values.len().div_ceil(room);
     let shown = |i: usize, value: f64| (i.is_multiple_of(every)).then(|| label(value));
-    values
-        .iter()
-        .enumerate()
-        .map(|(i, value)| Tick {
-            value: *value,
-            label: shown(i, *value),
-        })
-        .collect()
+    values.iter().enumerate().map(|(i, value)| Tick { value: *value, label: shown(i, *value) }).collect()
 }
 
 fn multiples(low: f64, high: f64, m: i32, k: i32) -> Vec<f64> {
@@ -185,17 +140,10 @@ fn multiples(low: f64, high: f64, m: i32, k: i32) -> Vec<f64> {
     }
     // Dividing by 10^-k keeps 2.4 at 2.4 and not at 2.4000000000000004.
     let value = |i: f64| {
-        if k < 0 {
-            i * f64::from(m) / 10f64.powi(-k)
-        } else {
-            i * step
-        }
+        if k < 0 { i * f64::from(m) / 10f64.powi(-k) } else { i * step }
     };
     let count = (last - first) as u32;
-    (0..=count)
-        .map(|i| value(first + f64::from(i)))
-        .filter(|v| inside(*v, low, high))
-        .collect()
+    (0..=count).map(|i| value(first + f64::from(i))).filter(|v| inside(*v, low, high)).collect()
 }
 
 fn inside(value: f64, low: f64, high: f64) -> bool {
@@ -208,8 +156,7 @@ fn fixed(value: f64, digits: usize) -> String {
 
 fn doubling_label(value: f64, notation: Notation) -> String {
     let inverse = (1.0 / value).round();
-    let unit_fraction =
-        (1.0 / value - inverse).abs() < 1e-9 * inverse && (2.0..=1024.0).contains(&inverse);
+    let unit_fraction = (1.0 / value - inverse).abs() < 1e-9 * inverse && (2.0..=1024.0).contains(&inverse);
     if notation == Notation::Fraction && unit_fraction {
         return format!("1/{inverse}");
     }
@@ -224,10 +171,7 @@ fn doubling_label(value: f64, notation: Notation) -> String {
 
 fn trimmed(number: String) -> String {
     match number.contains('.') {
-        true => number
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => number,
     }
 }
@@ -238,10 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn labels(ticks: &[Tick]) -> Vec<&str> {
-        ticks
-            .iter()
-            .filter_map(|tick| tick.label.as_deref())
-            .collect()
+        ticks.iter().filter_map(|tick| tick.label.as_deref()).collect()
     }
 
     fn check(low: f64, high: f64, expected: &[&str]) {
@@ -251,34 +192,12 @@ mod tests {
     #[test]
     fn decades_have_the_labels_of_a_good_paper() {
         check(320.0, 1.2e5, &["10^3", "10^4", "10^5"]);
-        check(
-            2.32,
-            3.01,
-            &["2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "3.0"],
-        );
+        check(2.32, 3.01, &["2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "3.0"]);
         check(0.011, 0.9, &["0.02", "0.05", "0.1", "0.2", "0.5"]);
-        check(
-            2e19,
-            9e20,
-            &["2×10^19", "5×10^19", "10^20", "2×10^20", "5×10^20"],
-        );
-        check(
-            2.05e19,
-            3.1e19,
-            &[
-                "2.2×10^19",
-                "2.4×10^19",
-                "2.6×10^19",
-                "2.8×10^19",
-                "3.0×10^19",
-            ],
-        );
+        check(2e19, 9e20, &["2×10^19", "5×10^19", "10^20", "2×10^20", "5×10^20"]);
+        check(2.05e19, 3.1e19, &["2.2×10^19", "2.4×10^19", "2.6×10^19", "2.8×10^19", "3.0×10^19"]);
         check(2.71805, 2.71845, &["2.7181", "2.7182", "2.7183", "2.7184"]);
-        check(
-            1e-3,
-            1e9,
-            &["10^-3", "10^-1", "10^1", "10^3", "10^5", "10^7", "10^9"],
-        );
+        check(1e-3, 1e9, &["10^-3", "10^-1", "10^1", "10^3", "10^5", "10^7", "10^9"]);
     }
 
     #[test]
@@ -293,26 +212,13 @@ mod tests {
 
     fn sound(ticks: &[Tick], low: f64, high: f64) -> Result<(), TestCaseError> {
         let shown = labels(ticks);
-        prop_assert!(
-            ticks.iter().all(|t| t.value >= low && t.value <= high),
-            "{ticks:?}"
-        );
-        prop_assert!(
-            ticks.windows(2).all(|pair| pair[0].value < pair[1].value),
-            "{ticks:?}"
-        );
+        prop_assert!(ticks.iter().all(|t| t.value >= low && t.value <= high), "{ticks:?}");
+        prop_assert!(ticks.windows(2).all(|pair| pair[0].value < pair[1].value), "{ticks:?}");
         prop_assert!(shown.len() >= 2, "{low} to {high}: {ticks:?}");
         let mut distinct = shown.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        prop_assert_eq!(
-            distinct.len(),
-            shown.len(),
-            "{} to {}: {:?}",
-            low,
-            high,
-            shown
-        );
+        prop_assert_eq!(distinct.len(), shown.len(), "{} to {}: {:?}", low, high, shown);
         prop_assert!(ticks.len() <= 1300);
         Ok(())
     }

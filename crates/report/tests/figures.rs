@@ -1,8 +1,7 @@
 //! The paper's figures 2 and 3 from their reference points, compared byte by byte with the committed ones.
 
 use report::{
-    Edge, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure,
-    Series, Style, png,
+    Edge, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series, Style, png,
 };
 
 /// Rows of a CSV without its header, grouped by the first column in order of appearance.
@@ -21,18 +20,10 @@ fn groups(csv: &str) -> Vec<(String, Vec<Vec<f64>>)> {
 }
 
 fn figure_2() -> ScalingFigure {
-    let point = |row: &Vec<f64>| Point {
-        x: row[1],
-        y: row[2],
-        budget: row[0],
-        kind: PointKind::Finished,
-    };
+    let point = |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: row[0], kind: PointKind::Finished };
     let series = groups(include_str!("data/figure2_heldout_loss.csv"))
         .into_iter()
-        .map(|(name, rows)| Series {
-            name,
-            points: rows.iter().map(point).collect(),
-        })
+        .map(|(name, rows)| Series { name, points: rows.iter().map(point).collect() })
         .collect();
     let mut figure = ScalingFigure {
         title: None,
@@ -46,12 +37,7 @@ fn figure_2() -> ScalingFigure {
     let law = |i: i32| {
         let x = low * (high / low).powf(f64::from(i) / 60.0);
         let y = 3.85 * x.powf(-0.043);
-        LawPoint {
-            x,
-            y,
-            low: 0.99 * y,
-            high: 1.01 * y,
-        }
+        LawPoint { x, y, low: 0.99 * y, high: 1.01 * y }
     };
     figure.law = Some(Law {
         curve: (0..=60).map(law).collect(),
@@ -62,18 +48,10 @@ fn figure_2() -> ScalingFigure {
 }
 
 fn figure_3() -> OptimalLrFigure {
-    let point = |row: &Vec<f64>| LrPoint {
-        epochs: row[0],
-        lr: row[1],
-        interval: None,
-        edge: None,
-    };
+    let point = |row: &Vec<f64>| LrPoint { epochs: row[0], lr: row[1], interval: None, edge: None };
     let series = groups(include_str!("data/figure3_optimal_lr.csv"))
         .into_iter()
-        .map(|(name, rows)| LrSeries {
-            name,
-            points: rows.iter().map(point).collect(),
-        })
+        .map(|(name, rows)| LrSeries { name, points: rows.iter().map(point).collect() })
         .collect();
     OptimalLrFigure {
         title: None,
@@ -94,33 +72,18 @@ fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
         finished(8e15, 1.97, 4.0),
         point(8e15, 2.29, 4.0, PointKind::Excluded),
     ];
-    let large = vec![
-        finished(6e15, 2.22, 1.0),
-        finished(1.2e16, 1.96, 2.0),
-        point(2e16, 1.88, 4.0, PointKind::Running),
-    ];
-    let series = |name: &str, points| Series {
-        name: name.to_owned(),
-        points,
-    };
+    let large =
+        vec![finished(6e15, 2.22, 1.0), finished(1.2e16, 1.96, 2.0), point(2e16, 1.88, 4.0, PointKind::Running)];
+    let series = |name: &str, points| Series { name: name.to_owned(), points };
     let scaling = ScalingFigure {
         title: Some("A sweep in progress".to_owned()),
         x_label: "Training compute (FLOPs)".to_owned(),
         y_label: "Held-out loss (nats)".to_owned(),
-        series: vec![
-            series("d1w16", small),
-            series("d2w32 & more", large),
-            series("d4w64", Vec::new()),
-        ],
+        series: vec![series("d1w16", small), series("d2w32 & more", large), series("d4w64", Vec::new())],
         law: None,
         notes: vec!["1 diverged run left out.".to_owned()],
     };
-    let optimum = |epochs, lr, interval, edge| LrPoint {
-        epochs,
-        lr,
-        interval,
-        edge,
-    };
+    let optimum = |epochs, lr, interval, edge| LrPoint { epochs, lr, interval, edge };
     let low = vec![
         optimum(1.0, 0.8, None, Some(Edge::High)),
         optimum(2.0, 0.52, Some((0.4, 0.66)), None),
@@ -131,10 +94,7 @@ fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
         optimum(2.0, 0.24, Some((0.2, 0.29)), None),
         optimum(4.0, 0.1, None, Some(Edge::Low)),
     ];
-    let series = |name: &str, points| LrSeries {
-        name: name.to_owned(),
-        points,
-    };
+    let series = |name: &str, points| LrSeries { name: name.to_owned(), points };
     let optimal_lr = OptimalLrFigure {
         title: None,
         x_label: "Training epochs".to_owned(),
@@ -156,48 +116,32 @@ fn check_golden(name: &str, actual: &str) {
         std::fs::write(&path, actual).expect("the golden file is written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        actual == expected,
-        "{path} differs; look at the figure, then set UPDATE_GOLDEN=1 to accept it"
-    );
+    assert!(actual == expected, "{path} differs; look at the figure, then set UPDATE_GOLDEN=1 to accept it");
 }
 
 #[test]
 fn figure_2_is_the_committed_one() {
-    check_golden(
-        "figure2.svg",
-        &figure_2().svg(&Style::paper()).expect("a figure"),
-    );
+    check_golden("figure2.svg", &figure_2().svg(&Style::paper()).expect("a figure"));
     check_golden("figure2.csv", &figure_2().csv());
 }
 
 #[test]
 fn figure_3_is_the_committed_one() {
-    check_golden(
-        "figure3.svg",
-        &figure_3().svg(&Style::paper()).expect("a figure"),
-    );
+    check_golden("figure3.svg", &figure_3().svg(&Style::paper()).expect("a figure"));
     check_golden("figure3.csv", &figure_3().csv());
 }
 
 #[test]
 fn an_unfinished_sweep_is_the_committed_one() {
     let (scaling, optimal_lr) = unfinished();
-    check_golden(
-        "unfinished_scaling.svg",
-        &scaling.svg(&Style::paper()).expect("a figure"),
-    );
+    check_golden("unfinished_scaling.svg", &scaling.svg(&Style::paper()).expect("a figure"));
     check_golden("unfinished_scaling.csv", &scaling.csv());
-    check_golden(
-        "unfinished_lr.svg",
-        &optimal_lr.svg(&Style::paper()).expect("a figure"),
-    );
+    check_golden("unfinished_lr.svg", &optimal_lr.svg(&Style::paper()).expect("a figure"));
     check_golden("unfinished_lr.csv", &optimal_lr.csv());
 }
 
 #[test]
 fn the_same_figure_is_the_same_bytes() {
-    let draw =
-        || png(&figure_2().svg(&Style::slides()).expect("a figure"), 1.0).expect("a picture");
+    let draw = || png(&figure_2().svg(&Style::slides()).expect("a figure"), 1.0).expect("a picture");
     assert_eq!(draw(), draw());
 }

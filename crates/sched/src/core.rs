@@ -167,7 +167,9 @@ impl Core {
             Ending::Diverged => (Outcome::Diverged, Transition::Diverge, None),
             Ending::Preempted => (Outcome::Preempted, Transition::Requeue, None),
             // We killed it, so it is not to blame.
-            Ending::Crashed { message, .. } if working.killed => (Outcome::Preempted, Transition::Requeue, Some(message)),
+            Ending::Crashed { message, .. } if working.killed => {
+                (Outcome::Preempted, Transition::Requeue, Some(message))
+            }
             Ending::Crashed { class, message } => {
                 waiting.crashes += 1;
                 let again = class.may_heal() && waiting.crashes <= self.rules.retries;
@@ -231,7 +233,9 @@ mod tests {
     }
 
     fn queue(runs: u64) -> Vec<Waiting> {
-        (0..runs).map(|number| Waiting { run: run(number), attempt: 0, crashes: 0, not_before: Duration::ZERO }).collect()
+        (0..runs)
+            .map(|number| Waiting { run: run(number), attempt: 0, crashes: 0, not_before: Duration::ZERO })
+            .collect()
     }
 
     const RULES: Rules = Rules { slots: 2, retries: 1, grace: Duration::from_secs(10) };
@@ -264,7 +268,10 @@ mod tests {
         assert!(matches!(first[..], [Action::Settle { transition: Transition::Requeue, .. }]), "{first:?}");
         assert_eq!(core.handle(at(5), Event::Tick), [Action::Start { run: run(0), attempt: 2, slot: 0 }]);
         let second = core.handle(at(6), Event::Ended { run: run(0), attempt: 2, ending: crashed(Failure::Node) });
-        assert!(matches!(second[..], [Action::Settle { transition: Transition::Fail(Failure::Node), .. }]), "{second:?}");
+        assert!(
+            matches!(second[..], [Action::Settle { transition: Transition::Fail(Failure::Node), .. }]),
+            "{second:?}"
+        );
         assert!(core.is_done());
     }
 
@@ -284,7 +291,10 @@ mod tests {
         assert_eq!(core.handle(at(2), Event::Ended { run: run(0), attempt: 1, ending: Ending::Preempted }).len(), 1);
         assert_eq!(core.handle(at(11), Event::Tick), [Action::Kill(run(1))]);
         let killed = core.handle(at(12), Event::Ended { run: run(1), attempt: 1, ending: crashed(Failure::Node) });
-        assert!(matches!(killed[..], [Action::Settle { outcome: Outcome::Preempted, transition: Transition::Requeue, .. }]));
+        assert!(matches!(
+            killed[..],
+            [Action::Settle { outcome: Outcome::Preempted, transition: Transition::Requeue, .. }]
+        ));
         assert!(core.is_done());
     }
 
@@ -346,7 +356,9 @@ mod tests {
 
         fn event(&self, what: u8, which: u64, may_stop: bool) -> Event {
             let working: Vec<_> = self.working.iter().collect();
-            let Some((run, (attempt, _))) = working.get(which as usize % working.len().max(1)) else { return Event::Tick };
+            let Some((run, (attempt, _))) = working.get(which as usize % working.len().max(1)) else {
+                return Event::Tick;
+            };
             let ending = match what {
                 0 | 1 => Ending::Completed,
                 2 => Ending::Diverged,
@@ -386,7 +398,8 @@ mod tests {
         }
 
         fn move_on(&mut self, run: RunId, transition: Transition) -> Result<(), TestCaseError> {
-            let next = self.states[&run].next(transition).map_err(|illegal| TestCaseError::fail(illegal.to_string()))?;
+            let next =
+                self.states[&run].next(transition).map_err(|illegal| TestCaseError::fail(illegal.to_string()))?;
             self.states.insert(run, next);
             Ok(())
         }

@@ -42,7 +42,8 @@ impl StateFolder {
     pub fn lock(&self) -> Result<Lock, SchedError> {
         fs::create_dir_all(self.path.join("runs")).map_err(io("creating", &self.path))?;
         let path = self.path.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io("opening", &path))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io("opening", &path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(SchedError::Locked(self.path.clone())),
@@ -65,7 +66,8 @@ impl StateFolder {
             let file = SpecFile { schema: SPEC_SCHEMA, run_id: row.run, run: row.spec.clone() };
             let text = serde_json::to_vec_pretty(&file).map_err(|error| io("writing", &spec)(error.into()))?;
             let partial = folder.join("spec.json.tmp");
-            let written = File::create(&partial).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+            let written =
+                File::create(&partial).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
             written.and_then(|()| fs::rename(&partial, &spec)).map_err(io("writing", &spec))?;
         }
         let log = attempt_folder.join("log.txt");

@@ -49,7 +49,8 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         assert_eq!(read(&path, 0).expect("missing is empty"), Added::default());
         let mut file = File::create(&path).expect("writable");
-        file.write_all(b"{\"seq\":0,\"at_ms\":1,\"event\":\"heartbeat\",\"step\":1}\n{\"seq\":1,\"at_ms\"").expect("space");
+        file.write_all(b"{\"seq\":0,\"at_ms\":1,\"event\":\"heartbeat\",\"step\":1}\n{\"seq\":1,\"at_ms\"")
+            .expect("space");
         let first = read(&path, 0).expect("readable");
         assert_eq!(first.lines.len(), 1);
         assert_eq!(read(&path, first.end).expect("readable"), Added { lines: Vec::new(), end: first.end });

@@ -15,7 +15,12 @@ use crate::{SchedError, follow, process};
 
 /// Settles all attempts that are still open. A worker that is still alive is asked to save its state, and killed if it
 /// takes longer than `grace`. Returns how many there were.
-pub(crate) async fn settle(store: &Store, folder: &StateFolder, grace: Duration, now_ms: impl Fn() -> i64) -> Result<usize, SchedError> {
+pub(crate) async fn settle(
+    store: &Store,
+    folder: &StateFolder,
+    grace: Duration,
+    now_ms: impl Fn() -> i64,
+) -> Result<usize, SchedError> {
     let open = store.open_attempts().await?;
     for attempt in &open {
         end(folder, attempt, grace).await?;
@@ -58,7 +63,8 @@ async fn end(folder: &StateFolder, attempt: &OpenAttempt, grace: Duration) -> Re
             process::signal(known.pid, Signal::KILL);
         }
         if began.elapsed() > 2 * grace {
-            let source = std::io::Error::new(std::io::ErrorKind::TimedOut, "a worker of an earlier scheduler does not end");
+            let source =
+                std::io::Error::new(std::io::ErrorKind::TimedOut, "a worker of an earlier scheduler does not end");
             return Err(SchedError::Io { what: format!("waiting for {}", path.display()), source });
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

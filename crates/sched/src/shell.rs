@@ -119,7 +119,12 @@ pub async fn run(store: &Store, setup: &Setup, sweep: i64, watch: &mut dyn FnMut
     }
     let rows = store.runs(sweep).await?;
     let queued = rows.iter().filter(|row| row.wanted && row.state == RunState::Queued);
-    let queue = queued.map(|row| Waiting { run: row.run, attempt: row.attempt, crashes: row.crashes, not_before: Duration::ZERO });
+    let queue = queued.map(|row| Waiting {
+        run: row.run,
+        attempt: row.attempt,
+        crashes: row.crashes,
+        not_before: Duration::ZERO,
+    });
     let mut core = Core::new(setup.rules, queue.collect());
     let rows = rows.into_iter().map(|row| (row.run, row)).collect();
     let mut shell = Shell { store, setup, rows, attempts: BTreeMap::new(), children: JoinSet::new(), watch };
@@ -132,7 +137,8 @@ pub async fn run(store: &Store, setup: &Setup, sweep: i64, watch: &mut dyn FnMut
 
 impl Shell<'_> {
     async fn go(&mut self, core: &mut Core) -> Result<End, SchedError> {
-        let listen = |kind| signal(kind).map_err(|source| SchedError::Io { what: "listening for signals".to_owned(), source });
+        let listen =
+            |kind| signal(kind).map_err(|source| SchedError::Io { what: "listening for signals".to_owned(), source });
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,7 +201,12 @@ impl Shell<'_> {
             Err(source) => {
                 // Nothing has happened to the run; the machine is not fit.
                 let message = Some(source.to_string());
-                let ended = Ended { outcome: Outcome::Crashed, transition: Transition::Requeue, message, device_seconds: Some(0.0) };
+                let ended = Ended {
+                    outcome: Outcome::Crashed,
+                    transition: Transition::Requeue,
+                    message,
+                    device_seconds: Some(0.0),
+                };
                 self.store.end_attempt(run, attempt, &ended, now_ms()).await?;
                 return Err(SchedError::Worker { worker: self.setup.worker.clone(), source });
             }
@@ -244,7 +255,12 @@ impl Shell<'_> {
     }
 
     /// What a process that has ended came to.
-    async fn reap(&mut self, run: RunId, attempt: u32, status: std::io::Result<ExitStatus>) -> Result<Event, SchedError> {
+    async fn reap(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        status: std::io::Result<ExitStatus>,
+    ) -> Result<Event, SchedError> {
         self.follow(run).await?;
         let last = self.attempts.get(&run).and_then(|attempt| attempt.last.clone());
         let code = status.as_ref().ok().and_then(ExitStatus::code);
@@ -266,7 +282,14 @@ impl Shell<'_> {
         Ok(Event::Ended { run, attempt, ending })
     }
 
-    async fn settle(&mut self, run: RunId, attempt: u32, outcome: Outcome, transition: Transition, message: Option<String>) -> Result<(), SchedError> {
+    async fn settle(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        outcome: Outcome,
+        transition: Transition,
+        message: Option<String>,
+    ) -> Result<(), SchedError> {
         let Some(ended) = self.attempts.remove(&run) else { return Ok(()) };
         let device_seconds = ended.began.elapsed().as_secs_f64();
         let record = Ended { outcome, transition, message: message.clone(), device_seconds: Some(device_seconds) };
@@ -275,7 +298,8 @@ impl Shell<'_> {
             Some(JournalEvent::Finished(finished)) => Some(finished.heldout_loss.nats()),
             _ => None,
         };
-        let state = ended.row.state.next(Transition::Start).and_then(|state| state.next(transition)).unwrap_or(ended.row.state);
+        let state =
+            ended.row.state.next(Transition::Start).and_then(|state| state.next(transition)).unwrap_or(ended.row.state);
         (self.watch)(News::Ended { run, state, heldout_loss, message, device_seconds });
         Ok(())
     }

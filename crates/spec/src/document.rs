@@ -155,9 +155,7 @@ fn toml_node(value: &Spanned<DeValue<'_>>, lines: &Lines, problems: &mut Vec<Pro
         },
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(value) => refuse(format!("{value} is a date, and no key takes one")),
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| toml_node(item, lines, problems)).collect())
-        }
+        DeValue::Array(items) => Value::List(items.iter().map(|item| toml_node(item, lines, problems)).collect()),
         DeValue::Table(table) => Value::Table(toml_entries(table, lines, problems)),
     };
     Node { place, value }
@@ -202,7 +200,12 @@ fn yaml_node(node: &MarkedYaml<'_>) -> Result<Node, Problem> {
             }
             Value::Table(entries)
         }
-        _ => return Err(Problem { place, message: "YAML tags and aliases are not taken here; write the value out".to_owned() }),
+        _ => {
+            return Err(Problem {
+                place,
+                message: "YAML tags and aliases are not taken here; write the value out".to_owned(),
+            });
+        }
     };
     Ok(Node { place, value })
 }

@@ -42,7 +42,10 @@ impl<'a> Fields<'a> {
             Value::Table(entries) => entries,
             _ => {
                 let keys = allowed.join(", ");
-                problems.add(node.place, format!("{path}: found {}, expected a table with the keys {keys}", node.describe()));
+                problems.add(
+                    node.place,
+                    format!("{path}: found {}, expected a table with the keys {keys}", node.describe()),
+                );
                 &[]
             }
         };
@@ -183,7 +186,14 @@ impl<'a> Fields<'a> {
         self.refuse_with(key, node, &node.describe(), expected, problems)
     }
 
-    fn refuse_with<T>(&self, key: &str, node: &Node, found: &str, expected: &str, problems: &mut Problems) -> Option<T> {
+    fn refuse_with<T>(
+        &self,
+        key: &str,
+        node: &Node,
+        found: &str,
+        expected: &str,
+        problems: &mut Problems,
+    ) -> Option<T> {
         problems.add(node.place, format!("{}: found {found}, expected {expected}", self.key_path(key)));
         None
     }

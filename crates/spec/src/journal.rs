@@ -154,8 +154,17 @@ pub fn parse_line(text: &str) -> Result<Line, BadLine> {
             event: String,
         }
         const KNOWN: [&str; 11] = [
-            "header", "started", "heartbeat", "progress", "evaluated", "epoch", "checkpoint", "preempted", "diverged",
-            "finished", "failed",
+            "header",
+            "started",
+            "heartbeat",
+            "progress",
+            "evaluated",
+            "epoch",
+            "checkpoint",
+            "preempted",
+            "diverged",
+            "finished",
+            "failed",
         ];
         match serde_json::from_str::<Kind>(text) {
             Ok(kind) if !KNOWN.contains(&kind.event.as_str()) => BadLine::UnknownEvent(kind.event),
@@ -172,7 +181,8 @@ mod tests {
     #[test]
     fn a_line_reads_as_it_was_written() {
         let loss = Loss::new(0.5).expect("finite");
-        let finished = Finished { step: 9, heldout_loss: loss, accuracy: 0.8, step_seconds: 0.01, state_hash: "ab".into() };
+        let finished =
+            Finished { step: 9, heldout_loss: loss, accuracy: 0.8, step_seconds: 0.01, state_hash: "ab".into() };
         let line = Line { seq: 3, at_ms: 1, event: Event::Finished(finished) };
         let text = serde_json::to_string(&line).expect("plain data");
         assert_eq!(

@@ -76,7 +76,9 @@ pub enum Unbuildable {
     #[error("width {0} is odd, and the bottleneck is half the width")]
     OddWidth(u32),
     /// The bottleneck does not split into groups.
-    #[error("a bottleneck of {bottleneck} channels (half of width {width}) does not split into groups of {group_width}; take a group width that divides {bottleneck}")]
+    #[error(
+        "a bottleneck of {bottleneck} channels (half of width {width}) does not split into groups of {group_width}; take a group width that divides {bottleneck}"
+    )]
     Groups {
         /// The stage's output width.
         width: u32,
@@ -86,7 +88,9 @@ pub enum Unbuildable {
         group_width: u32,
     },
     /// The picture has shrunk to one pixel before the last stride.
-    #[error("{resolution} pixels are too few: {layer} halves a picture of one pixel; take a larger resolution or fewer strides of 2")]
+    #[error(
+        "{resolution} pixels are too few: {layer} halves a picture of one pixel; take a larger resolution or fewer strides of 2"
+    )]
     TooSmall {
         /// The resolution asked for.
         resolution: u32,
@@ -179,9 +183,8 @@ pub struct Architecture {
 }
 
 /// Names of the presets in order of size.
-pub const PRESETS: [&str; 16] = [
-    "F0", "F0+", "F1", "F1+", "F2", "F2+", "F3", "F3+", "F4", "F4+", "F5", "F5+", "F6", "F6+", "F7", "F7+",
-];
+pub const PRESETS: [&str; 16] =
+    ["F0", "F0+", "F1", "F1+", "F2", "F2+", "F3", "F3+", "F4", "F4+", "F5", "F5+", "F6", "F6+", "F7", "F7+"];
 
 impl Nfnet {
     /// F0 to F7 and F0+ to F7+ with the paper's values (table 1 and appendix C; F7 and '+' from the released code), and
@@ -226,7 +229,15 @@ impl Nfnet {
                 let name = format!("stages.{stage}.{index}");
                 let stride = if index == 0 { *stage_stride } else { 1 };
                 let transition = index == 0;
-                blocks.push(builder.block(name, width, *stage_width, bottleneck, groups, stride, 1.0 / expected_std)?);
+                blocks.push(builder.block(
+                    name,
+                    width,
+                    *stage_width,
+                    bottleneck,
+                    groups,
+                    stride,
+                    1.0 / expected_std,
+                )?);
                 // The expected variance grows by alpha^2 with each block and starts again at a transition.
                 if transition {
                     expected_std = 1.0;
@@ -363,7 +374,8 @@ impl Architecture {
     /// Parameters without the classifier.
     pub fn parameters_without_head(&self) -> u64 {
         let convs: u64 = self.convolutions().map(Conv::parameters).sum();
-        let squeezes: u64 = self.blocks.iter().map(|block| squeeze_macs(block) + u64::from(block.width() + block.squeeze)).sum();
+        let squeezes: u64 =
+            self.blocks.iter().map(|block| squeeze_macs(block) + u64::from(block.width() + block.squeeze)).sum();
         convs + squeezes + self.blocks.len() as u64
     }
 
@@ -475,8 +487,7 @@ mod tests {
     #[test]
     fn betas_restart_after_each_transition() {
         let betas = preset("F0", Bottleneck::Kept).layout(3, 224, 1000).expect("buildable").betas();
-        let expected =
-            [1.0, 0.9806, 0.9806, 0.9623, 0.9806, 0.9623, 0.9449, 0.9285, 0.9129, 0.8980, 0.9806, 0.9623];
+        let expected = [1.0, 0.9806, 0.9806, 0.9623, 0.9806, 0.9623, 0.9449, 0.9285, 0.9129, 0.8980, 0.9806, 0.9623];
         assert_eq!(betas.len(), expected.len());
         for (found, expected) in betas.iter().zip(expected) {
             assert!((found - expected).abs() < 5e-5, "{found} is not {expected}");

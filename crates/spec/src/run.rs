@@ -223,7 +223,11 @@ pub const SPEC_SCHEMA: u32 = 1;
 pub fn short(value: f64) -> String {
     let text = format!("{:.3e}", value);
     let rounded: f64 = text.parse().unwrap_or(value);
-    if rounded != 0.0 && (rounded.abs() < 1e-4 || rounded.abs() >= 1e6) { format!("{rounded:e}") } else { format!("{rounded}") }
+    if rounded != 0.0 && (rounded.abs() < 1e-4 || rounded.abs() >= 1e6) {
+        format!("{rounded:e}")
+    } else {
+        format!("{rounded}")
+    }
 }
 
 #[cfg(test)]
@@ -232,7 +236,8 @@ mod tests {
 
     #[test]
     fn short_numbers_read_well() {
-        let texts: Vec<String> = [0.125, 1.6, 0.00002, 0.2 * 2.0_f64.sqrt(), 4e9, 0.1 + 0.2].iter().map(|x| short(*x)).collect();
+        let texts: Vec<String> =
+            [0.125, 1.6, 0.00002, 0.2 * 2.0_f64.sqrt(), 4e9, 0.1 + 0.2].iter().map(|x| short(*x)).collect();
         assert_eq!(texts, ["0.125", "1.6", "2e-5", "0.2828", "4e9", "0.3"]);
     }
 

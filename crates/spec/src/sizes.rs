@@ -6,12 +6,31 @@ use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
 use crate::sweep::Model;
 
 pub(crate) const MODEL_KEYS: [&str; 12] = [
-    "family", "presets", "sizes", "strides", "stem_channels", "stem_strides", "group_width", "bottleneck", "alpha",
-    "initial_skip_gain", "dropout", "depths",
+    "family",
+    "presets",
+    "sizes",
+    "strides",
+    "stem_channels",
+    "stem_strides",
+    "group_width",
+    "bottleneck",
+    "alpha",
+    "initial_skip_gain",
+    "dropout",
+    "depths",
 ];
 pub(crate) const SIZE_KEYS: [&str; 11] = [
-    "name", "depths", "widths", "strides", "stem_channels", "stem_strides", "group_width", "bottleneck", "alpha",
-    "initial_skip_gain", "dropout",
+    "name",
+    "depths",
+    "widths",
+    "strides",
+    "stem_channels",
+    "stem_strides",
+    "group_width",
+    "bottleneck",
+    "alpha",
+    "initial_skip_gain",
+    "dropout",
 ];
 
 /// Settings that stand in `[model]` for all sizes, or in one size for itself.
@@ -40,7 +59,9 @@ pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
     for (name, place) in fields.texts("presets", problems).unwrap_or_default() {
         match Nfnet::preset(&name) {
             Some(preset) => models.push(Model { nfnet: common.over(preset), name, place }),
-            None => problems.add(place, format!("model.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS))),
+            None => {
+                problems.add(place, format!("model.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS)))
+            }
         }
     }
     for (index, node) in fields.tables("sizes", problems).iter().enumerate() {
@@ -128,7 +149,8 @@ fn read_stem(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<StemCon
             refuse(problems, fields.place_of("stem_strides"), message)
         }
         (channels, _) => {
-            let (there, missing) = if channels.is_some() { ("stem_channels", "stem_strides") } else { ("stem_strides", "stem_channels") };
+            let (there, missing) =
+                if channels.is_some() { ("stem_channels", "stem_strides") } else { ("stem_strides", "stem_channels") };
             if fields.has(missing) {
                 return None;
             }

@@ -176,7 +176,9 @@ mod tests {
     #[test]
     fn a_finished_run_stays_finished() {
         for state in [RunState::Completed, RunState::Diverged] {
-            for transition in [Transition::Start, Transition::Complete, Transition::Requeue, Transition::Cancel, Transition::Retry] {
+            for transition in
+                [Transition::Start, Transition::Complete, Transition::Requeue, Transition::Cancel, Transition::Retry]
+            {
                 assert_eq!(state.next(transition), Err(Illegal { state, transition }));
             }
         }
@@ -184,7 +186,14 @@ mod tests {
 
     #[test]
     fn words_come_back_as_states() {
-        let all = [RunState::Queued, RunState::Running, RunState::Completed, RunState::Diverged, RunState::Cancelled, RunState::Failed(Failure::Oom)];
+        let all = [
+            RunState::Queued,
+            RunState::Running,
+            RunState::Completed,
+            RunState::Diverged,
+            RunState::Cancelled,
+            RunState::Failed(Failure::Oom),
+        ];
         for state in all {
             assert_eq!(RunState::from_words(state.word(), state.failure().map(Failure::as_str)), Ok(state));
         }

@@ -215,17 +215,33 @@ impl Condition {
     }
 }
 
-pub(crate) const SWEEP_KEYS: [&str; 11] = [
-    "$schema", "name", "description", "data", "model", "grid", "train", "resources", "policy", "override", "skip",
-];
+pub(crate) const SWEEP_KEYS: [&str; 11] =
+    ["$schema", "name", "description", "data", "model", "grid", "train", "resources", "policy", "override", "skip"];
 pub(crate) const DATA_KEYS: [&str; 8] = [
-    "dataset", "directory", "train_examples", "heldout_examples", "resolution", "heldout_resolution", "channels", "classes",
+    "dataset",
+    "directory",
+    "train_examples",
+    "heldout_examples",
+    "resolution",
+    "heldout_resolution",
+    "channels",
+    "classes",
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
 pub(crate) const TRAIN_KEYS: [&str; 12] = [
-    "batch", "warmup", "warmup_steps", "momentum", "weight_decay", "agc_lambda", "agc_eps", "label_smoothing",
-    "crop_padding", "flip", "evaluations", "divergence",
+    "batch",
+    "warmup",
+    "warmup_steps",
+    "momentum",
+    "weight_decay",
+    "agc_lambda",
+    "agc_eps",
+    "label_smoothing",
+    "crop_padding",
+    "flip",
+    "evaluations",
+    "divergence",
 ];
 pub(crate) const RESOURCE_KEYS: [&str; 3] = ["slots", "threads", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
@@ -259,7 +275,9 @@ fn read(root: &Node, problems: &mut Problems) -> Sweep {
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
     if top.has("name") && !(starts_well && name.len() <= 64 && name.chars().all(letters)) {
-        let message = format!("name: found {name:?}, expected up to 64 letters, digits, '.', '_' and '-', a letter or digit first");
+        let message = format!(
+            "name: found {name:?}, expected up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
+        );
         problems.add(top.place_of("name"), message);
     }
     let table = |key: &str| top.get(key).unwrap_or(&empty);
@@ -296,7 +314,12 @@ fn read(root: &Node, problems: &mut Problems) -> Sweep {
     }
 }
 
-fn refuse_repeats<T: PartialEq + std::fmt::Display>(fields: &Fields<'_>, key: &str, list: &[T], problems: &mut Problems) {
+fn refuse_repeats<T: PartialEq + std::fmt::Display>(
+    fields: &Fields<'_>,
+    key: &str,
+    list: &[T],
+    problems: &mut Problems,
+) {
     for (index, item) in list.iter().enumerate() {
         if list[..index].contains(item) {
             problems.add(fields.place_of(key), format!("{}: {item} stands there twice", fields.key_path(key)));
@@ -416,7 +439,10 @@ fn read_override(node: &Node, index: usize, models: &[&str], problems: &mut Prob
     fields.require("when", "which cells are meant", problems);
     let when = read_when(&fields, models, problems);
     if when.lr.is_some() {
-        problems.add(fields.place_of("when"), format!("{}: an override holds for all learning rates of a cell", fields.key_path("when")));
+        problems.add(
+            fields.place_of("when"),
+            format!("{}: an override holds for all learning rates of a cell", fields.key_path("when")),
+        );
     }
     Override {
         when,

@@ -8,7 +8,14 @@ use crate::{Store, StoreError};
 impl Store {
     /// Stores `lines` of the journal of an attempt, read from byte `from` up to byte `to`. Does nothing, and returns
     /// false, if somebody has read on from there before, or a newer attempt has the run.
-    pub async fn ingest(&self, run: RunId, attempt: u32, lines: &[Line], from: u64, to: u64) -> Result<bool, StoreError> {
+    pub async fn ingest(
+        &self,
+        run: RunId,
+        attempt: u32,
+        lines: &[Line],
+        from: u64,
+        to: u64,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
         let sql = |error| self.sqlite(error);
         let moved = sqlx::query(
@@ -36,7 +43,12 @@ impl Store {
     }
 }
 
-async fn store(connection: &mut sqlx::SqliteConnection, run: &str, attempt: u32, event: &Event) -> Result<(), sqlx::Error> {
+async fn store(
+    connection: &mut sqlx::SqliteConnection,
+    run: &str,
+    attempt: u32,
+    event: &Event,
+) -> Result<(), sqlx::Error> {
     match event {
         Event::Started { resumed_step, device, notes } => {
             sqlx::query(
@@ -73,14 +85,16 @@ async fn store(connection: &mut sqlx::SqliteConnection, run: &str, attempt: u32,
             step_to(connection, run, *step).await?;
         }
         Event::Evaluated { step, loss, accuracy } => {
-            sqlx::query("insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)")
-                .bind(run)
-                .bind(*step as i64)
-                .bind(attempt)
-                .bind(loss.nats())
-                .bind(*accuracy)
-                .execute(connection)
-                .await?;
+            sqlx::query(
+                "insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)",
+            )
+            .bind(run)
+            .bind(*step as i64)
+            .bind(attempt)
+            .bind(loss.nats())
+            .bind(*accuracy)
+            .execute(connection)
+            .await?;
         }
         Event::Epoch { epoch, samples, digest } => {
             sqlx::query("insert or replace into epoch_digest (run_id, epoch, attempt, samples, digest) values (?1, ?2, ?3, ?4, ?5)")
@@ -101,7 +115,10 @@ async fn store(connection: &mut sqlx::SqliteConnection, run: &str, attempt: u32,
                 .execute(connection)
                 .await?;
         }
-        Event::Checkpoint { step } | Event::Preempted { step } | Event::Diverged { step } | Event::Heartbeat { step } => {
+        Event::Checkpoint { step }
+        | Event::Preempted { step }
+        | Event::Diverged { step }
+        | Event::Heartbeat { step } => {
             step_to(connection, run, *step).await?;
         }
         Event::Header { .. } | Event::Failed { .. } => {}

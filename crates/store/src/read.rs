@@ -137,7 +137,11 @@ impl Store {
                 .fetch_all(&self.pool)
                 .await
                 .map_err(|error| self.sqlite(error))?;
-        let row = |(epoch, samples, digest): (i64, i64, String)| EpochRow { epoch: epoch as u64, samples: samples as u64, digest };
+        let row = |(epoch, samples, digest): (i64, i64, String)| EpochRow {
+            epoch: epoch as u64,
+            samples: samples as u64,
+            digest,
+        };
         Ok(rows.into_iter().map(row).collect())
     }
 

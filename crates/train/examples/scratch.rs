@@ -9,7 +9,14 @@ fn main() {
     let out = std::path::PathBuf::from(std::env::args().nth(3).unwrap());
     for r in plan.runs {
         let label = cell_label(&r.model, r.spec.train.epochs, r.spec.train.lr).replace([' ', ','], "_");
-        println!("{label} params {} macs {} est {:.1}s steps {} MB {}", r.price.parameters, r.price.macs, r.price.seconds, r.price.steps, r.price.bytes>>20);
+        println!(
+            "{label} params {} macs {} est {:.1}s steps {} MB {}",
+            r.price.parameters,
+            r.price.macs,
+            r.price.seconds,
+            r.price.steps,
+            r.price.bytes >> 20
+        );
         let d = out.join(label);
         std::fs::create_dir_all(&d).unwrap();
         let f = SpecFile { schema: SPEC_SCHEMA, run_id: r.spec.id(), run: r.spec };

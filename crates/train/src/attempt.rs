@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use data::batch::{self, Batch, Shape};
 use data::Dataset;
+use data::batch::{self, Batch, Shape};
 use spec::journal::{Event, Finished};
 use spec::order::{Digest, SampleOrder, mix};
 use spec::run::{ModelSpec, RunSpec, SpecFile};
@@ -127,7 +127,10 @@ fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
     let dataset = Dataset::open(&setting.data, "was the data set removed after the sweep was planned?")?;
     let (found, planned) = (&dataset.facts, &spec.data);
     if found.fingerprint != planned.fingerprint {
-        let problem = format!("the data have changed: fingerprint {}, the run was planned for {}", found.fingerprint, planned.fingerprint);
+        let problem = format!(
+            "the data have changed: fingerprint {}, the run was planned for {}",
+            found.fingerprint, planned.fingerprint
+        );
         return Err(data::DataError::Malformed { path: setting.data.clone(), problem }.into());
     }
     if planned.train_examples > found.train_examples || planned.heldout_examples > found.heldout_examples {
@@ -137,7 +140,12 @@ fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
 }
 
 impl<'a> Trainer<'a> {
-    fn restore(file: &'a SpecFile, setting: &'a Setting, journal: &'a Journal, dataset: &'a Dataset) -> Result<Trainer<'a>, TrainError> {
+    fn restore(
+        file: &'a SpecFile,
+        setting: &'a Setting,
+        journal: &'a Journal,
+        dataset: &'a Dataset,
+    ) -> Result<Trainer<'a>, TrainError> {
         let spec = &file.run;
         let ModelSpec::Nfnet(model) = &spec.model;
         let layout = model.layout(spec.data.channels, spec.data.resolution, spec.data.classes)?;
@@ -148,7 +156,8 @@ impl<'a> Trainer<'a> {
         let mut optimizer = Optimizer::new(&parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
         let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
-        let progress = progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
+        let progress =
+            progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
         journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes })?;
         let empty = || TrainError::Spec("the training set is empty".to_owned());
         Ok(Trainer {
@@ -164,7 +173,10 @@ impl<'a> Trainer<'a> {
             optimizer,
             checkpoints,
             step: progress.step,
-            digest: progress.digest.parse().map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?,
+            digest: progress
+                .digest
+                .parse()
+                .map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?,
             loss_sum: Tensor::f_from_slice(&[f32::from_bits(progress.loss_sum_bits)])?.f_to_device(device)?,
             losses: progress.losses,
             step_seconds: Vec::new(),
@@ -182,14 +194,16 @@ impl<'a> Trainer<'a> {
         let spec = self.spec;
         let from = self.samples();
         let to = (from + spec.train.batch).min(spec.samples());
-        let batch = batch::training(&self.dataset.train, self.shape, &self.order, spec.train.augment, spec.seed, from, to);
+        let batch =
+            batch::training(&self.dataset.train, self.shape, &self.order, spec.train.augment, spec.seed, from, to);
         let device = self.parameters.flat().device();
         let pictures = normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, device)?;
         let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
         let logits = self.network.forward(&self.parameters, &pictures, Mode::Train)?;
-        let loss = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, spec.train.label_smoothing)?;
+        let loss =
+            logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, spec.train.label_smoothing)?;
         self.optimizer.step(&self.parameters, &loss, &spec.train, self.schedule.rate(self.step))?;
         let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
         self.losses += 1;
@@ -254,7 +268,13 @@ impl<'a> Trainer<'a> {
     fn finish(&self, heldout_loss: Loss, accuracy: f64) -> Result<(), TrainError> {
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
         let step_seconds = self.median_step_seconds();
-        self.journal.write(Event::Finished(Finished { step: self.step, heldout_loss, accuracy, step_seconds, state_hash }))
+        self.journal.write(Event::Finished(Finished {
+            step: self.step,
+            heldout_loss,
+            accuracy,
+            step_seconds,
+            state_hash,
+        }))
     }
 
     /// Median over this attempt's steps; where they are few, what the attempts before had measured.
@@ -271,4 +291,3 @@ impl<'a> Trainer<'a> {
         f64::from(*median)
     }
 }
-

@@ -61,7 +61,13 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint and drops all but the last two. `attempt` keeps the half-written ones of two attempts apart.
-    pub fn save(&self, parameters: &Parameters, optimizer: &Optimizer, progress: &Progress, attempt: u32) -> Result<(), TrainError> {
+    pub fn save(
+        &self,
+        parameters: &Parameters,
+        optimizer: &Optimizer,
+        progress: &Progress,
+        attempt: u32,
+    ) -> Result<(), TrainError> {
         let name = format!("{:010}", progress.step);
         let target = self.folder.join(&name);
         if target.exists() {
@@ -97,7 +103,11 @@ impl Checkpoints {
 
     /// Restores the newest undamaged checkpoint into `parameters` and `optimizer`. `None` where there is none; the notes
     /// say which were passed over and why.
-    pub fn restore(&self, parameters: &mut Parameters, optimizer: &mut Optimizer) -> Result<(Option<Progress>, Vec<String>), TrainError> {
+    pub fn restore(
+        &self,
+        parameters: &mut Parameters,
+        optimizer: &mut Optimizer,
+    ) -> Result<(Option<Progress>, Vec<String>), TrainError> {
         let mut notes = Vec::new();
         for (_, path) in self.complete() {
             match self.read(&path, parameters) {
@@ -126,7 +136,10 @@ impl Checkpoints {
         let manifest = fs::read(path.join("manifest.json")).map_err(|error| text(&error))?;
         let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| text(&error))?;
         if manifest.schema != SCHEMA || manifest.run_id != self.run_id {
-            return Err(format!("form {} of run {}, expected form {SCHEMA} of run {}", manifest.schema, manifest.run_id, self.run_id));
+            return Err(format!(
+                "form {} of run {}, expected form {SCHEMA} of run {}",
+                manifest.schema, manifest.run_id, self.run_id
+            ));
         }
         let state = fs::read(path.join("state.safetensors")).map_err(|error| text(&error))?;
         if blake3::hash(&state).to_hex().as_str() != manifest.state_blake3 {
@@ -139,9 +152,18 @@ impl Checkpoints {
                 let view = tensors.tensor(&format!("{prefix}{}", one.name)).map_err(|error| text(&error))?;
                 let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
                 if view.dtype() != Dtype::F32 || shape != one.shape {
-                    return Err(format!("{}: {:?} of {shape:?}, expected 32-bit floats of {:?}", one.name, view.dtype(), one.shape));
+                    return Err(format!(
+                        "{}: {:?} of {shape:?}, expected 32-bit floats of {:?}",
+                        one.name,
+                        view.dtype(),
+                        one.shape
+                    ));
                 }
-                all.extend(view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])));
+                all.extend(
+                    view.data()
+                        .chunks_exact(4)
+                        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
+                );
             }
             Tensor::f_from_slice(&all).map_err(|error| text(&error))
         };

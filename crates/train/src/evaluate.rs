@@ -54,9 +54,11 @@ pub fn normalised(
 ) -> Result<Tensor, TchError> {
     let examples = (pixels.len() / shape.bytes()) as i64;
     let (channels, side) = (shape.channels as i64, shape.side as i64);
-    let pixels = Tensor::f_from_data_size(pixels, &[examples, channels, side, side], Kind::Uint8)?.f_to_device(device)?;
+    let pixels =
+        Tensor::f_from_data_size(pixels, &[examples, channels, side, side], Kind::Uint8)?.f_to_device(device)?;
     // One pass: (pixel / 255 - mean) / std.
-    let scaled = pixels.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * spec.std))?.f_sub_scalar(spec.mean / spec.std)?;
+    let scaled =
+        pixels.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * spec.std))?.f_sub_scalar(spec.mean / spec.std)?;
     let resolution = i64::from(resolution);
     if resolution == side { Ok(scaled) } else { scaled.f_upsample_bicubic2d([resolution; 2], false, None, None) }
 }

@@ -31,7 +31,13 @@ impl Optimizer {
     }
 
     /// One step with the gradients of `loss` at learning rate `rate`.
-    pub fn step(&mut self, parameters: &Parameters, loss: &Tensor, train: &TrainSpec, rate: f64) -> Result<(), TchError> {
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        loss: &Tensor,
+        train: &TrainSpec,
+        rate: f64,
+    ) -> Result<(), TchError> {
         let mut gradients = Tensor::f_run_backward(&[loss], parameters.views(), false, false)?;
         no_grad(|| {
             agc::clip(parameters, &mut gradients, train.agc)?;
@@ -39,7 +45,9 @@ impl Optimizer {
             let mut gradient = Tensor::f_cat(&flat, 0)?;
             if train.weight_decay > 0.0 {
                 let weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
-                let _ = gradient.f_narrow(0, 0, parameters.decayed())?.f_add_(&weights.f_mul_scalar(train.weight_decay)?)?;
+                let _ = gradient
+                    .f_narrow(0, 0, parameters.decayed())?
+                    .f_add_(&weights.f_mul_scalar(train.weight_decay)?)?;
             }
             let _ = self.momentum.f_mul_scalar_(train.momentum)?.f_add_(&gradient)?;
             let _ = gradient.f_add_(&self.momentum.f_mul_scalar(train.momentum)?)?.f_mul_scalar_(-rate)?;

@@ -86,7 +86,8 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
     let file = read_spec(run)?;
     let _lock = lock(run)?;
     let folder = run.join("attempts").join(arguments.attempt.to_string());
-    fs::create_dir_all(&folder).map_err(|source| TrainError::Io { what: format!("creating {}", folder.display()), source })?;
+    fs::create_dir_all(&folder)
+        .map_err(|source| TrainError::Io { what: format!("creating {}", folder.display()), source })?;
     let journal = Arc::new(Journal::create(&folder.join("journal.jsonl"))?);
     journal.write(Event::Header {
         schema: JOURNAL_SCHEMA,
@@ -139,13 +140,24 @@ fn lock(run: &Path) -> Result<fs::File, TrainError> {
 
 fn read_spec(run: &Path) -> Result<SpecFile, TrainError> {
     let path = run.join("spec.json");
-    let text = fs::read_to_string(&path).map_err(|source| TrainError::Io { what: format!("reading {}", path.display()), source })?;
-    let file: SpecFile = serde_json::from_str(&text).map_err(|error| TrainError::Spec(format!("{}: {error}", path.display())))?;
+    let text = fs::read_to_string(&path)
+        .map_err(|source| TrainError::Io { what: format!("reading {}", path.display()), source })?;
+    let file: SpecFile =
+        serde_json::from_str(&text).map_err(|error| TrainError::Spec(format!("{}: {error}", path.display())))?;
     if file.schema != SPEC_SCHEMA {
-        return Err(TrainError::Spec(format!("{}: form {}, this worker reads {SPEC_SCHEMA}", path.display(), file.schema)));
+        return Err(TrainError::Spec(format!(
+            "{}: form {}, this worker reads {SPEC_SCHEMA}",
+            path.display(),
+            file.schema
+        )));
     }
     if file.run.id() != file.run_id {
-        return Err(TrainError::Spec(format!("{}: is named {}, but describes {}", path.display(), file.run_id, file.run.id())));
+        return Err(TrainError::Spec(format!(
+            "{}: is named {}, but describes {}",
+            path.display(),
+            file.run_id,
+            file.run.id()
+        )));
     }
     Ok(file)
 }

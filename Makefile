@@ -1,0 +1,54 @@
+# Two commands matter: `make demo` runs the demonstration, `make test` passes the tests. Both set up what they need.
+
+SHELL := /bin/bash
+BIN := target/debug
+# The libtorch that the worker is linked against; see scripts/libtorch.sh.
+SETUP := scripts/libtorch.sh
+
+.PHONY: help demo test lint setup build data reports clean
+
+help:
+	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
+	@echo "make test     set everything up and run all tests"
+	@echo "make lint     check formatting and clippy"
+	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
+	@echo "make reports  draw every figure under reports/ again"
+
+setup:
+	@$(SETUP)
+
+build: setup
+	cargo build --locked --package cli --package train --bins
+
+data: build
+	@$(BIN)/scalelaw data fetch fashion-mnist >/dev/null
+
+demo: data
+	$(BIN)/scalelaw run sweeps/demo.toml
+	$(BIN)/scalelaw verify samples demo
+	$(BIN)/scalelaw fit frontier demo
+	$(BIN)/scalelaw fit saturating demo
+	$(BIN)/scalelaw fit lr demo
+	$(BIN)/scalelaw export csv demo > reports/demo/runs.csv
+	@echo; echo "The figures:"
+	@$(BIN)/scalelaw plot demo
+
+test: data
+	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
+
+lint: setup
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# The paper's figures from the points in the repository; the demonstration's from the runs in .scalelaw.
+reports: build
+	$(BIN)/scalelaw fit frontier --points reports/paper/figure2_heldout_loss.csv \
+	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss
+	$(BIN)/scalelaw plot scaling --points reports/paper/figure2_heldout_loss.csv --out reports/paper \
+	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss \
+	    --x-label "TPU-v4 core hours" --y-label "JFT-4B held-out loss"
+	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
+	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot demo; fi
+
+clean:
+	cargo clean

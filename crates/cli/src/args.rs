@@ -1,0 +1,239 @@
+//! The command line, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs scaling-law experiments: a sweep file in, a law with intervals out.
+#[derive(Parser)]
+#[command(name = "scalelaw", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Folder for the database and the runs.
+    #[arg(long, global = true, env = "SCALELAW_STATE_DIR", default_value = ".scalelaw", value_name = "DIR")]
+    pub(crate) state_dir: PathBuf,
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 some runs failed, 2 usage or sweep-file error, 3 environment unfit, 4 not enough points for a \
+fit, 130 or 143 after SIGINT or SIGTERM.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Show every run of a sweep file with its price, and what is new; starts nothing.
+    Plan(SweepFile),
+    /// Start a sweep, or go on with it; finished runs are never repeated.
+    Run(Run),
+    /// How far a sweep has come: one line of truth, then its problems.
+    Status(Chosen),
+    /// Fit a law to a sweep, or to a CSV file from anywhere.
+    Fit(Fit),
+    /// Draw figures as SVG and PNG, with a CSV of every number drawn.
+    Plot(Plot),
+    /// Write the runs of a sweep as CSV.
+    Export(Export),
+    /// Check what a sweep has recorded.
+    Verify(Verify),
+    /// Get and inspect data sets.
+    Data(Data),
+    /// Say what this machine has and what is missing.
+    Doctor,
+    /// Print the JSON Schema of sweep files.
+    Schema,
+}
+
+#[derive(Args)]
+pub(crate) struct SweepFile {
+    /// The sweep file: TOML, YAML or JSON.
+    pub(crate) sweep: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// The sweep file: TOML, YAML or JSON.
+    pub(crate) sweep: PathBuf,
+    /// Runs at the same time; as many as fit on the cores where it is not given here or in the file.
+    #[arg(long)]
+    pub(crate) slots: Option<u32>,
+    /// The worker program; found beside this one where it is not given.
+    #[arg(long, env = "SCALELAW_WORKER", value_name = "FILE")]
+    pub(crate) worker: Option<PathBuf>,
+    /// How progress is shown.
+    #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
+    pub(crate) progress: ProgressStyle,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressStyle {
+    /// A bar on a terminal, lines elsewhere.
+    Auto,
+    /// A bar and one line per finished run.
+    Bar,
+    /// One line per change.
+    Plain,
+    /// Nothing until the end.
+    None,
+}
+
+/// A sweep that is in the database.
+#[derive(Args)]
+pub(crate) struct Chosen {
+    /// Name of the sweep, or its file; the newest one where it is not given.
+    pub(crate) sweep: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Fit {
+    /// The law.
+    #[arg(value_enum)]
+    pub(crate) law: Law,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
+    /// Which compute of a sweep.
+    #[arg(long, value_enum, default_value_t = Compute::TrainHours)]
+    pub(crate) compute: Compute,
+    /// Seed of the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Resamples of the bootstrap.
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) resamples: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Law {
+    /// L = A C^-alpha through all points of a file, or the frontier of a sweep.
+    Power,
+    /// L = E + A C^-alpha through all points of a file, or the frontier of a sweep.
+    Saturating,
+    /// L = A C^-alpha through the lowest losses reached at each compute.
+    Frontier,
+    /// The optimal learning rate of each model and epoch budget, and its law.
+    Lr,
+}
+
+/// The compute of a run; three columns that are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compute {
+    /// Operations of the training, from the architecture.
+    Flops,
+    /// Billed: all attempts.
+    DeviceHours,
+    /// Steps times the median step time, restarts left out: the paper's convention.
+    TrainHours,
+}
+
+/// Points from a CSV file with a header.
+#[derive(Args)]
+pub(crate) struct Columns {
+    /// Take the points from this CSV file instead of a sweep.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) points: Option<PathBuf>,
+    /// Column with the compute.
+    #[arg(long, default_value = "compute", value_name = "NAME")]
+    pub(crate) compute_column: String,
+    /// Column with the held-out loss; empty, nan or inf means diverged.
+    #[arg(long, default_value = "loss", value_name = "NAME")]
+    pub(crate) loss_column: String,
+    /// Column with the learning rate.
+    #[arg(long, default_value = "lr", value_name = "NAME")]
+    pub(crate) lr_column: String,
+    /// Column with the epoch budget.
+    #[arg(long, default_value = "epochs", value_name = "NAME")]
+    pub(crate) epochs_column: String,
+    /// Column with the name of the model.
+    #[arg(long, default_value = "model", value_name = "NAME")]
+    pub(crate) model_column: String,
+    /// Column with the number of parameters.
+    #[arg(long, default_value = "params", value_name = "NAME")]
+    pub(crate) params_column: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Plot {
+    /// The figure; all of them where it is not given.
+    #[arg(value_enum)]
+    pub(crate) figure: Option<Figure>,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
+    /// Which compute of a sweep.
+    #[arg(long, value_enum, default_value_t = Compute::TrainHours)]
+    pub(crate) compute: Compute,
+    /// Folder for the figures; reports/SWEEP where it is not given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Title above the figure.
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Label of the horizontal axis.
+    #[arg(long)]
+    pub(crate) x_label: Option<String>,
+    /// Label of the vertical axis.
+    #[arg(long)]
+    pub(crate) y_label: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figure {
+    /// Held-out loss against compute, with the law of the frontier.
+    Scaling,
+    /// Optimal learning rate against epochs.
+    OptimalLr,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The format.
+    #[arg(value_enum)]
+    pub(crate) format: ExportFormat,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One row per run, units in the column names.
+    Csv,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// What to check.
+    #[arg(value_enum)]
+    pub(crate) what: Verifiable,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verifiable {
+    /// That every epoch of every run saw each example exactly once.
+    Samples,
+}
+
+#[derive(Args)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    pub(crate) command: DataCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DataCommand {
+    /// Put a public data set into the user's cache, verified by hash.
+    Fetch {
+        /// Its name: fashion-mnist.
+        dataset: String,
+    },
+    /// Open a data set and say what is in it.
+    Inspect {
+        /// Its name, or a folder with IDX files.
+        dataset: String,
+    },
+}

@@ -1,0 +1,168 @@
+//! `scalelaw doctor`: what this machine has, and the remedy for what is missing.
+
+use std::process::Command;
+
+use data::{Dataset, fetch};
+use serde_json::json;
+use store::Store;
+
+use crate::exit::{Failure, print};
+use crate::place::{Place, cache, worker};
+
+/// How a thing was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    /// Something will not work.
+    Missing,
+    /// Normal to be without.
+    Absent,
+}
+
+struct Finding {
+    what: &'static str,
+    verdict: Verdict,
+    text: String,
+}
+
+pub(crate) async fn run(place: &Place) -> Result<u8, Failure> {
+    let findings = [libtorch(), cuda(), cores(), sqlite().await, file_system(place), dataset()];
+    if place.json {
+        let list = findings
+            .iter()
+            .map(|one| json!({"what": one.what, "ok": one.verdict != Verdict::Missing, "found": one.text}));
+        print(&json!({"schema_version": 1, "findings": list.collect::<Vec<_>>()}).to_string());
+    } else {
+        for one in &findings {
+            let sign = match one.verdict {
+                Verdict::Good => "ok",
+                Verdict::Missing => "MISSING",
+                Verdict::Absent => "-",
+            };
+            print(&format!("{sign:<8}{:<12}{}", one.what, one.text));
+        }
+    }
+    Ok(if findings.iter().any(|one| one.verdict == Verdict::Missing) { 3 } else { 0 })
+}
+
+fn finding(what: &'static str, found: Result<String, String>) -> Finding {
+    let verdict = if found.is_ok() { Verdict::Good } else { Verdict::Missing };
+    Finding { what, verdict, text: found.unwrap_or_else(|missing| missing) }
+}
+
+/// The worker links libtorch, so it is the worker that is asked.
+fn libtorch() -> Finding {
+    let found = match worker(None) {
+        Err(_) => Err("no worker program beside this one; build it with `make build`".to_owned()),
+        Ok(worker) => match Command::new(&worker).arg("--check").output() {
+            Ok(output) if output.status.success() => {
+                let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+                Ok(format!("{} through {}", answer["libtorch"].as_str().unwrap_or("unknown"), worker.display()))
+            }
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                Err(format!(
+                    "{} does not start: {said}; `make setup` gets libtorch, `make build` links it",
+                    worker.display()
+                ))
+            }
+            Err(error) => Err(format!("{}: {error}; build it with `make build`", worker.display())),
+        },
+    };
+    finding("libtorch", found)
+}
+
+fn cuda() -> Finding {
+    let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
+    let text = match driver.as_deref().and_then(|text| text.lines().next()) {
+        Some(version) => format!("driver found ({}); this version trains on the CPU", version.trim()),
+        None => "no NVIDIA driver; runs train on the CPU".to_owned(),
+    };
+    Finding { what: "CUDA", verdict: Verdict::Absent, text }
+}
+
+fn cores() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let memory =
+        available.map_or("unknown memory".to_owned(), |kib| format!("{} free", super::table::bytes(kib * 1024)));
+    finding("machine", Ok(format!("{cores} cores, {memory}")))
+}
+
+async fn sqlite() -> Finding {
+    let found = async {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let store = Store::open(&folder.path().join("check.db")).await.map_err(|error| error.to_string())?;
+        store.sqlite_version().await.map_err(|error| error.to_string())
+    };
+    finding("SQLite", found.await)
+}
+
+/// A write-ahead log needs shared memory between processes, which network file systems do not give.
+fn file_system(place: &Place) -> Finding {
+    let mut folder = place.state.path();
+    while !folder.exists() {
+        folder = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    }
+    let found = match rustix::fs::statvfs(folder) {
+        Err(error) => Err(format!("{}: {error}", folder.display())),
+        Ok(space) => {
+            let free = space.f_bavail * space.f_frsize;
+            let name = rustix::fs::statfs(folder).map_or("unknown", |found| name_of(found.f_type as u64));
+            let text = format!("{} on {name}, {} free", place.state.path().display(), super::table::bytes(free));
+            let network = ["nfs", "smb", "cifs", "lustre", "gpfs", "fuse"].contains(&name);
+            if network {
+                Err(format!(
+                    "{text}: a database on a network file system can be corrupted; give --state-dir on a local disk"
+                ))
+            } else if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() {
+                Err(format!("{text}: not writable; give --state-dir somewhere else"))
+            } else {
+                Ok(text)
+            }
+        }
+    };
+    finding("state", found)
+}
+
+/// Magic numbers of statfs(2).
+fn name_of(magic: u64) -> &'static str {
+    match magic & 0xffff_ffff {
+        0xef53 => "ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x2fc1_2fc1 => "zfs",
+        0x0102_1994 => "tmpfs",
+        0x794c_7630 => "overlay",
+        0x6969 => "nfs",
+        0x517b | 0xfe53_4d42 => "smb",
+        0xff53_4d42 => "cifs",
+        0x0bd0_0bd0 => "lustre",
+        0x4750_4653 => "gpfs",
+        0x6573_5546 => "fuse",
+        _ => "another file system",
+    }
+}
+
+fn dataset() -> Finding {
+    let remedy = "get it with `scalelaw data fetch fashion-mnist`";
+    let found = match cache() {
+        Err(_) => Err("no cache folder: neither XDG_CACHE_HOME nor HOME is set".to_owned()),
+        Ok(cache) => {
+            let folder = fetch::cached(&cache, "fashion-mnist");
+            let opened = Dataset::open(&folder, remedy).map_err(|error| error.to_string());
+            opened.and_then(|dataset| {
+                let right = dataset.facts == fetch::fashion_mnist_facts();
+                if right {
+                    Ok(format!("fashion-mnist in {}", folder.display()))
+                } else {
+                    Err(format!("{}: not Fashion-MNIST; remove it and {remedy}", folder.display()))
+                }
+            })
+        }
+    };
+    finding("data", found)
+}

@@ -1,0 +1,170 @@
+//! `scalelaw plan`: every run with its price, and what applying the file would change.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::json;
+use spec::plan::{Plan, PlannedRun};
+use spec::run::{RunId, short};
+use store::{RunRow, Store};
+
+use super::table::{bytes, count, duration, hours, si, table};
+use crate::args::SweepFile;
+use crate::exit::{Failure, print, say};
+use crate::place::Place;
+use crate::sweepfile;
+
+pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failure> {
+    let loaded = sweepfile::load(&options.sweep)?;
+    let plan = loaded.plan(&loaded.facts()?)?;
+    let known = known_runs(place, &loaded.sweep.name).await?;
+    let change = Change::between(&known, &plan);
+    if place.json {
+        print(&as_json(&loaded.sweep.name, &plan, &change).to_string());
+        return Ok(0);
+    }
+    print(&as_text(&loaded.sweep.name, &plan, &change));
+    for skipped in &plan.skipped {
+        say(&format!("left out: {} ({})", skipped.cell, skipped.reason));
+    }
+    Ok(0)
+}
+
+/// What applying the plan would change.
+struct Change {
+    known: BTreeSet<RunId>,
+    finished: BTreeSet<RunId>,
+    new: usize,
+    kept: usize,
+    dropped: usize,
+}
+
+impl Change {
+    fn between(rows: &[RunRow], plan: &Plan) -> Change {
+        let known: BTreeSet<RunId> = rows.iter().map(|row| row.run).collect();
+        let finished = rows.iter().filter(|row| row.state.is_final()).map(|row| row.run).collect();
+        let planned: BTreeSet<RunId> = plan.runs.iter().map(|run| run.spec.id()).collect();
+        let kept = planned.intersection(&known).count();
+        let dropped = rows.iter().filter(|row| row.wanted && !planned.contains(&row.run)).count();
+        Change { new: planned.len() - kept, kept, dropped, known, finished }
+    }
+
+    fn word(&self, run: RunId) -> &'static str {
+        if self.finished.contains(&run) {
+            "done"
+        } else if self.known.contains(&run) {
+            "kept"
+        } else {
+            "new"
+        }
+    }
+}
+
+/// The runs that the database has of this sweep; none where there is no database.
+async fn known_runs(place: &Place, name: &str) -> Result<Vec<RunRow>, Failure> {
+    if !place.state.database().exists() {
+        return Ok(Vec::new());
+    }
+    let store = Store::open_to_read(&place.state.database()).await?;
+    match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
+        Some(sweep) => Ok(store.runs(sweep.sweep_id).await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
+    let header = [
+        "run",
+        "epochs",
+        "lr",
+        "seed",
+        "parameters",
+        "w/o head",
+        "MACs",
+        "FLOPs",
+        "samples",
+        "steps",
+        "memory",
+        "time",
+        "",
+    ];
+    let mut text = table(&header, plan.runs.iter().map(|run| row(run, change)));
+    let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum();
+    let left: f64 =
+        plan.runs.iter().filter(|run| !change.finished.contains(&run.spec.id())).map(|run| run.price.seconds).sum();
+    let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum();
+    let largest = plan.runs.iter().map(|run| run.price.bytes).max().unwrap_or(0);
+    let _ = writeln!(
+        text,
+        "\n{name}: {}, {}FLOPs, about {} device hours ({} on one device; {} still to run), at most {} a run",
+        count(plan.runs.len(), "run"),
+        si(flops),
+        hours(seconds).trim_end_matches(" h"),
+        duration(seconds),
+        duration(left),
+        bytes(largest),
+    );
+    let _ = writeln!(
+        text,
+        "{} new, {} kept, {} dropped, {} skipped",
+        change.new,
+        change.kept,
+        change.dropped,
+        plan.skipped.len()
+    );
+    text
+}
+
+fn row(run: &PlannedRun, change: &Change) -> Vec<String> {
+    let (train, price) = (&run.spec.train, &run.price);
+    vec![
+        run.model.clone(),
+        short(train.epochs),
+        short(train.lr),
+        run.spec.seed.to_string(),
+        si(price.parameters as f64),
+        si(price.parameters_without_head as f64),
+        si(price.macs as f64),
+        si(price.flops),
+        si(price.samples as f64),
+        price.steps.to_string(),
+        bytes(price.bytes),
+        duration(price.seconds),
+        change.word(run.spec.id()).to_owned(),
+    ]
+}
+
+fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
+    let runs = plan.runs.iter().map(|run| {
+        json!({
+            "run_id": run.spec.id(),
+            "cell_key": run.spec.cell(),
+            "model": run.model,
+            "epochs": run.spec.train.epochs,
+            "lr": run.spec.train.lr,
+            "seed": run.spec.seed,
+            "parameters": run.price.parameters,
+            "parameters_without_head": run.price.parameters_without_head,
+            "macs_per_example": run.price.macs,
+            "training_flops": run.price.flops,
+            "samples": run.price.samples,
+            "steps": run.price.steps,
+            "memory_bytes": run.price.bytes,
+            "estimated_device_hours": run.price.seconds / 3600.0,
+            "status": change.word(run.spec.id()),
+        })
+    });
+    let skipped = plan.skipped.iter().map(|skipped| json!({"cell": skipped.cell, "reason": skipped.reason}));
+    json!({
+        "schema_version": 1,
+        "sweep": name,
+        "runs": runs.collect::<Vec<_>>(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "totals": {
+            "runs": plan.runs.len(),
+            "training_flops": plan.runs.iter().map(|run| run.price.flops).sum::<f64>(),
+            "estimated_device_hours": plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() / 3600.0,
+        },
+        "change": {"new": change.new, "kept": change.kept, "dropped": change.dropped},
+    })
+}

@@ -1,0 +1,114 @@
+//! `scalelaw plot`: figures as SVG and PNG, with a CSV of every number drawn beside each.
+
+use std::path::{Path, PathBuf};
+
+use fit::Settings;
+use report::Style;
+
+use crate::args::{Compute, Figure, Law, Plot};
+use crate::exit::{Failure, NO_FIT, print, say};
+use crate::figures::{self, Words};
+use crate::laws::{self, Answer};
+use crate::place::Place;
+use crate::points::{self, Needs, RunPoint};
+use crate::write;
+
+/// Pixels of a PNG per CSS pixel: 300 dots per inch at the printed size.
+const PNG_SCALE: f32 = 3.125;
+
+pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
+    let wanted = |figure: Figure| options.figure.is_none_or(|chosen| chosen == figure);
+    let from_file = options.columns.points.is_some();
+    let (rows, folder) = if from_file {
+        if options.figure.is_none() {
+            return Err(Failure::usage(
+                "say which figure the points are for: `scalelaw plot scaling` or `scalelaw plot optimal-lr`",
+            ));
+        }
+        (Vec::new(), options.out.clone().unwrap_or_else(|| PathBuf::from("reports")))
+    } else {
+        let store = place.read().await?;
+        let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
+        let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
+        (store.runs(sweep.sweep_id).await?, folder)
+    };
+    let of_sweep = points::of_sweep(&rows, options.compute);
+    let take =
+        |needs| points::of_file(&options.columns, needs).map(|points| points.unwrap_or_else(|| of_sweep.clone()));
+    let mut written = Vec::new();
+    if wanted(Figure::Scaling) {
+        let points = take(Needs::ComputeAndLoss)?;
+        if !empty(&points) {
+            written.extend(draw_scaling(options, &points, &folder)?);
+        }
+    }
+    if wanted(Figure::OptimalLr) {
+        let needs = if from_file { Needs::LrAndEpochs } else { Needs::LrAndLoss };
+        let points = take(needs)?;
+        if !empty(&points) {
+            written.extend(draw_optimal_lr(options, &points, &folder)?);
+        }
+    }
+    if written.is_empty() {
+        say("scalelaw: nothing to draw: no run has finished yet");
+        return Ok(NO_FIT);
+    }
+    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    print(&if place.json {
+        serde_json::json!({"schema_version": 1, "files": paths}).to_string()
+    } else {
+        paths.join("\n")
+    });
+    Ok(0)
+}
+
+fn empty(points: &[RunPoint]) -> bool {
+    points.iter().all(|point| point.loss.is_none() && point.lr.is_none())
+}
+
+fn draw_scaling(options: &Plot, points: &[RunPoint], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let answer = laws::fit_law(Law::Frontier, points, &Settings::default());
+    let law = match &answer {
+        Answer::Curve(_, fitted) => Some(&**fitted),
+        Answer::Refused(refusal) => {
+            say(&format!("drawn without a law: {refusal}; to mend it: {}", refusal.mend()));
+            None
+        }
+        Answer::Rates(..) => None,
+    };
+    let axis = match options.compute {
+        _ if options.columns.points.is_some() => options.columns.compute_column.clone(),
+        Compute::Flops => "Training compute (FLOPs)".to_owned(),
+        Compute::DeviceHours => "Billed compute (device hours)".to_owned(),
+        Compute::TrainHours => "Training compute (device hours)".to_owned(),
+    };
+    let words = words(options, &axis, "Held-out loss (nats)");
+    let figure = figures::scaling(points, law, words);
+    let name = if options.compute == Compute::Flops { "scaling-flops" } else { "scaling" };
+    save(folder, name, &figure.svg(&Style::paper())?, &figure.csv())
+}
+
+fn draw_optimal_lr(options: &Plot, points: &[RunPoint], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let figure = figures::optimal_lr(points, words(options, "Training epochs", "Optimal learning rate"));
+    save(folder, "optimal-lr", &figure.svg(&Style::paper())?, &figure.csv())
+}
+
+fn words(options: &Plot, x_label: &str, y_label: &str) -> Words {
+    Words {
+        title: options.title.clone(),
+        x_label: options.x_label.clone().unwrap_or_else(|| x_label.to_owned()),
+        y_label: options.y_label.clone().unwrap_or_else(|| y_label.to_owned()),
+    }
+}
+
+fn save(folder: &Path, name: &str, svg: &str, csv: &str) -> Result<Vec<PathBuf>, Failure> {
+    let png = report::png(svg, PNG_SCALE)?;
+    let files = [("svg", svg.as_bytes()), ("png", &png), ("csv", csv.as_bytes())];
+    let mut paths = Vec::new();
+    for (ending, content) in files {
+        let path = folder.join(format!("{name}.{ending}"));
+        write::atomically(&path, content)?;
+        paths.push(path);
+    }
+    Ok(paths)
+}

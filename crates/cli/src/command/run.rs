@@ -1,0 +1,81 @@
+//! `scalelaw run`: apply the file, then work off what is left.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sched::core::Rules;
+use sched::shell::{self, End, Setup};
+use spec::state::RunState;
+use spec::sweep::Sweep;
+use store::{RunRow, Store};
+
+use super::status;
+use super::table::count;
+use crate::args::Run;
+use crate::exit::{Failure, SOME_FAILED, say};
+use crate::place::{self, Place};
+use crate::progress::Progress;
+use crate::sweepfile;
+
+pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
+    let loaded = sweepfile::load(&options.sweep)?;
+    let (data, dataset) = loaded.open()?;
+    let plan = loaded.plan(&dataset.facts)?;
+    drop(dataset);
+    let worker = place::worker(options.worker.as_deref())?;
+    let _lock = place.state.lock()?;
+    let store = Store::open(&place.state.database()).await?;
+    let sweep = &loaded.sweep;
+    let applied = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
+    let sweep_row = place.choose(&store, Some(&sweep.name)).await?;
+    let rows = store.runs(sweep_row.sweep_id).await?;
+    let slots = slots(sweep, options, &rows);
+    say(&format!(
+        "{}: {} ({} new, {} kept, {} dropped), {} at a time",
+        sweep.name,
+        count(plan.runs.len(), "run"),
+        applied.new,
+        applied.kept,
+        applied.dropped,
+        slots,
+    ));
+    let setup = Setup {
+        folder: place.state.clone(),
+        worker,
+        data,
+        rules: Rules {
+            slots,
+            retries: sweep.policy.retries,
+            grace: Duration::from_secs_f64(sweep.policy.grace_seconds),
+        },
+        checkpoint_seconds: sweep.policy.checkpoint_seconds,
+    };
+    let mut progress = Progress::new(options.progress, &rows, slots);
+    let end = shell::run(&store, &setup, sweep_row.sweep_id, &mut |news| progress.take(news)).await;
+    progress.finish();
+    let end = end?;
+    let rows = store.runs(sweep_row.sweep_id).await?;
+    let ledger = store.ledger(sweep_row.sweep_id).await?;
+    status::show(place, &sweep_row.name, &rows, &ledger);
+    store.close().await;
+    Ok(match end {
+        End::Stopped { signal } => {
+            say("stopped; the same command goes on from here");
+            128 + signal as u8
+        }
+        End::Done if rows.iter().any(|row| row.wanted && matches!(row.state, RunState::Failed(_))) => SOME_FAILED,
+        End::Done => 0,
+    })
+}
+
+/// As asked for, or as many as the cores carry; never more than there are runs.
+fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow]) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let fitting = (cores / sweep.resources.threads as usize).max(1);
+    let wanted = options.slots.or(sweep.resources.slots).map_or(fitting, |slots| slots as usize);
+    let waiting = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count();
+    wanted.clamp(1, waiting.max(1))
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,95 @@
+//! `scalelaw status`: one line of truth, problems first, then what came out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::json;
+use spec::plan::cell_label;
+use spec::state::RunState;
+use store::{Ledger, RunRow};
+
+use super::table::hours;
+use crate::args::Chosen;
+use crate::exit::{Failure, print};
+use crate::place::Place;
+
+pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> {
+    let store = place.read().await?;
+    let sweep = place.choose(&store, options.sweep.as_deref()).await?;
+    let rows = store.runs(sweep.sweep_id).await?;
+    let ledger = store.ledger(sweep.sweep_id).await?;
+    show(place, &sweep.name, &rows, &ledger);
+    Ok(0)
+}
+
+/// Prints where a sweep stands.
+pub(crate) fn show(place: &Place, name: &str, rows: &[RunRow], ledger: &Ledger) {
+    let rows: Vec<&RunRow> = rows.iter().filter(|row| row.wanted).collect();
+    print(&if place.json { as_json(name, &rows, ledger).to_string() } else { as_text(name, &rows, ledger) });
+}
+
+/// Share of the estimated compute that is done.
+fn share(rows: &[&RunRow]) -> f64 {
+    let total: f64 = rows.iter().map(|row| row.estimated_seconds).sum();
+    let done = |row: &&RunRow| if row.state.is_final() { 1.0 } else { row.step as f64 / row.steps.max(1) as f64 };
+    let done: f64 = rows.iter().map(|row| row.estimated_seconds * done(row)).sum();
+    if total > 0.0 { done / total } else { 1.0 }
+}
+
+fn states(rows: &[&RunRow]) -> BTreeMap<&'static str, usize> {
+    let mut states = BTreeMap::new();
+    rows.iter().for_each(|row| *states.entry(row.state.word()).or_default() += 1);
+    states
+}
+
+fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
+    let states = states(rows);
+    let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
+    let counts: Vec<String> =
+        order.iter().filter_map(|word| states.get(word).map(|count| format!("{count} {word}"))).collect();
+    let total = ledger.with_result + ledger.preempted + ledger.crashed;
+    let mut text = format!(
+        "{name}: {:.0} % of {} runs ({}) · {} device ({} crashed, {} in {} attempts)\n",
+        100.0 * share(rows),
+        rows.len(),
+        counts.join(", "),
+        hours(total),
+        hours(ledger.crashed),
+        if ledger.preempted > 0.0 { format!("{} stopped", hours(ledger.preempted)) } else { "all".to_owned() },
+        ledger.attempts,
+    );
+    for row in
+        rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)) || (row.crashes > 0 && !row.state.is_final()))
+    {
+        let label = cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr);
+        let why = row.message.as_deref().unwrap_or("no message");
+        let _ = writeln!(text, "  {label}: {}: {why} (run {})", row.state, row.run);
+    }
+    let best = rows.iter().filter_map(|row| row.result.as_ref().map(|result| (result.heldout_loss, row)));
+    if let Some((loss, row)) = best.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        let label = cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr);
+        let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
+    }
+    text
+}
+
+fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger) -> serde_json::Value {
+    let problems = rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)));
+    let problems =
+        problems.map(|row| json!({"run_id": row.run, "state": row.state.to_string(), "message": row.message}));
+    json!({
+        "schema_version": 1,
+        "sweep": name,
+        "share_of_compute": share(rows),
+        "runs": rows.len(),
+        "states": states(rows),
+        "device_hours": {
+            "total": (ledger.with_result + ledger.preempted + ledger.crashed) / 3600.0,
+            "with_result": ledger.with_result / 3600.0,
+            "stopped": ledger.preempted / 3600.0,
+            "crashed": ledger.crashed / 3600.0,
+        },
+        "attempts": ledger.attempts,
+        "problems": problems.collect::<Vec<_>>(),
+    })
+}

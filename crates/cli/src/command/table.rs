@@ -1,0 +1,86 @@
+//! Tables and numbers as people read them.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+/// A table with these columns, all but the first aligned to the right.
+pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// 1.2k, 3.45M, 6.7G: three digits and a prefix.
+pub(crate) fn si(value: f64) -> String {
+    let prefixes = [(1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let (scale, prefix) = prefixes.into_iter().find(|(scale, _)| value.abs() >= 0.9995 * scale).unwrap_or((1.0, ""));
+    let scaled = value / scale;
+    let digits = if scaled.abs() < 9.995 && !prefix.is_empty() {
+        2
+    } else if scaled.abs() < 99.95 && !prefix.is_empty() {
+        1
+    } else {
+        0
+    };
+    format!("{scaled:.digits$}{prefix}")
+}
+
+/// Bytes in powers of 1024.
+pub(crate) fn bytes(value: u64) -> String {
+    let value = value as f64;
+    match value {
+        _ if value >= 1024_f64.powi(3) => format!("{:.1} GiB", value / 1024_f64.powi(3)),
+        _ if value >= 1024_f64.powi(2) => format!("{:.0} MiB", value / 1024_f64.powi(2)),
+        _ => format!("{:.0} KiB", value / 1024.0),
+    }
+}
+
+/// Seconds as `42 s`, `3 min 20 s`, `2 h 05 min`, `12 d 3 h`, and device hours beyond.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
+    match whole {
+        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{minutes} min {:02} s", whole % 60),
+        3600..86_400 => format!("{hours} h {minutes:02} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// Device hours with as many digits as mean something.
+pub(crate) fn hours(seconds: f64) -> String {
+    let hours = seconds / 3600.0;
+    match hours {
+        _ if hours >= 1000.0 => format!("{}h", si(hours) + " ").replace(" h", " h"),
+        _ if hours >= 10.0 => format!("{hours:.1} h"),
+        _ if hours >= 0.1 => format!("{hours:.2} h"),
+        _ => format!("{hours:.4} h"),
+    }
+}
+
+/// `1 run`, `2 runs`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        let texts: Vec<String> =
+            [7.0, 999.0, 1234.0, 23_398.0, 1_780_495.0, 71_489_284.0, 999_999.0, 4e9].iter().map(|x| si(*x)).collect();
+        assert_eq!(texts, ["7", "999", "1.23k", "23.4k", "1.78M", "71.5M", "1.00M", "4.00G"]);
+        let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0].iter().map(|x| duration(*x)).collect();
+        assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h"]);
+        assert_eq!(hours(3600.0 * 110_000.0), "110k h");
+    }
+}

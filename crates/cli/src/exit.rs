@@ -1,0 +1,73 @@
+//! What went wrong, and the exit code for it: one documented table.
+
+use std::process::ExitCode;
+
+/// Why a command ends without doing what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+/// Some runs failed.
+pub(crate) const SOME_FAILED: u8 = 1;
+/// The data cannot carry a fit.
+pub(crate) const NO_FIT: u8 = 4;
+
+impl Failure {
+    /// 2: something typed or written in a sweep file cannot be accepted.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { code: 2, message: message.into() }
+    }
+
+    /// 3: this machine lacks something.
+    pub(crate) fn environment(message: impl Into<String>) -> Failure {
+        Failure { code: 3, message: message.into() }
+    }
+}
+
+impl From<store::StoreError> for Failure {
+    fn from(error: store::StoreError) -> Failure {
+        Failure::environment(error.to_string())
+    }
+}
+
+impl From<sched::SchedError> for Failure {
+    fn from(error: sched::SchedError) -> Failure {
+        Failure::environment(error.to_string())
+    }
+}
+
+impl From<data::DataError> for Failure {
+    fn from(error: data::DataError) -> Failure {
+        Failure::environment(error.to_string())
+    }
+}
+
+impl From<report::Error> for Failure {
+    fn from(error: report::Error) -> Failure {
+        Failure::usage(format!("cannot draw: {error}"))
+    }
+}
+
+/// Says what went wrong.
+pub(crate) fn report(failure: &Failure) -> ExitCode {
+    say(&format!("scalelaw: {}", failure.message));
+    ExitCode::from(failure.code)
+}
+
+/// A message to a person, on standard error.
+#[expect(clippy::print_stderr, reason = "the one place that does")]
+pub(crate) fn say(message: &str) {
+    eprintln!("{message}");
+}
+
+/// Data, on standard output. A reader that has gone away is not an error.
+pub(crate) fn print(data: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(data.as_bytes());
+    if !data.ends_with('\n') {
+        let _ = out.write_all(b"\n");
+    }
+}

@@ -1,0 +1,100 @@
+//! From points to the figures of `report`.
+
+use fit::{Form, LawFit, Optimum, Side};
+use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series};
+
+use crate::laws;
+use crate::points::RunPoint;
+
+/// Points of a law's curve.
+const CURVE: usize = 100;
+
+/// Words on a figure.
+pub(crate) struct Words {
+    pub(crate) title: Option<String>,
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
+}
+
+/// Held-out loss against compute: the best learning rate of each model and budget, and the law of the frontier.
+pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -> ScalingFigure {
+    let frontier = fit::frontier(&laws::frontier_runs(points));
+    let series = laws::models(points).into_iter().map(|model| {
+        let mut best: Vec<_> = frontier.optimal.iter().filter(|point| point.group == model).collect();
+        best.sort_by(|a, b| a.compute.total_cmp(&b.compute));
+        let point = |point: &&fit::FrontierPoint| Point {
+            x: point.compute,
+            y: point.loss,
+            budget: point.budget,
+            kind: PointKind::Finished,
+        };
+        Series { name: model, points: best.iter().map(point).collect() }
+    });
+    let diverged = points.iter().filter(|point| point.loss.is_none()).count();
+    let notes = match diverged {
+        0 => Vec::new(),
+        1 => vec!["1 diverged run left out".to_owned()],
+        many => vec![format!("{many} diverged runs left out")],
+    };
+    let Words { title, x_label, y_label } = words;
+    let mut figure = ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, notes };
+    figure.law = law.zip(figure.x_range()).map(|(law, range)| curve(law, range));
+    figure
+}
+
+fn curve(law: &LawFit, (low, high): (f64, f64)) -> report::Law {
+    let at = |index: usize| {
+        let x = (low.ln() + (high.ln() - low.ln()) * index as f64 / (CURVE - 1) as f64).exp();
+        let estimate = law.predict(x);
+        LawPoint { x, y: estimate.value, low: estimate.low, high: estimate.high }
+    };
+    let alpha = law.params.get("alpha");
+    let alpha =
+        alpha.map_or(String::new(), |alpha| format!("\nα = {:.3} [{:.3}, {:.3}]", alpha.value, alpha.low, alpha.high));
+    let form = if law.form == Form::Power { "" } else { "\nsaturating" };
+    report::Law {
+        curve: (0..CURVE).map(at).filter(|point| point.y > 0.0 && point.low > 0.0).collect(),
+        data_range: law.x_range,
+        label: format!("{}{alpha}{form}", laws::equation(law)),
+    }
+}
+
+/// Optimal learning rate against epochs. Rates without a loss are taken as optimal ones.
+pub(crate) fn optimal_lr(points: &[RunPoint], words: Words) -> OptimalLrFigure {
+    let known = points.iter().all(|point| point.loss.is_none());
+    let groups = laws::groups(points);
+    let mut unknown = 0;
+    let mut series = Vec::new();
+    for model in laws::models(points) {
+        let mut found: Vec<LrPoint> = if known {
+            let own = points.iter().filter(|point| point.model == model);
+            own.filter_map(|point| Some(LrPoint { epochs: point.epochs, lr: point.lr?, interval: None, edge: None }))
+                .collect()
+        } else {
+            let own = groups.iter().filter(|group| group.model == model);
+            own.filter_map(|group| match group.optimum.as_ref() {
+                Ok(optimum) => Some(lr_point(group.epochs, optimum)),
+                Err(_) => {
+                    unknown += 1;
+                    None
+                }
+            })
+            .collect()
+        };
+        found.sort_by(|a, b| a.epochs.total_cmp(&b.epochs));
+        series.push(LrSeries { name: model, points: found });
+    }
+    let notes = if unknown == 0 { Vec::new() } else { vec![format!("{unknown} without an optimum left out")] };
+    let Words { title, x_label, y_label } = words;
+    OptimalLrFigure { title, x_label, y_label, series, notes }
+}
+
+fn lr_point(epochs: f64, optimum: &Optimum) -> LrPoint {
+    match optimum {
+        Optimum::Inside { lr, .. } => LrPoint { epochs, lr: lr.value, interval: Some((lr.low, lr.high)), edge: None },
+        Optimum::AtEdge { side, best_tried, .. } => {
+            let edge = if *side == Side::Low { Edge::Low } else { Edge::High };
+            LrPoint { epochs, lr: *best_tried, interval: None, edge: Some(edge) }
+        }
+    }
+}

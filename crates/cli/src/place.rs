@@ -1,0 +1,88 @@
+//! Where things are: state folder, cache, worker, the sweep that is meant.
+
+use std::path::{Path, PathBuf};
+
+use sched::StateFolder;
+use spec::document::Format;
+use spec::sweep::Sweep;
+use store::{Store, SweepRow};
+
+use crate::exit::Failure;
+
+/// Where a command works and how it answers.
+pub(crate) struct Place {
+    pub(crate) state: StateFolder,
+    pub(crate) json: bool,
+}
+
+impl Place {
+    pub(crate) fn new(state_dir: PathBuf, json: bool) -> Place {
+        Place { state: StateFolder::at(&state_dir), json }
+    }
+
+    /// Opens the database to read.
+    pub(crate) async fn read(&self) -> Result<Store, Failure> {
+        Ok(Store::open_to_read(&self.state.database()).await?)
+    }
+
+    /// The sweep that is meant: by name, by its file, or the newest.
+    pub(crate) async fn choose(&self, store: &Store, wanted: Option<&str>) -> Result<SweepRow, Failure> {
+        let sweeps = store.sweeps().await?;
+        let Some(wanted) = wanted else {
+            return sweeps
+                .into_iter()
+                .next()
+                .ok_or_else(|| Failure::usage("the database has no sweep yet; `scalelaw run SWEEP` adds one"));
+        };
+        let name = name_of(wanted)?;
+        let names: Vec<String> = sweeps.iter().map(|sweep| sweep.name.clone()).collect();
+        let found = sweeps.into_iter().find(|sweep| sweep.name == name);
+        found.ok_or_else(|| {
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Failure::usage(format!("no sweep {name:?} in {} (there: {known})", self.state.database().display()))
+        })
+    }
+}
+
+/// A sweep is called by its name, or by its file.
+fn name_of(wanted: &str) -> Result<String, Failure> {
+    let path = Path::new(wanted);
+    if !path.is_file() {
+        return Ok(wanted.to_owned());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{wanted}: {error}")))?;
+    match Sweep::parse(&text, Format::of_file_name(wanted)) {
+        Ok(sweep) => Ok(sweep.name),
+        Err(problems) => Err(crate::sweepfile::refuse(path, &problems)),
+    }
+}
+
+/// The user's cache, shared by all checkouts.
+pub(crate) fn cache() -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let base = base
+        .ok_or_else(|| Failure::environment("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder"))?;
+    Ok(base.join("scalelaw"))
+}
+
+/// The worker that is meant.
+pub(crate) fn worker(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(worker) = wanted {
+        let found = worker.is_file();
+        return if found {
+            Ok(worker.to_owned())
+        } else {
+            Err(Failure::environment(format!("{}: no such worker program", worker.display())))
+        };
+    }
+    let own = std::env::current_exe().map_err(|error| Failure::environment(format!("cannot find myself: {error}")))?;
+    let beside = own.with_file_name("scalelaw-worker");
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    Err(Failure::environment(format!(
+        "{}: no worker program there; build it with `make build`, or say where it is with --worker",
+        beside.display()
+    )))
+}

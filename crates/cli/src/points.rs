@@ -1,0 +1,109 @@
+//! Points for fits and figures: from a sweep in the database, or from a CSV file of any trainer.
+
+use spec::run::RunId;
+use spec::state::RunState;
+use store::RunRow;
+
+use crate::args::{Columns, Compute};
+use crate::exit::Failure;
+
+/// One run as fits and figures see it.
+#[derive(Clone, Debug)]
+pub(crate) struct RunPoint {
+    /// Data row of the file, or place in the sweep; from 1.
+    pub(crate) row: usize,
+    pub(crate) run: Option<RunId>,
+    pub(crate) model: String,
+    pub(crate) parameters: Option<f64>,
+    pub(crate) epochs: f64,
+    pub(crate) lr: Option<f64>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) compute: f64,
+    /// None: diverged.
+    pub(crate) loss: Option<f64>,
+}
+
+/// What a law or figure must know of every point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Compute and loss.
+    ComputeAndLoss,
+    /// Learning rate and loss.
+    LrAndLoss,
+    /// Learning rate and epochs; the rates are optimal ones already.
+    LrAndEpochs,
+}
+
+/// The finished runs of a sweep that its file still asks for.
+pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Vec<RunPoint> {
+    let finished =
+        rows.iter().filter(|row| row.wanted && matches!(row.state, RunState::Completed | RunState::Diverged));
+    let point = |(index, row): (usize, &RunRow)| RunPoint {
+        row: index + 1,
+        run: Some(row.run),
+        model: row.model.clone(),
+        parameters: Some(row.parameters as f64),
+        epochs: row.spec.train.epochs,
+        lr: Some(row.spec.train.lr),
+        seed: Some(row.spec.seed),
+        compute: compute_of(row, compute),
+        loss: row.result.as_ref().map(|result| result.heldout_loss),
+    };
+    finished.enumerate().map(point).collect()
+}
+
+/// The compute of a run. A diverged run has no train hours of its own and counts with what it was billed.
+fn compute_of(row: &RunRow, compute: Compute) -> f64 {
+    match compute {
+        Compute::Flops => row.flops,
+        Compute::DeviceHours => row.device_seconds / 3600.0,
+        Compute::TrainHours => row.train_seconds().unwrap_or(row.device_seconds) / 3600.0,
+    }
+}
+
+/// Reads a CSV file with a header.
+pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Vec<RunPoint>>, Failure> {
+    let Some(path) = &columns.points else { return Ok(None) };
+    let refuse = |what: String| Failure::usage(format!("{}: {what}", path.display()));
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
+    let header = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
+    let find = |name: &str| header.iter().position(|column| column == name);
+    let must = |name: &str, flag: &str| {
+        let there: Vec<&str> = header.iter().collect();
+        find(name)
+            .ok_or_else(|| refuse(format!("no column {name:?}; choose one of {} with --{flag}", there.join(", "))))
+    };
+    let needed =
+        |needed: bool, name: &str, flag: &str| if needed { must(name, flag).map(Some) } else { Ok(find(name)) };
+    let compute = needed(needs == Needs::ComputeAndLoss, &columns.compute_column, "compute-column")?;
+    let loss = needed(needs != Needs::LrAndEpochs, &columns.loss_column, "loss-column")?;
+    let lr = needed(needs != Needs::ComputeAndLoss, &columns.lr_column, "lr-column")?;
+    let epochs = needed(needs == Needs::LrAndEpochs, &columns.epochs_column, "epochs-column")?;
+    let (model, parameters, seed) = (find(&columns.model_column), find(&columns.params_column), find("seed"));
+    let mut points = Vec::new();
+    for (index, record) in reader.records().enumerate() {
+        let record = record.map_err(|error| refuse(error.to_string()))?;
+        let row = index + 1;
+        let number = |column: Option<usize>| match column.and_then(|at| record.get(at)) {
+            None | Some("") => Ok(None),
+            Some(text) => text.parse::<f64>().map(Some).map_err(|_| {
+                let name = column.and_then(|at| header.get(at)).unwrap_or_default();
+                refuse(format!("row {row}, column {name:?}: {text:?} is not a number"))
+            }),
+        };
+        points.push(RunPoint {
+            row,
+            run: None,
+            model: model.and_then(|at| record.get(at)).unwrap_or("").to_owned(),
+            parameters: number(parameters)?,
+            // Without a budget every point is a cell of its own; see `laws::frontier_runs`.
+            epochs: number(epochs)?.unwrap_or(f64::NAN),
+            lr: number(lr)?,
+            seed: number(seed)?.map(|seed| seed as u64),
+            compute: number(compute)?.unwrap_or(f64::NAN),
+            loss: number(loss)?.filter(|loss| loss.is_finite()),
+        });
+    }
+    Ok(Some(points))
+}

@@ -1,0 +1,215 @@
+//! What a person sees while a sweep runs: on a terminal a bar, in a log one line per change.
+//!
+//! Percent is by estimated compute, never by count. The estimates are corrected by what finished runs of this sweep
+//! really took, so that the remaining time settles after the first few.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+use sched::shell::News;
+use spec::plan::cell_label;
+use spec::run::RunId;
+use spec::state::RunState;
+use store::RunRow;
+
+use crate::args::ProgressStyle;
+use crate::command::table::{count, duration, hours};
+use crate::exit::say;
+
+/// Finer than percent, so that the bar moves.
+const SCALE: f64 = 10_000.0;
+
+/// Quiet time after which a log gets a line although nothing has changed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Watched {
+    label: String,
+    estimated: f64,
+    steps: u64,
+    step: u64,
+    state: RunState,
+}
+
+/// The state of the sweep as far as it is shown.
+pub(crate) struct Progress {
+    runs: BTreeMap<RunId, Watched>,
+    bar: Option<ProgressBar>,
+    style: ProgressStyle,
+    slots: usize,
+    began: Instant,
+    last_line: Instant,
+    device_seconds: f64,
+    /// Estimated and measured seconds of the runs that finished here.
+    calibration: (f64, f64),
+    problems: usize,
+}
+
+impl Progress {
+    pub(crate) fn new(style: ProgressStyle, rows: &[RunRow], slots: usize) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let style = match style {
+            ProgressStyle::Auto if terminal => ProgressStyle::Bar,
+            ProgressStyle::Auto => ProgressStyle::Plain,
+            chosen => chosen,
+        };
+        let watched = |row: &RunRow| Watched {
+            label: cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr),
+            estimated: row.estimated_seconds,
+            steps: row.steps,
+            step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
+            state: row.state,
+        };
+        let runs = rows.iter().filter(|row| row.wanted).map(|row| (row.run, watched(row))).collect();
+        let bar = (style == ProgressStyle::Bar).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(SCALE as u64), ProgressDrawTarget::stderr());
+            let template = "{bar:24} {msg}";
+            bar.set_style(
+                BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("━╸─"),
+            );
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        let now = Instant::now();
+        let progress = Progress {
+            runs,
+            bar,
+            style,
+            slots,
+            began: now,
+            last_line: now,
+            device_seconds: 0.0,
+            calibration: (0.0, 0.0),
+            problems: 0,
+        };
+        progress.draw();
+        progress
+    }
+
+    pub(crate) fn take(&mut self, news: News) {
+        match news {
+            News::Recovered(attempts) => {
+                self.line(&format!("settled {} of a scheduler that had ended early", count(attempts, "attempt")));
+            }
+            News::Started { run, attempt } => {
+                self.update(run, |watched| watched.state = RunState::Running);
+                if attempt > 1 {
+                    let label = self.label(run);
+                    self.line(&format!("{label}: attempt {attempt}"));
+                }
+            }
+            News::Step { run, step } => self.update(run, |watched| watched.step = step),
+            News::Ended { run, state, heldout_loss, message, device_seconds } => {
+                self.ended(run, state, heldout_loss, message, device_seconds)
+            }
+            News::Stopping => self.line("stopping: the workers save their state; once more kills them"),
+            News::Tick => {}
+        }
+        self.draw();
+        if self.style == ProgressStyle::Plain && self.last_line.elapsed() >= PATIENCE {
+            let truth = self.truth();
+            self.line(&truth);
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn ended(&mut self, run: RunId, state: RunState, loss: Option<f64>, message: Option<String>, device_seconds: f64) {
+        self.device_seconds += device_seconds;
+        self.update(run, |watched| {
+            watched.state = state;
+            if state.is_final() {
+                watched.step = watched.steps;
+            }
+        });
+        let label = self.label(run);
+        if state == RunState::Completed {
+            let estimated = self.runs.get(&run).map_or(0.0, |watched| watched.estimated);
+            self.calibration = (self.calibration.0 + estimated, self.calibration.1 + device_seconds);
+        }
+        let what = match (state, loss) {
+            (RunState::Completed, Some(loss)) => format!("held-out loss {loss:.4}"),
+            (RunState::Diverged, _) => "diverged".to_owned(),
+            (RunState::Queued, _) => {
+                format!("back in the queue{}", message.map(|why| format!(": {why}")).unwrap_or_default())
+            }
+            (state, _) => {
+                self.problems += 1;
+                format!("{state}{}", message.map(|why| format!(": {why}")).unwrap_or_default())
+            }
+        };
+        let truth = if self.style == ProgressStyle::Plain { format!("  [{}]", self.truth()) } else { String::new() };
+        self.line(&format!("{label}: {what} after {}{truth}", duration(device_seconds)));
+    }
+
+    fn update(&mut self, run: RunId, change: impl FnOnce(&mut Watched)) {
+        if let Some(watched) = self.runs.get_mut(&run) {
+            change(watched);
+        }
+    }
+
+    fn label(&self, run: RunId) -> String {
+        self.runs.get(&run).map_or_else(|| run.to_string(), |watched| watched.label.clone())
+    }
+
+    fn line(&mut self, text: &str) {
+        self.last_line = Instant::now();
+        match (&self.bar, self.style) {
+            (Some(bar), _) => bar.println(text),
+            (None, ProgressStyle::Plain) => say(text),
+            _ => {}
+        }
+    }
+
+    fn draw(&self) {
+        if let Some(bar) = &self.bar {
+            bar.set_position((self.share() * SCALE) as u64);
+            bar.set_message(self.truth());
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.runs.values().map(|watched| watched.estimated).sum()
+    }
+
+    fn done(&self) -> f64 {
+        self.runs.values().map(|watched| watched.estimated * watched.step as f64 / watched.steps.max(1) as f64).sum()
+    }
+
+    fn share(&self) -> f64 {
+        let total = self.total();
+        if total > 0.0 { (self.done() / total).min(1.0) } else { 1.0 }
+    }
+
+    /// One line of truth.
+    fn truth(&self) -> String {
+        let finished = self.runs.values().filter(|watched| watched.state.is_final()).count();
+        let running = self.runs.values().filter(|watched| watched.state == RunState::Running).count();
+        let mut parts = vec![
+            format!("{:.0} %", 100.0 * self.share()),
+            format!("{finished}/{} runs, {running} running", self.runs.len()),
+            format!("{} device", hours(self.device_seconds)),
+        ];
+        if let Some(eta) = self.remaining() {
+            parts.push(format!("ETA {}", duration(eta)));
+        }
+        if self.problems > 0 {
+            parts.push(count(self.problems, "problem"));
+        }
+        parts.join(" · ")
+    }
+
+    /// Seconds left; none before there is something to go by.
+    fn remaining(&self) -> Option<f64> {
+        let (estimated, measured) = self.calibration;
+        if estimated <= 0.0 || self.began.elapsed() < Duration::from_secs(5) {
+            return None;
+        }
+        Some((self.total() - self.done()) * measured / estimated / self.slots as f64)
+    }
+}
