@@ -1,1 +1,11 @@
-//! End to end.
+//! The two programs, driven as a person would: real sweeps, real workers, real kills.
+//!
+//! Needs the worker beside `scalelaw` (`make test` builds it). Where it is missing the tests that train say so and pass,
+//! unless SCALELAW_REQUIRE_WORKER is set.
+
+mod disturbed;
+mod extend;
+mod paper;
+mod support;
+mod sweep;
+mod wrong_input;
