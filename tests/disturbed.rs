@@ -16,7 +16,7 @@ const TROUBLES: usize = 9;
 fn kills_leave_every_cell_trained_once_to_the_same_bits() {
     let Some(lab) = Lab::new() else { return };
     // Long enough that trouble comes in the middle.
-    let sweep = crate::support::tiny("0.05, 0.2").replace("[1, 2.5]", "[6, 12.5]");
+    let sweep = crate::support::tiny("0.02, 0.05").replace("[1, 2.5]", "[6, 12.5]");
     lab.write("tiny.toml", &sweep);
     lab.scalelaw("calm", &["run", "tiny.toml"]).check(0, &[]);
 
@@ -67,7 +67,7 @@ fn kills_leave_every_cell_trained_once_to_the_same_bits() {
 #[test]
 fn a_second_scheduler_is_refused_while_one_works() {
     let Some(lab) = Lab::new() else { return };
-    lab.write("tiny.toml", &crate::support::tiny("0.05, 0.2").replace("[1, 2.5]", "[20]"));
+    lab.write("tiny.toml", &crate::support::tiny("0.02, 0.05").replace("[1, 2.5]", "[20]"));
     let mut first = start(&lab);
     let began = Instant::now();
     while lab.journals("disturbed").is_empty() && began.elapsed() < Duration::from_secs(20) {
@@ -85,7 +85,7 @@ fn a_second_scheduler_is_refused_while_one_works() {
 #[test]
 fn workers_do_not_outlive_their_scheduler() {
     let Some(lab) = Lab::new() else { return };
-    lab.write("tiny.toml", &crate::support::tiny("0.05, 0.2").replace("[1, 2.5]", "[200]"));
+    lab.write("tiny.toml", &crate::support::tiny("0.02, 0.05").replace("[1, 2.5]", "[200]"));
     let mut scheduler = start(&lab);
     let began = Instant::now();
     let mut orphans = Vec::new();

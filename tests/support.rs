@@ -36,7 +36,7 @@ impl Lab {
         }
         let lab = Lab::without_worker();
         write_data(&lab.path("data"));
-        lab.write("tiny.toml", &tiny("0.05, 0.2"));
+        lab.write("tiny.toml", &tiny("0.02, 0.05"));
         Some(lab)
     }
 

@@ -40,7 +40,7 @@ fn a_sweep_becomes_figures() {
 #[test]
 fn a_learning_rate_that_is_too_high_is_a_result() {
     let Some(lab) = Lab::new() else { return };
-    lab.write("tiny.toml", &crate::support::tiny("0.1, 1e6"));
+    lab.write("tiny.toml", &crate::support::tiny("0.05, 1e6"));
     lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &["diverged"]);
     let diverged = lab.runs("state").iter().filter(|run| run["state"] == "diverged").count();
     assert_eq!(diverged, 4);
