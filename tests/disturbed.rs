@@ -79,7 +79,10 @@ fn a_second_scheduler_is_refused_while_one_works() {
     signal(first.id(), Signal::INT);
     assert_eq!(first.wait().expect("our own child").code(), Some(130));
     let journals = lab.journals("disturbed");
-    assert!(journals.values().any(|text| text.contains("\"event\":\"preempted\"")), "nobody saved its state: {journals:?}");
+    assert!(
+        journals.values().any(|text| text.contains("\"event\":\"preempted\"")),
+        "nobody saved its state: {journals:?}"
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Needs the worker beside `scalelaw` (`make test` builds it). Where it is missing the tests that train say so and pass,
 //! unless SCALELAW_REQUIRE_WORKER is set.
 
+#![expect(clippy::print_stdout, reason = "what a test could not do here has to be said")]
+
 mod disturbed;
 mod extend;
 mod paper;

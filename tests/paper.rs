@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::support::Lab;
 
-const COLUMNS: [&str; 4] =
-    ["--compute-column", "tpuv4_core_hours", "--loss-column", "jft4b_validation_loss"];
+const COLUMNS: [&str; 4] = ["--compute-column", "tpuv4_core_hours", "--loss-column", "jft4b_validation_loss"];
 
 fn reports(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/paper").join(name).display().to_string()
@@ -36,7 +35,8 @@ fn the_figures_are_drawn_as_they_are_kept() {
     let rates = ["plot", "optimal-lr", "--points", &rates, "--lr-column", "optimal_lr", "--out", "figures"];
     lab.scalelaw("state", &rates).check(0, &[]);
     for name in ["scaling.svg", "scaling.csv", "optimal-lr.svg", "optimal-lr.csv"] {
-        let (drawn, kept) = (std::fs::read_to_string(lab.path("figures").join(name)), std::fs::read_to_string(reports(name)));
+        let (drawn, kept) =
+            (std::fs::read_to_string(lab.path("figures").join(name)), std::fs::read_to_string(reports(name)));
         assert!(drawn.expect("drawn") == kept.expect("kept"), "{name} has changed: `make reports` draws it again");
     }
 }

@@ -15,7 +15,8 @@ fn a_sweep_becomes_figures() {
     assert_eq!(status["share_of_compute"], 1.0);
 
     let runs = lab.runs("state");
-    let loss = |run: &std::collections::BTreeMap<String, String>| run["heldout_loss_nats"].parse::<f64>().expect("a loss");
+    let loss =
+        |run: &std::collections::BTreeMap<String, String>| run["heldout_loss_nats"].parse::<f64>().expect("a loss");
     let lowest = runs.iter().map(loss).fold(f64::INFINITY, f64::min);
     assert!(lowest < 1.0, "four classes that show plainly were not learned: {lowest}");
     let planned = plan["runs"].as_array().expect("runs");

@@ -11,7 +11,9 @@ fn a_sweep_file_with_mistakes_is_refused_with_all_of_them() {
     lab.scalelaw("state", &["run", "none.toml"]).check(2, &["none.toml", "No such file"]);
     lab.write("broken.toml", "name = \"x\"\n[grid\n");
     lab.scalelaw("state", &["plan", "broken.toml"]).check(2, &["broken.toml:2:", "not TOML"]);
-    let wrong = tiny("0.1, -4").replace("family = \"nfnet\"", "family = \"nfnet\"\npresets = [\"F9\"]").replace("batch", "bach");
+    let wrong = tiny("0.1, -4")
+        .replace("family = \"nfnet\"", "family = \"nfnet\"\npresets = [\"F9\"]")
+        .replace("batch", "bach");
     lab.write("wrong.toml", &wrong);
     let said = lab.scalelaw("state", &["plan", "wrong.toml"]);
     said.check(2, &["wrong.toml:9:12: model.presets", "\"F9\"", "grid.lr[1]", "found -4", "did you mean batch?"]);
@@ -26,7 +28,8 @@ fn missing_and_damaged_data_are_named() {
     fs::write(&images, &content[..1000]).expect("writable");
     lab.scalelaw("state", &["run", "tiny.toml"]).check(3, &["train-images-idx3-ubyte", "truncated", "announced"]);
     fs::remove_file(&images).expect("removable");
-    lab.scalelaw("state", &["run", "tiny.toml"]).check(3, &["train-images-idx3-ubyte", "no such file", "data.directory"]);
+    lab.scalelaw("state", &["run", "tiny.toml"])
+        .check(3, &["train-images-idx3-ubyte", "no such file", "data.directory"]);
     fs::write(&images, content).expect("writable");
     lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &[]);
 }
@@ -36,7 +39,8 @@ fn a_missing_worker_is_said_before_anything_runs() {
     let Some(lab) = Lab::new() else { return };
     lab.scalelaw("state", &["run", "tiny.toml", "--worker", "nowhere"]).check(3, &["nowhere", "no such worker"]);
     lab.write("not-a-program", "x");
-    lab.scalelaw("state", &["run", "tiny.toml", "--worker", "not-a-program"]).check(3, &["cannot start", "not-a-program"]);
+    lab.scalelaw("state", &["run", "tiny.toml", "--worker", "not-a-program"])
+        .check(3, &["cannot start", "not-a-program"]);
     lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &[]);
     assert_eq!(lab.runs("state").iter().filter(|run| run["state"] == "completed").count(), 8);
 }

@@ -243,12 +243,12 @@ impl Shell<'_> {
         if let Some(last) = added.last() {
             attempt.last = Some(last.clone());
         }
-        let steps = added.lines.iter().filter_map(|line| match &line.event {
+        let mut steps = added.lines.iter().filter_map(|line| match &line.event {
             JournalEvent::Progress { step, .. } => Some(*step),
             JournalEvent::Started { resumed_step, .. } => Some(*resumed_step),
             _ => None,
         });
-        if let Some(step) = steps.last() {
+        if let Some(step) = steps.next_back() {
             (self.watch)(News::Step { run, step });
         }
         Ok(())

@@ -292,7 +292,7 @@ impl Nfnet {
         match self.bottleneck {
             _ if groups == 0 => Err(refusal),
             Bottleneck::Floored => Ok((groups * self.group_width, groups)),
-            Bottleneck::Kept if bottleneck % groups == 0 => Ok((bottleneck, groups)),
+            Bottleneck::Kept if bottleneck.is_multiple_of(groups) => Ok((bottleneck, groups)),
             Bottleneck::Kept => Err(refusal),
         }
     }

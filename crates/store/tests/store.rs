@@ -1,0 +1,197 @@
+//! The database, through its public functions: every query runs here against the migrated schema.
+
+use spec::document::Format;
+use spec::journal::{Event, Finished, Line};
+use spec::plan::{DatasetFacts, Plan};
+use spec::run::RunId;
+use spec::state::{Failure, RunState, Transition};
+use spec::sweep::Sweep;
+use spec::units::Loss;
+use store::{Ended, Outcome, Process, RunRow, Store, StoreError};
+use tempfile::TempDir;
+
+const SWEEP: &str = r#"
+name = "s"
+data = { dataset = "d", channels = 1, classes = 4, resolution = 8, train_examples = 100, heldout_examples = 10 }
+model = { family = "nfnet", stem_channels = [4], stem_strides = [1], sizes = [{ name = "a", depths = [1], widths = [8], group_width = 4 }] }
+grid = { epochs = [1], lr = [0.1, 0.2] }
+train = { batch = 10 }
+"#;
+
+struct World {
+    _folder: TempDir,
+    store: Store,
+    sweep: i64,
+}
+
+fn plan(text: &str) -> Plan {
+    let sweep = Sweep::parse(text, Format::Toml).expect("a good sweep");
+    let facts = DatasetFacts {
+        fingerprint: "f".to_owned(),
+        train_examples: 100,
+        heldout_examples: 10,
+        channels: 1,
+        resolution: 8,
+        classes: 4,
+        mean: 0.0,
+        std: 1.0,
+    };
+    Plan::expand(&sweep, &facts).expect("a good plan")
+}
+
+impl World {
+    async fn new() -> World {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("s.db")).await.expect("a new database");
+        store.apply("s", SWEEP, &plan(SWEEP), 1).await.expect("applies");
+        let sweep = store.sweeps().await.expect("readable")[0].sweep_id;
+        World { _folder: folder, store, sweep }
+    }
+
+    async fn rows(&self) -> Vec<RunRow> {
+        self.store.runs(self.sweep).await.expect("readable")
+    }
+
+    async fn first(&self) -> RunId {
+        self.rows().await[0].run
+    }
+
+    async fn state(&self, run: RunId) -> RunState {
+        self.rows().await.into_iter().find(|row| row.run == run).expect("there").state
+    }
+}
+
+fn loss(nats: f64) -> Loss {
+    Loss::new(nats).expect("finite")
+}
+
+fn lines(events: impl IntoIterator<Item = Event>) -> Vec<Line> {
+    (0..).zip(events).map(|(seq, event)| Line { seq, at_ms: 1000 + seq as i64, event }).collect()
+}
+
+fn started(resumed_step: u64) -> Event {
+    Event::Started { resumed_step, device: "cpu".to_owned(), notes: Vec::new() }
+}
+
+fn progress(step: u64, nats: f64) -> Event {
+    Event::Progress { step, samples: 10 * step, loss: loss(nats), lr: 0.1, seconds: 0.5 }
+}
+
+fn ended(outcome: Outcome, transition: Transition) -> Ended {
+    Ended { outcome, transition, message: None, device_seconds: Some(2.0) }
+}
+
+#[tokio::test]
+async fn a_run_goes_from_queued_to_completed() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    store.note_process(run, 1, &Process { pid: 7, start: 8, boot_id: "b".to_owned() }).await.expect("writable");
+    let finished =
+        Finished { step: 10, heldout_loss: loss(0.5), accuracy: 0.9, step_seconds: 0.25, state_hash: "h".to_owned() };
+    let events = [
+        started(0),
+        progress(5, 1.5),
+        Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
+        Event::Evaluated { step: 10, loss: loss(0.5), accuracy: 0.9 },
+        Event::Finished(finished),
+    ];
+    assert!(store.ingest(run, 1, &lines(events), 0, 500).await.expect("writable"));
+    assert!(store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running"));
+    let row = world.rows().await.remove(0);
+    assert_eq!(row.state, RunState::Completed);
+    let result = row.result.as_ref().expect("a result");
+    assert_eq!((result.heldout_loss, result.accuracy, result.state_hash.as_str()), (0.5, 0.9, "h"));
+    assert_eq!(row.train_seconds(), Some(2.5));
+    assert_eq!(row.device_seconds, 2.0);
+    let epochs = store.epochs(run).await.expect("readable");
+    assert_eq!((epochs[0].samples, epochs[0].digest.as_str()), (100, "00"));
+    let ledger = store.ledger(world.sweep).await.expect("readable");
+    assert_eq!((ledger.with_result, ledger.attempts), (2.0, 1));
+    store.save_fit(world.sweep, "frontier", "p", "{}", 30).await.expect("writable");
+    store.save_fit(world.sweep, "frontier", "p", "{\"again\":1}", 40).await.expect("the same points again");
+}
+
+#[tokio::test]
+async fn a_piece_of_journal_counts_once() {
+    let world = World::new().await;
+    let run = world.first().await;
+    world.store.start_attempt(run, 1, 10).await.expect("queued");
+    let piece = lines([started(0), progress(3, 2.0)]);
+    assert!(world.store.ingest(run, 1, &piece, 0, 200).await.expect("writable"));
+    assert!(!world.store.ingest(run, 1, &piece, 0, 200).await.expect("writable"), "read before");
+    assert!(world.store.ingest(run, 1, &lines([progress(4, 1.9)]), 200, 300).await.expect("writable"));
+    assert_eq!(world.rows().await[0].step, 4);
+}
+
+#[tokio::test]
+async fn a_stale_attempt_cannot_write() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    store.end_attempt(run, 1, &ended(Outcome::Preempted, Transition::Requeue), 20).await.expect("running");
+    store.start_attempt(run, 2, 30).await.expect("queued again");
+    assert!(!store.ingest(run, 1, &lines([progress(9, 0.1)]), 0, 100).await.expect("writable"));
+    assert!(!store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("writable"));
+    assert_eq!(world.state(run).await, RunState::Running);
+    let again = store.start_attempt(run, 3, 50).await.expect_err("it is running");
+    assert!(matches!(again, StoreError::Conflict { .. }), "{again}");
+    assert_eq!(store.open_attempts().await.expect("readable").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_done_again_replaces_what_was_thrown_away() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: 0.5 };
+    store.ingest(run, 1, &lines([started(0), progress(4, 2.0), evaluated(8, 9.0)]), 0, 100).await.expect("writable");
+    store.end_attempt(run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
+    store.start_attempt(run, 2, 30).await.expect("queued");
+    let finished =
+        Finished { step: 6, heldout_loss: loss(0.5), accuracy: 0.9, step_seconds: 0.25, state_hash: "h".to_owned() };
+    let events = [started(4), evaluated(6, 0.5), Event::Finished(finished)];
+    store.ingest(run, 2, &lines(events), 0, 100).await.expect("writable");
+    store.end_attempt(run, 2, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("running");
+    let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
+    assert_eq!(row.result.expect("a result").heldout_loss, 0.5, "the loss of step 8 belongs to weights that are gone");
+    assert_eq!(row.crashes, 1);
+}
+
+#[tokio::test]
+async fn a_sweep_can_be_edited() {
+    let world = World::new().await;
+    let more = SWEEP.replace("[0.1, 0.2]", "[0.2, 0.4]");
+    let applied = world.store.apply("s", &more, &plan(&more), 2).await.expect("applies");
+    assert_eq!((applied.new, applied.kept, applied.dropped), (1, 1, 1));
+    let again = world.store.apply("s", &more, &plan(&more), 3).await.expect("applies");
+    assert_eq!((again.new, again.kept, again.dropped), (0, 2, 0));
+    assert_eq!(world.rows().await.iter().filter(|row| row.wanted).count(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_run_can_be_tried_again_and_a_queued_one_cancelled() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    let fail = ended(Outcome::Crashed, Transition::Fail(Failure::Oom));
+    store.end_attempt(run, 1, &fail, 20).await.expect("running");
+    assert_eq!(world.state(run).await, RunState::Failed(Failure::Oom));
+    assert_eq!(store.change(run, Transition::Retry).await.expect("failed"), RunState::Queued);
+    assert_eq!(store.change(run, Transition::Cancel).await.expect("queued"), RunState::Cancelled);
+    assert!(store.change(run, Transition::Complete).await.is_err());
+}
+
+#[tokio::test]
+async fn readers_cannot_write_and_a_missing_database_is_said() {
+    let world = World::new().await;
+    let path = world._folder.path().join("s.db");
+    let reader = Store::open_to_read(&path).await.expect("there");
+    assert!(reader.save_fit(world.sweep, "l", "p", "{}", 1).await.is_err());
+    let missing = Store::open_to_read(&path.with_file_name("none.db")).await.expect_err("nothing there");
+    assert!(missing.to_string().contains("scalelaw run"), "{missing}");
+}
