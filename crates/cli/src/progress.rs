@@ -30,6 +30,8 @@ struct Watched {
     steps: u64,
     step: u64,
     state: RunState,
+    /// When its attempt started, while one runs.
+    since: Option<Instant>,
 }
 
 /// The state of the sweep as far as it is shown.
@@ -40,6 +42,7 @@ pub(crate) struct Progress {
     slots: usize,
     began: Instant,
     last_line: Instant,
+    /// Of the attempts that have ended.
     device_seconds: f64,
     /// Estimated and measured seconds of the runs that finished here.
     calibration: (f64, f64),
@@ -60,6 +63,7 @@ impl Progress {
             steps: row.steps,
             step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
             state: row.state,
+            since: None,
         };
         let runs = rows.iter().filter(|row| row.wanted).map(|row| (row.run, watched(row))).collect();
         let bar = (style == ProgressStyle::Bar).then(|| {
@@ -93,7 +97,10 @@ impl Progress {
                 self.line(&format!("settled {} of a scheduler that had ended early", count(attempts, "attempt")));
             }
             News::Started { run, attempt } => {
-                self.update(run, |watched| watched.state = RunState::Running);
+                self.update(run, |watched| {
+                    watched.state = RunState::Running;
+                    watched.since = Some(Instant::now());
+                });
                 if attempt > 1 {
                     let label = self.label(run);
                     self.line(&format!("{label}: attempt {attempt}"));
@@ -123,6 +130,7 @@ impl Progress {
         self.device_seconds += device_seconds;
         self.update(run, |watched| {
             watched.state = state;
+            watched.since = None;
             if state.is_final() {
                 watched.step = watched.steps;
             }
@@ -186,6 +194,11 @@ impl Progress {
         if total > 0.0 { (self.done() / total).min(1.0) } else { 1.0 }
     }
 
+    /// What the attempts that run now have taken so far.
+    fn running_seconds(&self) -> f64 {
+        self.runs.values().filter_map(|watched| watched.since).map(|since| since.elapsed().as_secs_f64()).sum()
+    }
+
     /// One line of truth.
     fn truth(&self) -> String {
         let finished = self.runs.values().filter(|watched| watched.state.is_final()).count();
@@ -193,7 +206,7 @@ impl Progress {
         let mut parts = vec![
             format!("{:.0} %", 100.0 * self.share()),
             format!("{finished}/{} runs, {running} running", self.runs.len()),
-            format!("{} device", hours(self.device_seconds)),
+            format!("{} device", hours(self.device_seconds + self.running_seconds())),
         ];
         if let Some(eta) = self.remaining() {
             parts.push(format!("ETA {}", duration(eta)));

@@ -8,7 +8,7 @@ use spec::plan::cell_label;
 use spec::state::RunState;
 use store::{Ledger, RunRow};
 
-use super::table::hours;
+use super::table::{count, hours};
 use crate::args::Chosen;
 use crate::exit::{Failure, print};
 use crate::place::Place;
@@ -47,16 +47,12 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
     let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
     let counts: Vec<String> =
         order.iter().filter_map(|word| states.get(word).map(|count| format!("{count} {word}"))).collect();
-    let total = ledger.with_result + ledger.preempted + ledger.crashed;
     let mut text = format!(
-        "{name}: {:.0} % of {} runs ({}) · {} device ({} crashed, {} in {} attempts)\n",
+        "{name}: {:.0} % of {} ({}) · {}\n",
         100.0 * share(rows),
-        rows.len(),
+        count(rows.len(), "run"),
         counts.join(", "),
-        hours(total),
-        hours(ledger.crashed),
-        if ledger.preempted > 0.0 { format!("{} stopped", hours(ledger.preempted)) } else { "all".to_owned() },
-        ledger.attempts,
+        spent(ledger),
     );
     for row in
         rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)) || (row.crashes > 0 && !row.state.is_final()))
@@ -71,6 +67,19 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
         let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
     }
     text
+}
+
+/// The billed device time, and what of it brought no result by itself.
+fn spent(ledger: &Ledger) -> String {
+    let total = hours(ledger.with_result + ledger.preempted + ledger.crashed);
+    let parts = [(ledger.preempted, "in stopped attempts"), (ledger.crashed, "in crashed ones")];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(seconds, _)| *seconds > 0.0)
+        .map(|(seconds, what)| format!("{} {what}", hours(*seconds)))
+        .collect();
+    let of_it = if parts.is_empty() { String::new() } else { format!(", of it {}", parts.join(" and ")) };
+    format!("{total} device in {}{of_it}", count(ledger.attempts as usize, "attempt"))
 }
 
 fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger) -> serde_json::Value {
