@@ -31,7 +31,7 @@ demo: data
 	$(BIN)/scalelaw fit lr demo
 	$(BIN)/scalelaw export csv demo > reports/demo/runs.csv
 	@echo; echo "The figures:"
-	@$(BIN)/scalelaw plot demo
+	@$(BIN)/scalelaw plot all demo
 
 test: data
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
@@ -48,7 +48,7 @@ reports: build
 	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss \
 	    --x-label "TPU-v4 core hours" --y-label "JFT-4B held-out loss"
 	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
-	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot demo; fi
+	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
 
 clean:
 	cargo clean

@@ -156,9 +156,9 @@ pub(crate) struct Columns {
 
 #[derive(Args)]
 pub(crate) struct Plot {
-    /// The figure; all of them where it is not given.
-    #[arg(value_enum)]
-    pub(crate) figure: Option<Figure>,
+    /// The figure.
+    #[arg(value_enum, default_value_t = Figure::All)]
+    pub(crate) figure: Figure,
     #[command(flatten)]
     pub(crate) chosen: Chosen,
     #[command(flatten)]
@@ -182,6 +182,8 @@ pub(crate) struct Plot {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Figure {
+    /// All figures of a sweep.
+    All,
     /// Held-out loss against compute, with the law of the frontier.
     Scaling,
     /// Optimal learning rate against epochs.

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use fit::{Estimate, Excluded, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, Settings, Side, Trial};
+use fit::{
+    Estimate, Excluded, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Side, Trial,
+};
 use serde_json::{Value, json};
 use spec::run::short;
 
 use crate::args::Law;
-use crate::command::table::table;
+use crate::command::table::{count, table};
 use crate::points::RunPoint;
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
     /// A law in one variable, with the frontier it goes through where it goes through one.
     Curve(Option<Frontier>, Box<LawFit>),
-    /// Optimal learning rates and their law.
-    Rates(Vec<Group>, Result<LrLaw, Refusal>),
+    /// Optimal learning rates, their law, and the noise between seeds that their intervals rest on, where it is known.
+    Rates(Vec<Group>, Result<LrLaw, Refusal>, Option<SeedNoise>),
     /// The data cannot carry it.
     Refused(Refusal),
 }
@@ -64,10 +66,22 @@ pub(crate) fn frontier_runs(points: &[RunPoint]) -> Vec<fit::RunPoint> {
     points.iter().map(run).collect()
 }
 
+/// The noise of ln loss between seeds, over all cells that have several.
+pub(crate) fn noise(points: &[RunPoint]) -> Option<SeedNoise> {
+    let mut cells: BTreeMap<(&str, u64, u64), Vec<f64>> = BTreeMap::new();
+    for point in points {
+        if let (Some(lr), Some(loss)) = (point.lr, point.loss) {
+            cells.entry((&point.model, point.epochs.to_bits(), lr.to_bits())).or_default().push(loss);
+        }
+    }
+    fit::seed_noise(cells.values().map(Vec::as_slice))
+}
+
 /// The optimum of every model and epoch budget, models in the order of their size and then of their first point.
 pub(crate) fn groups(points: &[RunPoint]) -> Vec<Group> {
     let mut cells: BTreeMap<(usize, u64), Vec<&RunPoint>> = BTreeMap::new();
     let order = models(points);
+    let noise = noise(points).map(|noise| noise.for_intervals());
     for point in points {
         let model = order.iter().position(|name| *name == point.model).unwrap_or(0);
         cells.entry((model, point.epochs.to_bits())).or_default().push(point);
@@ -79,7 +93,7 @@ pub(crate) fn groups(points: &[RunPoint]) -> Vec<Group> {
             model: points[0].model.clone(),
             parameters: points[0].parameters,
             epochs: points[0].epochs,
-            optimum: fit::optimal_lr(&trials, None),
+            optimum: fit::optimal_lr(&trials, noise),
         }
     };
     cells.into_values().map(group).collect()
@@ -106,7 +120,7 @@ fn rates(points: &[RunPoint]) -> Answer {
     let optima: Vec<LrPoint> = optima.collect();
     match (optima.is_empty(), groups.iter().find_map(|group| group.optimum.as_ref().err())) {
         (true, Some(refusal)) => Answer::Refused(refusal.clone()),
-        _ => Answer::Rates(groups, fit::lr_law(&optima)),
+        _ => Answer::Rates(groups, fit::lr_law(&optima), noise(points)),
     }
 }
 
@@ -142,7 +156,7 @@ impl Answer {
                     "warnings": fitted.warnings,
                 })
             }
-            Answer::Rates(groups, fitted) => {
+            Answer::Rates(groups, fitted, noise) => {
                 let mut warnings: Vec<String> = fitted.as_ref().map(|law| law.warnings.clone()).unwrap_or_default();
                 warnings.extend(fitted.as_ref().err().map(|refusal| format!("no law: {refusal}; {}", refusal.mend())));
                 let inside = groups.iter().filter(|group| matches!(group.optimum, Ok(Optimum::Inside { .. }))).count();
@@ -159,6 +173,7 @@ impl Answer {
                     "params": fitted.as_ref().map(|law| law.params.clone()).unwrap_or_default(),
                     "points": {"used": inside, "excluded": not_inside.collect::<Vec<_>>()},
                     "quality": fitted.as_ref().ok().map(|law| law.quality),
+                    "noise": noise,
                     "warnings": warnings,
                     "groups": groups.iter().map(group_json).collect::<Vec<_>>(),
                 })
@@ -171,7 +186,7 @@ impl Answer {
         match self {
             Answer::Refused(refusal) => format!("no fit: {refusal}\nto mend it: {}\n", refusal.mend()),
             Answer::Curve(frontier, fitted) => curve_text(frontier.as_ref(), fitted),
-            Answer::Rates(groups, fitted) => rates_text(groups, fitted),
+            Answer::Rates(groups, fitted, noise) => rates_text(groups, fitted, *noise),
         }
     }
 }
@@ -239,7 +254,7 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit) -> String {
     text
 }
 
-fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>) -> String {
+fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<SeedNoise>) -> String {
     let rows = groups.iter().map(|group| {
         let answer = match &group.optimum {
             Ok(Optimum::Inside { lr, .. }) => format!("{} [{}, {}]", short(lr.value), short(lr.low), short(lr.high)),
@@ -254,6 +269,19 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>) -> String {
         vec![group.model.clone(), if group.epochs.is_finite() { short(group.epochs) } else { String::new() }, answer]
     });
     let mut text = table(&["model", "epochs", "optimal learning rate"], rows);
+    let _ = match noise {
+        Some(noise) => writeln!(
+            text,
+            "\nintervals are 95 % and rest on the noise between seeds, {:.2} % of the loss ({})",
+            100.0 * noise.sd,
+            count(noise.df, "repeat"),
+        ),
+        None => writeln!(
+            text,
+            "\nintervals are 95 % and assume {:.1} % noise of the loss between seeds; repeat some cells with other seeds to measure it",
+            100.0 * fit::NOISE_FLOOR
+        ),
+    };
     match fitted {
         Ok(law) => {
             let _ = writeln!(text, "\nlr* = K epochs^b (size / mean size)^a over {} optima", law.used.len());

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Watched {
     label: String,
     estimated: f64,
+    /// Share of it that is training; the rest is evaluation, which reports no steps.
+    training: f64,
     steps: u64,
     step: u64,
     state: RunState,
@@ -60,6 +62,7 @@ impl Progress {
         let watched = |row: &RunRow| Watched {
             label: cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr),
             estimated: row.estimated_seconds,
+            training: training_share(row),
             steps: row.steps,
             step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
             state: row.state,
@@ -186,7 +189,11 @@ impl Progress {
     }
 
     fn done(&self) -> f64 {
-        self.runs.values().map(|watched| watched.estimated * watched.step as f64 / watched.steps.max(1) as f64).sum()
+        let share = |watched: &Watched| match watched.state.is_final() {
+            true => 1.0,
+            false => watched.training * watched.step as f64 / watched.steps.max(1) as f64,
+        };
+        self.runs.values().map(|watched| watched.estimated * share(watched)).sum()
     }
 
     fn share(&self) -> f64 {
@@ -204,12 +211,13 @@ impl Progress {
         let finished = self.runs.values().filter(|watched| watched.state.is_final()).count();
         let running = self.runs.values().filter(|watched| watched.state == RunState::Running).count();
         let mut parts = vec![
-            format!("{:.0} %", 100.0 * self.share()),
+            // Rounded down: 100 % is said when everything is done.
+            format!("{:.0} %", (100.0 * self.share() + 1e-9).floor()),
             format!("{finished}/{} runs, {running} running", self.runs.len()),
             format!("{} device", hours(self.device_seconds + self.running_seconds())),
         ];
         if let Some(eta) = self.remaining() {
-            parts.push(format!("ETA {}", duration(eta)));
+            parts.push(format!("ETA {}", duration(eta.ceil())));
         }
         if self.problems > 0 {
             parts.push(count(self.problems, "problem"));
@@ -225,4 +233,12 @@ impl Progress {
         }
         Some((self.total() - self.done()) * measured / estimated / self.slots as f64)
     }
+}
+
+/// How much of a run's time goes into steps; an evaluation of an example counts as a third of a step on it.
+fn training_share(row: &RunRow) -> f64 {
+    let spec = &row.spec;
+    let trained = spec.samples() as f64;
+    let evaluated = spec.data.heldout_examples as f64 * spec.evaluation_steps().len() as f64;
+    trained / (trained + evaluated / 3.0)
 }

@@ -7,12 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::law::not_positive;
-use crate::stat::{Z975, t975};
+use crate::noise::{NOISE_FLOOR, seed_noise};
+use crate::stat::Z975;
 use crate::{Estimate, Refusal};
-
-/// The standard deviation of ln loss between seeds that is assumed when nothing better is known: 0.1 %. Published
-/// values run from 0.04 % (a 2.8B language model, four seeds) to 0.4 %; small experiments lie higher.
-pub const NOISE_FLOOR: f64 = 1e-3;
 
 /// A neighbour this much above the best (in ln loss) is on the cliff, where the parabola no longer holds.
 const CLIFF: f64 = 0.05;
@@ -170,15 +167,8 @@ fn relative_noise(rates: &[Rate], noise: Option<f64>) -> f64 {
     if let Some(noise) = noise.filter(|noise| noise.is_finite() && *noise >= 0.0) {
         return Z975 * noise;
     }
-    let (mut squares, mut df) = (0.0, 0);
-    for rate in rates.iter().filter(|rate| rate.loss.is_some() && rate.seeds.len() > 1) {
-        let logs: Vec<f64> = rate.seeds.iter().map(|loss| loss.ln()).collect();
-        let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-        squares += logs.iter().map(|l| (l - mean).powi(2)).sum::<f64>();
-        df += logs.len() - 1;
-    }
-    let pooled = if df > 0 { t975(df) * (squares / df as f64).sqrt() } else { 0.0 };
-    pooled.max(Z975 * NOISE_FLOOR)
+    let repeated = rates.iter().filter(|rate| rate.loss.is_some()).map(|rate| rate.seeds.as_slice());
+    Z975 * seed_noise(repeated).map_or(0.0, |noise| noise.for_intervals()).max(NOISE_FLOOR)
 }
 
 fn inside(bracket: [&Rate; 3], noise: f64) -> Result<Optimum, Refusal> {

@@ -17,10 +17,10 @@ use crate::write;
 const PNG_SCALE: f32 = 3.125;
 
 pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
-    let wanted = |figure: Figure| options.figure.is_none_or(|chosen| chosen == figure);
+    let wanted = |figure: Figure| options.figure == Figure::All || options.figure == figure;
     let from_file = options.columns.points.is_some();
     let (rows, folder) = if from_file {
-        if options.figure.is_none() {
+        if options.figure == Figure::All {
             return Err(Failure::usage(
                 "say which figure the points are for: `scalelaw plot scaling` or `scalelaw plot optimal-lr`",
             ));

@@ -46,7 +46,7 @@ pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
     match whole {
-        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        _ if seconds < 10.0 && seconds.fract() > 0.0 => format!("{seconds:.1} s"),
         0..60 => format!("{whole} s"),
         60..3600 => format!("{minutes} min {:02} s", whole % 60),
         3600..86_400 => format!("{hours} h {minutes:02} min"),
