@@ -8,6 +8,7 @@
 mod disturbed;
 mod extend;
 mod paper;
+mod screens;
 mod support;
 mod sweep;
 mod wrong_input;

@@ -34,10 +34,15 @@ impl Lab {
             println!("NOT TESTED: {message}");
             return None;
         }
+        Some(Lab::with_data())
+    }
+
+    /// A laboratory with data and the sweep `tiny.toml`, for commands that train nothing.
+    pub(crate) fn with_data() -> Lab {
         let lab = Lab::without_worker();
         write_data(&lab.path("data"));
         lab.write("tiny.toml", &tiny("0.02, 0.05"));
-        Some(lab)
+        lab
     }
 
     /// An empty folder, for commands that train nothing.

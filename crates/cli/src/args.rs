@@ -9,7 +9,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "scalelaw", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     /// Folder for the database and the runs.
-    #[arg(long, global = true, env = "SCALELAW_STATE_DIR", default_value = ".scalelaw", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "SCALELAW_STATE_DIR",
+        hide_env_values = true,
+        default_value = ".scalelaw",
+        value_name = "DIR"
+    )]
     pub(crate) state_dir: PathBuf,
     /// Print data as JSON.
     #[arg(long, global = true)]
@@ -59,7 +66,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) slots: Option<u32>,
     /// The worker program; found beside this one where it is not given.
-    #[arg(long, env = "SCALELAW_WORKER", value_name = "FILE")]
+    #[arg(long, env = "SCALELAW_WORKER", hide_env_values = true, value_name = "FILE")]
     pub(crate) worker: Option<PathBuf>,
     /// How progress is shown.
     #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]

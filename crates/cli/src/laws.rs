@@ -239,7 +239,7 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit) -> String {
         let points = frontier.pareto.iter().map(|point| {
             let lr = point.lr.map(short).unwrap_or_default();
             let budget = if point.budget.is_finite() { short(point.budget) } else { String::new() };
-            vec![point.group.clone(), budget, lr, format!("{:.3e}", point.compute), format!("{:.4}", point.loss)]
+            vec![point.group.clone(), budget, lr, short(point.compute), format!("{:.4}", point.loss)]
         });
         let _ = write!(text, "\nfrontier\n{}", table(&["model", "epochs", "lr", "compute", "loss"], points));
     }
@@ -256,19 +256,20 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit) -> String {
 
 fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<SeedNoise>) -> String {
     let rows = groups.iter().map(|group| {
-        let answer = match &group.optimum {
-            Ok(Optimum::Inside { lr, .. }) => format!("{} [{}, {}]", short(lr.value), short(lr.low), short(lr.high)),
-            Ok(Optimum::AtEdge { side: Side::Low, best_tried, .. }) => {
-                format!("<= {} (edge of the grid)", short(*best_tried))
+        let [rate, interval] = match &group.optimum {
+            Ok(Optimum::Inside { lr, .. }) => {
+                [significant(lr.value), format!("[{}, {}]", significant(lr.low), significant(lr.high))]
             }
-            Ok(Optimum::AtEdge { side: Side::High, best_tried, .. }) => {
-                format!(">= {} (edge of the grid)", short(*best_tried))
+            Ok(Optimum::AtEdge { side, best_tried, .. }) => {
+                let (sign, end) = if *side == Side::Low { ("<=", "lower") } else { (">=", "upper") };
+                [format!("{sign} {}", significant(*best_tried)), format!("at the {end} edge of the grid")]
             }
-            Err(refusal) => refusal.to_string(),
+            Err(refusal) => ["unknown".to_owned(), refusal.to_string()],
         };
-        vec![group.model.clone(), if group.epochs.is_finite() { short(group.epochs) } else { String::new() }, answer]
+        let epochs = if group.epochs.is_finite() { short(group.epochs) } else { String::new() };
+        vec![group.model.clone(), epochs, rate, interval]
     });
-    let mut text = table(&["model", "epochs", "optimal learning rate"], rows);
+    let mut text = table(&["model", "epochs", "optimal lr", "interval"], rows);
     let _ = match noise {
         Some(noise) => writeln!(
             text,
@@ -293,6 +294,12 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<S
         }
     }
     text
+}
+
+/// Three significant digits, zeros at the end kept, so that a column of them is even.
+fn significant(value: f64) -> String {
+    let digits = 2 - value.abs().log10().floor() as i32;
+    if (0..=7).contains(&digits) { format!("{value:.0$}", digits as usize) } else { format!("{value:.2e}") }
 }
 
 /// A hash of the points, so that a stored fit can be told from one of other data.

@@ -5,6 +5,7 @@ use std::path::Path;
 use data::{Dataset, fetch};
 use serde_json::json;
 
+use super::table::count;
 use crate::args::{Data, DataCommand};
 use crate::exit::{Failure, print, say};
 use crate::place::{Place, cache};
@@ -38,13 +39,13 @@ pub(crate) fn run(place: &Place, options: &Data) -> Result<u8, Failure> {
                 "fingerprint": facts.fingerprint,
             });
             let text = format!(
-                "{}: {} pictures to train on, {} held out, {} x {} pixels, {} channel(s), {} classes, mean {}, std {}, fingerprint {}",
+                "{}: {} pictures to train on, {} held out, {} x {} pixels, {}, {} classes, mean {}, std {}, fingerprint {}",
                 folder.display(),
                 facts.train_examples,
                 facts.heldout_examples,
                 facts.resolution,
                 facts.resolution,
-                facts.channels,
+                count(facts.channels as usize, "channel"),
                 facts.classes,
                 facts.mean,
                 facts.std,

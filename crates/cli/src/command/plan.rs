@@ -8,7 +8,7 @@ use spec::plan::{Plan, PlannedRun};
 use spec::run::{RunId, short};
 use store::{RunRow, Store};
 
-use super::table::{bytes, count, duration, hours, si, table};
+use super::table::{bytes, count, duration, hours, si, si_of, table};
 use crate::args::SweepFile;
 use crate::exit::{Failure, print, say};
 use crate::place::Place;
@@ -74,7 +74,7 @@ async fn known_runs(place: &Place, name: &str) -> Result<Vec<RunRow>, Failure> {
 
 fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     let header = [
-        "run",
+        "model",
         "epochs",
         "lr",
         "seed",
@@ -96,9 +96,9 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     let largest = plan.runs.iter().map(|run| run.price.bytes).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "\n{name}: {}, {}FLOPs, about {} device hours ({} on one device; {} still to run), at most {} a run",
+        "\n{name}: {}, {}, about {} device hours ({} on one device; {} still to run), at most {} a run",
         count(plan.runs.len(), "run"),
-        si(flops),
+        si_of(flops, "FLOPs"),
         hours(seconds).trim_end_matches(" h"),
         duration(seconds),
         duration(left),

@@ -31,6 +31,13 @@ pub(crate) fn si(value: f64) -> String {
     format!("{scaled:.digits$}{prefix}")
 }
 
+/// 1.2 kFLOPs, 3.45 GFLOPs: a number of these, with a space where the unit begins.
+pub(crate) fn si_of(value: f64, unit: &str) -> String {
+    let text = si(value);
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    format!("{digits} {}{unit}", &text[digits.len()..])
+}
+
 /// Bytes in powers of 1024.
 pub(crate) fn bytes(value: u64) -> String {
     let value = value as f64;
@@ -58,7 +65,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 pub(crate) fn hours(seconds: f64) -> String {
     let hours = seconds / 3600.0;
     match hours {
-        _ if hours >= 1000.0 => format!("{}h", si(hours) + " ").replace(" h", " h"),
+        _ if hours >= 1000.0 => format!("{} h", si(hours)),
         _ if hours >= 10.0 => format!("{hours:.1} h"),
         _ if hours >= 0.1 => format!("{hours:.2} h"),
         _ => format!("{hours:.4} h"),
@@ -82,5 +89,6 @@ mod tests {
         let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0].iter().map(|x| duration(*x)).collect();
         assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h"]);
         assert_eq!(hours(3600.0 * 110_000.0), "110k h");
+        assert_eq!([si_of(16.7e12, "FLOPs"), si_of(12.0, "FLOPs")], ["16.7 TFLOPs", "12 FLOPs"]);
     }
 }
