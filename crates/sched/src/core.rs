@@ -159,8 +159,10 @@ impl Core {
 
     fn ended(&mut self, now: Duration, run: RunId, attempt: u32, ending: Ending, actions: &mut Vec<Action>) {
         // An attempt that is not the one at work has been settled before.
-        let at_work = self.working.get(&run).is_some_and(|working| working.waiting.attempt == attempt);
-        let Some(working) = self.working.remove(&run).filter(|_| at_work) else { return };
+        if self.working.get(&run).is_none_or(|working| working.waiting.attempt != attempt) {
+            return;
+        }
+        let Some(working) = self.working.remove(&run) else { return };
         let mut waiting = working.waiting;
         let (outcome, transition, message) = match ending {
             Ending::Completed => (Outcome::Completed, Transition::Complete, None),

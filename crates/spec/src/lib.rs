@@ -16,7 +16,6 @@ pub mod plan;
 pub mod run;
 pub mod schedule;
 pub mod schema;
-mod sizes;
 pub mod state;
 pub mod sweep;
 pub mod units;

@@ -2,3 +2,45 @@
 
 /// Draft-07, so that the common TOML and YAML editors understand it.
 pub const SWEEP_SCHEMA: &str = include_str!("sweep.schema.json");
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::SWEEP_SCHEMA;
+    use crate::sweep::read::{
+        DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, TRAIN_KEYS,
+        WHEN_KEYS,
+    };
+    use crate::sweep::sizes::{MODEL_KEYS, SIZE_KEYS};
+
+    /// The schema offers exactly the keys that the reader takes.
+    #[track_caller]
+    fn check(schema: &Value, place: &str, keys: &[&str]) {
+        let table = schema.pointer(place).unwrap_or_else(|| panic!("{place} is not in the schema"));
+        assert_eq!(table["additionalProperties"], false, "{place}");
+        let mut offered: Vec<&str> =
+            table["properties"].as_object().expect("a table").keys().map(String::as_str).collect();
+        let mut taken = keys.to_vec();
+        offered.sort_unstable();
+        taken.sort_unstable();
+        assert_eq!(offered, taken, "{place}");
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_of_the_reader() {
+        let schema: Value = serde_json::from_str(SWEEP_SCHEMA).expect("JSON");
+        check(&schema, "", &SWEEP_KEYS);
+        check(&schema, "/properties/data", &DATA_KEYS);
+        check(&schema, "/properties/model", &MODEL_KEYS);
+        check(&schema, "/properties/model/properties/sizes/items", &SIZE_KEYS);
+        check(&schema, "/properties/grid", &GRID_KEYS);
+        check(&schema, "/properties/train", &TRAIN_KEYS);
+        check(&schema, "/properties/resources", &RESOURCE_KEYS);
+        check(&schema, "/properties/policy", &POLICY_KEYS);
+        check(&schema, "/properties/override/items", &OVERRIDE_KEYS);
+        check(&schema, "/properties/skip/items", &SKIP_KEYS);
+        check(&schema, "/definitions/when", &WHEN_KEYS);
+        check(&schema, "/definitions/lr/anyOf/1", &LR_KEYS);
+    }
+}

@@ -123,13 +123,27 @@ impl Nfnet {
 
     /// Logits for pictures of shape [examples, channels, height, width].
     pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        self.forward_watched(parameters, pictures, mode, &mut |_| {})
+    }
+
+    /// The same, with `watch` called on the output of the stem and of every block: what a signal propagation plot
+    /// (arXiv 2101.08692, section 3) is made of.
+    pub fn forward_watched(
+        &self,
+        parameters: &Parameters,
+        pictures: &Tensor,
+        mode: Mode,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, TchError> {
         let mut x = pictures.shallow_clone();
         for (index, conv) in self.stem.iter().enumerate() {
             let input = if index == 0 { x } else { x.f_gelu("tanh")? };
             x = conv.forward(parameters, &input)?;
         }
+        watch(&x);
         for block in &self.blocks {
             x = block.forward(parameters, &x)?;
+            watch(&x);
         }
         let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;

@@ -3,7 +3,7 @@
 use crate::document::{Node, Place};
 use crate::fields::{Fields, Problems, Range, suggestion};
 use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
-use crate::sweep::Model;
+use super::Model;
 
 pub(crate) const MODEL_KEYS: [&str; 12] = [
     "family",
@@ -54,6 +54,9 @@ pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
     let common = read_settings(&fields, problems);
     if !fields.has("presets") && !fields.has("sizes") {
         problems.add(fields.place(), format!("model: name some presets ({}) or spell out sizes", PRESETS.join(", ")));
+    }
+    if fields.has("depths") && !fields.has("sizes") {
+        problems.add(fields.place_of("depths"), "model.depths: a preset has its own depths; spell out sizes instead");
     }
     let mut models = Vec::new();
     for (name, place) in fields.texts("presets", problems).unwrap_or_default() {

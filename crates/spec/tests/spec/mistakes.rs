@@ -1,0 +1,145 @@
+//! Every mistake is found, with its place, what is allowed and what was probably meant.
+
+use proptest::prelude::*;
+use spec::document::Format;
+use spec::plan::Plan;
+use spec::sweep::Sweep;
+
+use crate::{GOOD, facts, problems};
+
+/// `text` has exactly these problems.
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(problems(text, Format::Toml), expected);
+}
+
+fn with(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from:?} is not in the good sweep");
+    GOOD.replace(from, to)
+}
+
+#[test]
+fn a_good_sweep_has_none() {
+    check(GOOD, &[]);
+}
+
+#[test]
+fn numbers_out_of_range_are_named_with_what_is_allowed() {
+    check(&with("batch = 10", "batch = 0"), &["16:9: train.batch: found 0, expected a whole number from 1 to 16777216"]);
+    check(&with("[0.1, 0.2]", "[0.1, -0.2]"), &["14:12: grid.lr[1]: found -0.2, expected a number above 0"]);
+    check(&with("[0.5, 1]", "[]"), &["13:10: grid.epochs: found an empty list, expected a list of numbers"]);
+    check(&with("[0.5, 1]", "[nan]"), &["13:11: grid.epochs[0]: found NaN, expected a number above 0"]);
+    check(&with("batch = 10", "batch = 2.5"), &["16:9: train.batch: found 2.5, expected a whole number from 1 to 16777216"]);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest() {
+    check(&with("epochs =", "epoch ="), &[
+        "12:1: grid.epochs: missing; a list of epoch budgets",
+        "13:1: grid.epoch: unknown key; did you mean epochs? (allowed: epochs, lr, seeds)",
+    ]);
+    check(&with("name = \"s\"", "name = \"s\"\nzzz = 1"), &[
+        "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, resources, policy, override, skip)",
+    ]);
+    check(&with("family = \"nfnet\"", "family = \"nfnets\""), &[
+        "6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet)",
+    ]);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    check(&with("batch = 10", "batch = 10\nwarmup = 0.1\nwarmup_steps = 3"), &[
+        "18:16: train.warmup_steps: give it or train.warmup, not both",
+    ]);
+    check(&with("[0.1, 0.2]", "[0.1, 0.1]"), &["14:6: grid.lr: 0.1 stands there twice"]);
+    check(&with("name = \"b\"", "name = \"a\""), &["11:44: model: two models are named \"a\""]);
+    check(&with("stem_strides = [1]", "stem_strides = [1, 2]"), &[
+        "8:16: model.stem_strides: needs as many values as stem_channels",
+    ]);
+    check(&with("stem_strides = [1]\n", ""), &["7:17: model.stem_channels: needs stem_strides beside it"]);
+    let preset = with("sizes = [{ name = \"a\", widths = [8, 16] }, { name = \"b\", widths = [16, 32] }]", "presets = [\"F0\"]");
+    check(&preset, &["9:10: model.depths: a preset has its own depths; spell out sizes instead"]);
+    check(&with("batch = 10", "batch = 10\n[[override]]\nwhen = { lr = 0.1 }\nseeds = [1]"), &[
+        "18:8: override[0].when: an override holds for all learning rates of a cell",
+    ]);
+    check(&with("batch = 10", "batch = 10\n[[skip]]\nwhen = { model = \"c\" }\nreason = \"r\""), &[
+        "18:18: skip[0].when.model: no model \"c\" in this sweep; did you mean a? (allowed: a, b)",
+    ]);
+}
+
+#[test]
+fn all_problems_are_said_at_once_in_the_order_of_the_file() {
+    let text = with("name = \"s\"", "name = \"a b\"").replace("[0.1, 0.2]", "\"high\"").replace("batch", "bach");
+    let found = problems(&text, Format::Toml);
+    assert_eq!(found.len(), 4, "{found:?}");
+    let lines: Vec<u32> =
+        found.iter().map(|problem| problem.split(':').next().and_then(|line| line.parse().ok()).expect("a line")).collect();
+    assert!(lines.is_sorted(), "{found:?}");
+}
+
+#[test]
+fn what_only_the_data_can_tell_is_found_when_planning() {
+    let plan = |text: &str| {
+        let sweep = Sweep::parse(text, Format::Toml).expect("a good file");
+        let problems = Plan::expand(&sweep, &facts()).expect_err("a bad plan");
+        problems.iter().map(ToString::to_string).collect::<Vec<String>>()
+    };
+    assert_eq!(plan(&with("batch = 10", "batch = 101")).len(), 1);
+    assert!(plan(&with("batch = 10", "batch = 101"))[0].contains("101 is more than the 100 examples"));
+    let found = plan(&with("directory = \"data\"", "directory = \"data\"\ntrain_examples = 101\nresolution = 1"));
+    assert!(found[0].contains("data.train_examples: asked for 101, the data set has 100"), "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("1 pixels are too few")), "{found:?}");
+    assert!(plan(&with("group_width = 4", "group_width = 5")).iter().all(|problem| problem.contains("group")));
+    let all = "batch = 10\n[[skip]]\nwhen = {}\nreason = \"none\"";
+    assert_eq!(plan(&with("batch = 10", all)), ["2:1: the grid is empty: every cell is skipped"]);
+}
+
+#[test]
+fn yaml_and_json_have_places_too() {
+    let yaml = "name: x\ndata: {dataset: fashion-mnist}\nmodel: {family: nfnet, presets: [F0]}\ngrid: {epochs: [1], lr: [no]}\ntrain: {batch: 8}\n";
+    assert_eq!(problems(yaml, Format::Yaml), ["4:26: grid.lr[0]: found \"no\", expected a number above 0"]);
+    let json = "{\"name\": \"x\",\n \"data\": {\"dataset\": \"fashion-mnist\"},\n \"model\": {\"family\": \"nfnet\", \"presets\": [\"F0\"]},\n \"grid\": {\"epochs\": [1], \"lr\": [0.1]},\n \"train\": {\"batch\": 8, \"flip\": 1}}";
+    assert_eq!(problems(json, Format::Json), ["5:32: train.flip: found 1, expected true or false"]);
+    assert!(problems("{\"name\": }", Format::Json)[0].starts_with("1:10: not JSON"));
+    assert!(problems("a: [", Format::Yaml)[0].contains("not YAML"));
+    assert!(problems("[grid", Format::Toml)[0].starts_with("1:6: not TOML"));
+    assert!(problems("a: 1\n---\nb: 2\n", Format::Yaml)[0].contains("a second YAML document"));
+}
+
+/// The good sweep with some lines lost, doubled, cut or moved.
+fn damaged() -> impl Strategy<Value = String> {
+    let lines: Vec<&str> = GOOD.lines().collect();
+    let count = lines.len();
+    proptest::collection::vec((0..count, 0..5_u8, 0..40_usize), 1..6).prop_map(move |damage| {
+        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        for (at, kind, cut) in damage {
+            let at = at.min(lines.len().saturating_sub(1));
+            match kind {
+                0 if lines.len() > 1 => drop(lines.remove(at)),
+                1 => lines.insert(at, lines[at].clone()),
+                2 => lines[at] = lines[at].chars().take(cut).collect(),
+                3 => lines[at] = lines[at].replace(['0', '1', '2'], "9999999999999999999"),
+                _ => lines.swap(at, 0),
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in ".{0,300}") {
+        for format in [Format::Toml, Format::Yaml, Format::Json] {
+            let _ = problems(&text, format);
+        }
+    }
+
+    /// A damaged file is read or refused; what is read can be planned or refused, too.
+    #[test]
+    fn no_damage_makes_the_reader_or_the_planner_panic(text in damaged()) {
+        if let Ok(sweep) = Sweep::parse(&text, Format::Toml) {
+            let _ = Plan::expand(&sweep, &facts());
+        }
+        let _ = problems(&text, Format::Yaml);
+    }
+}

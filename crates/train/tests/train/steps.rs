@@ -1,0 +1,129 @@
+//! What one step of the optimiser does.
+
+use spec::run::{Agc, Augment, TrainSpec};
+use tch::{Device, Kind, Tensor};
+use train::agc;
+use train::optimizer::Optimizer;
+use train::parameters::{Declared, Init, Parameters, Role};
+
+use crate::{check_close, numbers, tensor, values};
+
+const AGC: Agc = Agc { lambda: 0.05, eps: 1e-3 };
+
+fn parameters() -> Parameters {
+    let one = |name: &str, shape: &[i64], role| Declared {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        role,
+        init: Init::Normal(0.5),
+    };
+    let declared = vec![
+        one("gain", &[5], Role::Vector),
+        one("conv", &[4, 2, 3, 3], Role::Weight),
+        one("skip", &[1], Role::Vector),
+        one("fc", &[3, 6], Role::Weight),
+        one("head", &[3, 4], Role::Classifier),
+    ];
+    Parameters::new(declared, 4, Device::Cpu).expect("memory")
+}
+
+/// Gradients of very different sizes, so that some units are clipped and some are not.
+fn gradients(parameters: &Parameters, seed: u64) -> Vec<Vec<f64>> {
+    let gradient = |(index, one): (usize, &Declared)| {
+        let count: i64 = one.shape.iter().product();
+        let rows = one.shape[0] as usize;
+        let noise = numbers(count as usize, seed ^ index as u64);
+        let per_row = (count as usize / rows).max(1);
+        noise.iter().enumerate().map(|(at, value)| value * 10_f64.powi((at / per_row) as i32 - 2)).collect()
+    };
+    parameters.declared().iter().enumerate().map(gradient).collect()
+}
+
+/// Adaptive gradient clipping as arXiv 2102.06171 writes it, unit by unit.
+fn clipped(one: &Declared, weight: &[f64], gradient: &[f64]) -> Vec<f64> {
+    let unit = match one.role {
+        Role::Classifier => return gradient.to_vec(),
+        Role::Vector => weight.len(),
+        Role::Weight => weight.len() / one.shape[0] as usize,
+    };
+    let norm = |numbers: &[f64]| numbers.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let rows = weight.chunks(unit).zip(gradient.chunks(unit));
+    rows.flat_map(|(weight, gradient)| {
+        let largest = AGC.lambda * norm(weight).max(AGC.eps);
+        let scale = if norm(gradient) > largest { largest / norm(gradient).max(1e-6) } else { 1.0 };
+        gradient.iter().map(|g| g * scale).collect::<Vec<f64>>()
+    })
+    .collect()
+}
+
+fn as_tensors(parameters: &Parameters, gradients: &[Vec<f64>]) -> Vec<Tensor> {
+    parameters.declared().iter().zip(gradients).map(|(one, numbers)| tensor(numbers, &one.shape)).collect()
+}
+
+#[test]
+fn gradients_are_clipped_unit_by_unit() {
+    let parameters = parameters();
+    let plain = gradients(&parameters, 8);
+    let mut found = as_tensors(&parameters, &plain);
+    agc::clip(&parameters, &mut found, AGC).expect("shapes fit");
+    let mut touched = 0;
+    for (index, one) in parameters.declared().iter().enumerate() {
+        let expected = clipped(one, &values(&parameters.views()[index]), &plain[index]);
+        check_close(&values(&found[index]), &expected, 1e-6, &one.name);
+        touched += usize::from(expected != plain[index]);
+    }
+    assert_eq!(touched, 4, "all but the classifier have a unit that is too large");
+}
+
+#[test]
+fn a_vanishing_gradient_stays_finite() {
+    let parameters = parameters();
+    let zeros: Vec<Vec<f64>> = gradients(&parameters, 8).iter().map(|numbers| vec![0.0; numbers.len()]).collect();
+    let mut found = as_tensors(&parameters, &zeros);
+    agc::clip(&parameters, &mut found, AGC).expect("shapes fit");
+    assert!(found.iter().flat_map(values).all(|value| value == 0.0));
+}
+
+/// Clip, then add the decay of weights, then momentum, then the step along gradient + momentum (released code).
+#[test]
+fn steps_follow_the_order_of_the_released_code() {
+    let train = TrainSpec {
+        epochs: 1.0,
+        batch: 1,
+        lr: 0.3,
+        warmup_steps: 0,
+        momentum: 0.9,
+        weight_decay: 0.02,
+        agc: AGC,
+        label_smoothing: 0.0,
+        augment: Augment { crop_padding: 0, flip: false },
+        evaluations: 0,
+        divergence: 3.0,
+        threads: 1,
+    };
+    let parameters = parameters();
+    let mut optimizer = Optimizer::new(&parameters).expect("memory");
+    let mut weights: Vec<Vec<f64>> = parameters.views().iter().map(values).collect();
+    let mut momenta: Vec<Vec<f64>> = weights.iter().map(|numbers| vec![0.0; numbers.len()]).collect();
+    for step in 0..4 {
+        let gradients = gradients(&parameters, step);
+        // The gradient of sum(weight * constant) is the constant.
+        let parts = as_tensors(&parameters, &gradients);
+        let loss =
+            parameters.views().iter().zip(&parts).map(|(view, part)| (view * part).sum(Kind::Float)).sum::<Tensor>();
+        let rate = train.lr / (step + 1) as f64;
+        optimizer.step(&parameters, &loss, &train, rate).expect("shapes fit");
+        for (index, one) in parameters.declared().iter().enumerate() {
+            let clipped = clipped(one, &weights[index], &gradients[index]);
+            let decay = if one.role == Role::Vector { 0.0 } else { train.weight_decay };
+            for (at, gradient) in clipped.iter().enumerate() {
+                let gradient = gradient + decay * weights[index][at];
+                momenta[index][at] = train.momentum * momenta[index][at] + gradient;
+                weights[index][at] -= rate * (gradient + train.momentum * momenta[index][at]);
+            }
+        }
+    }
+    for (index, one) in parameters.declared().iter().enumerate() {
+        check_close(&values(&parameters.views()[index]), &weights[index], 2e-6, &one.name);
+    }
+}
