@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use sched::shell::News;
-use spec::plan::cell_label;
 use spec::run::RunId;
 use spec::state::RunState;
 use store::RunRow;
@@ -60,7 +59,7 @@ impl Progress {
             chosen => chosen,
         };
         let watched = |row: &RunRow| Watched {
-            label: cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr),
+            label: row.label(),
             estimated: row.estimated_seconds,
             training: training_share(row),
             steps: row.steps,

@@ -80,8 +80,14 @@ pub struct Skipped {
 
 /// A cell in words.
 pub fn cell_label(model: &str, epochs: f64, lr: f64) -> String {
-    let plural = if epochs > 1.0 { "epochs" } else { "epoch" };
+    let plural = if epochs == 1.0 { "epoch" } else { "epochs" };
     format!("{model}, {} {plural}, lr {}", short(epochs), short(lr))
+}
+
+/// A run in words; the usual seed of 0 goes without saying.
+pub fn run_label(model: &str, run: &RunSpec) -> String {
+    let cell = cell_label(model, run.train.epochs, run.train.lr);
+    if run.seed == 0 { cell } else { format!("{cell}, seed {}", run.seed) }
 }
 
 impl Plan {

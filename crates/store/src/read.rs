@@ -1,5 +1,6 @@
 //! What a person, a fit or a figure wants to know.
 
+use spec::plan::run_label;
 use spec::run::{RunId, RunSpec};
 use spec::state::RunState;
 use sqlx::Row;
@@ -73,6 +74,11 @@ pub struct ResultRow {
 }
 
 impl RunRow {
+    /// The run in words.
+    pub fn label(&self) -> String {
+        run_label(&self.model, &self.spec)
+    }
+
     /// Seconds of training if nothing had been restarted: steps times the median step, the paper's convention.
     pub fn train_seconds(&self) -> Option<f64> {
         self.result.as_ref().map(|result| result.step_seconds * self.steps as f64)

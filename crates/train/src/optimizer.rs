@@ -42,16 +42,18 @@ impl Optimizer {
         no_grad(|| {
             agc::clip(parameters, &mut gradients, train.agc)?;
             let flat: Vec<Tensor> = gradients.iter().map(|one| one.f_reshape([-1])).collect::<Result<_, _>>()?;
-            let mut gradient = Tensor::f_cat(&flat, 0)?;
+            let gradient = Tensor::f_cat(&flat, 0)?;
+            // `addcmul` with a single number as one factor: each line is one pass over memory, which is what a step costs.
+            let number = |value: f64| Tensor::f_from_slice(&[value as f32])?.f_to_device(gradient.device());
+            let (decay, momentum) = (number(train.weight_decay)?, number(train.momentum)?);
+            let (along_gradient, along_momentum) = (number(-rate)?, number(-rate * train.momentum)?);
             if train.weight_decay > 0.0 {
                 let weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
-                let _ = gradient
-                    .f_narrow(0, 0, parameters.decayed())?
-                    .f_add_(&weights.f_mul_scalar(train.weight_decay)?)?;
+                let _ = gradient.f_narrow(0, 0, parameters.decayed())?.f_addcmul_(&weights, &decay)?;
             }
-            let _ = self.momentum.f_mul_scalar_(train.momentum)?.f_add_(&gradient)?;
-            let _ = gradient.f_add_(&self.momentum.f_mul_scalar(train.momentum)?)?.f_mul_scalar_(-rate)?;
-            let _ = parameters.flat().shallow_clone().f_add_(&gradient)?;
+            self.momentum = gradient.f_addcmul(&self.momentum, &momentum)?;
+            let mut weights = parameters.flat().shallow_clone();
+            let _ = weights.f_addcmul_(&gradient, &along_gradient)?.f_addcmul_(&self.momentum, &along_momentum)?;
             Ok(())
         })
     }

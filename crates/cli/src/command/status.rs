@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
-use spec::plan::cell_label;
 use spec::state::RunState;
 use store::{Ledger, RunRow};
 
@@ -57,13 +56,13 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
     for row in
         rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)) || (row.crashes > 0 && !row.state.is_final()))
     {
-        let label = cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr);
+        let label = row.label();
         let why = row.message.as_deref().unwrap_or("no message");
         let _ = writeln!(text, "  {label}: {}: {why} (run {})", row.state, row.run);
     }
     let best = rows.iter().filter_map(|row| row.result.as_ref().map(|result| (result.heldout_loss, row)));
     if let Some((loss, row)) = best.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        let label = cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr);
+        let label = row.label();
         let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
     }
     text

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use spec::order::{Digest, epoch_spans};
-use spec::plan::cell_label;
 use spec::state::RunState;
 use store::{EpochRow, RunRow};
 
@@ -43,7 +42,7 @@ pub(crate) async fn run(place: &Place, options: &Verify) -> Result<u8, Failure> 
 
 /// The first epoch of the run that is not what it must be.
 fn check(row: &RunRow, recorded: &[EpochRow]) -> Option<String> {
-    let label = format!("{} (run {})", cell_label(&row.model, row.spec.train.epochs, row.spec.train.lr), row.run);
+    let label = format!("{} (run {})", row.label(), row.run);
     let order = row.spec.order()?;
     for span in epoch_spans(row.spec.samples(), order.examples()) {
         let expected = Digest::expected(&order, span.epoch, span.from, span.to).to_string();

@@ -34,7 +34,7 @@ fn gradients(parameters: &Parameters, seed: u64) -> Vec<Vec<f64>> {
         let rows = one.shape[0] as usize;
         let noise = numbers(count as usize, seed ^ index as u64);
         let per_row = (count as usize / rows).max(1);
-        noise.iter().enumerate().map(|(at, value)| value * 10_f64.powi((at / per_row) as i32 - 2)).collect()
+        noise.iter().enumerate().map(|(at, value)| value * 10_f64.powi((at / per_row) as i32 - 1)).collect()
     };
     parameters.declared().iter().enumerate().map(gradient).collect()
 }
@@ -66,13 +66,15 @@ fn gradients_are_clipped_unit_by_unit() {
     let plain = gradients(&parameters, 8);
     let mut found = as_tensors(&parameters, &plain);
     agc::clip(&parameters, &mut found, AGC).expect("shapes fit");
-    let mut touched = 0;
+    let (mut clipped_numbers, mut kept_numbers) = (0, 0);
     for (index, one) in parameters.declared().iter().enumerate() {
         let expected = clipped(one, &values(&parameters.views()[index]), &plain[index]);
         check_close(&values(&found[index]), &expected, 1e-6, &one.name);
-        touched += usize::from(expected != plain[index]);
+        let changed = expected.iter().zip(&plain[index]).filter(|(expected, plain)| expected != plain).count();
+        clipped_numbers += changed;
+        kept_numbers += expected.len() - changed;
     }
-    assert_eq!(touched, 4, "all but the classifier have a unit that is too large");
+    assert!(clipped_numbers > 30 && kept_numbers > 30, "{clipped_numbers} clipped, {kept_numbers} kept");
 }
 
 #[test]
