@@ -105,6 +105,8 @@ fn workers_do_not_outlive_their_scheduler() {
         assert!(began.elapsed() < Duration::from_secs(10), "an orphan goes on");
         std::thread::sleep(Duration::from_millis(20));
     }
+    let status = lab.scalelaw("disturbed", &["status"]);
+    assert!(status.out.contains("no scheduler is at work"), "{}", status.out);
 }
 
 fn start(lab: &Lab) -> Child {

@@ -40,3 +40,13 @@ fn the_figures_are_drawn_as_they_are_kept() {
         assert!(drawn.expect("drawn") == kept.expect("kept"), "{name} has changed: `make reports` draws it again");
     }
 }
+
+#[test]
+fn the_papers_grid_can_be_priced_and_not_run() {
+    let lab = Lab::without_worker();
+    let sweep =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/convnets-match-vits.toml").display().to_string();
+    let plan = lab.scalelaw("state", &["plan", &sweep, "--json"]).json();
+    assert_eq!(plan["totals"]["runs"], 180);
+    lab.scalelaw("state", &["run", &sweep]).check(2, &["jft-4b", "only described", "planned but not run"]);
+}

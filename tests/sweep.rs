@@ -49,3 +49,19 @@ fn a_learning_rate_that_is_too_high_is_a_result() {
     let attempts = lab.journals("state").len();
     assert_eq!(attempts, 8, "a divergence is not tried again");
 }
+
+#[test]
+fn doctor_finds_what_make_has_set_up() {
+    let Some(lab) = Lab::new() else { return };
+    let found = lab.scalelaw("state", &["doctor", "--json"]);
+    let list = found.json()["findings"].as_array().expect("findings").clone();
+    let of = |what: &str| {
+        list.iter().find(|one| one["what"] == what).unwrap_or_else(|| panic!("{what} in {list:?}")).clone()
+    };
+    assert!(of("libtorch")["found"].as_str().is_some_and(|text| text.starts_with("2.11")), "{list:?}");
+    assert_eq!(of("SQLite")["ok"], true, "{list:?}");
+    // Fashion-MNIST is fetched by `make test`; where somebody runs the tests otherwise, its remedy is said.
+    let data = of("data");
+    assert!(data["ok"] == true || data["found"].as_str().is_some_and(|text| text.contains("data fetch")), "{data}");
+    assert_eq!(found.code, Some(if list.iter().all(|one| one["ok"] == true) { 0 } else { 3 }));
+}

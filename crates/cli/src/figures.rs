@@ -3,6 +3,7 @@
 use fit::{Form, LawFit, Optimum, Side};
 use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series};
 
+use crate::command::table::count;
 use crate::laws;
 use crate::points::RunPoint;
 
@@ -31,11 +32,7 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
         Series { name: model, points: best.iter().map(point).collect() }
     });
     let diverged = points.iter().filter(|point| point.loss.is_none()).count();
-    let notes = match diverged {
-        0 => Vec::new(),
-        1 => vec!["1 diverged run left out".to_owned()],
-        many => vec![format!("{many} diverged runs left out")],
-    };
+    let notes = if diverged > 0 { vec![format!("{} left out.", count(diverged, "diverged run"))] } else { Vec::new() };
     let Words { title, x_label, y_label } = words;
     let mut figure = ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, notes };
     figure.law = law.zip(figure.x_range()).map(|(law, range)| curve(law, range));
@@ -84,7 +81,13 @@ pub(crate) fn optimal_lr(points: &[RunPoint], words: Words) -> OptimalLrFigure {
         found.sort_by(|a, b| a.epochs.total_cmp(&b.epochs));
         series.push(LrSeries { name: model, points: found });
     }
-    let notes = if unknown == 0 { Vec::new() } else { vec![format!("{unknown} without an optimum left out")] };
+    let mut notes = Vec::new();
+    if series.iter().flat_map(|series| &series.points).any(|point| point.interval.is_some()) {
+        notes.push("Bars: 95 % intervals.".to_owned());
+    }
+    if unknown > 0 {
+        notes.push(format!("{} without an optimum left out.", count(unknown, "cell")));
+    }
     let Words { title, x_label, y_label } = words;
     OptimalLrFigure { title, x_label, y_label, series, notes }
 }

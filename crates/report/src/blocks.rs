@@ -54,15 +54,6 @@ impl Block {
     pub(crate) fn key(heading: &str, budgets: &[f64], radius: &dyn Fn(f64) -> f64, sizes: &Sizes) -> Option<Block> {
         let last = budgets.len().checked_sub(1).filter(|last| *last > 0)?;
         let shown = budgets.len().min(MOST_SIZES);
-        let mut x = 0.0;
-        let mut entries = Vec::new();
-        for i in 0..shown {
-            let budget = budgets[i * last / (shown - 1)];
-            let label = epochs_label(budget);
-            let wide = width(&markup(&label), sizes.small).max(2.0 * radius(budget)) + 0.5 * sizes.small;
-            entries.push(KeySize { label, radius: radius(budget), middle: x + wide / 2.0 });
-            x += wide;
-        }
         let picked: Vec<f64> = (0..shown).map(|i| budgets[i * last / (shown - 1)]).collect();
         let wide = |budget: &f64| width(&markup(&epochs_label(*budget)), sizes.small).max(2.0 * radius(*budget));
         let column = picked.iter().map(wide).fold(0.0, f64::max) + 0.3 * sizes.small;

@@ -242,7 +242,7 @@ fn fitting(axis: &Axis<'_>, room: f64, along: &dyn Fn(f64) -> f64, extent: &dyn 
 }
 
 fn note_lines(notes: &[String], size: f64, limit: f64) -> Vec<String> {
-    let mut lines: Vec<String> = notes.iter().flat_map(|note| wrapped(note, size, limit, NOTE_LINES)).collect();
+    let mut lines = wrapped(&notes.join(" "), size, limit, usize::MAX);
     if lines.len() > NOTE_LINES {
         let left_out = lines.len() - NOTE_LINES + 1;
         lines.truncate(NOTE_LINES - 1);

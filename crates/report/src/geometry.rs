@@ -49,6 +49,16 @@ impl Rect {
         self.x0 <= spot.0 && spot.0 <= self.x1 && self.y0 <= spot.1 && spot.1 <= self.y1
     }
 
+    pub(crate) fn middle(&self) -> Spot {
+        ((self.x0 + self.x1) / 2.0, (self.y0 + self.y1) / 2.0)
+    }
+
+    /// How far a spot is from the box; 0 inside.
+    pub(crate) fn distance(&self, spot: Spot) -> f64 {
+        let outside = |value: f64, low: f64, high: f64| (low - value).max(value - high).max(0.0);
+        outside(spot.0, self.x0, self.x1).hypot(outside(spot.1, self.y0, self.y1))
+    }
+
     /// Whether the segment from `a` to `b` enters the box (Liang and Barsky's clipping).
     pub(crate) fn crossed_by(&self, a: Spot, b: Spot) -> bool {
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);

@@ -82,33 +82,52 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     }
 }
 
-/// A free place beside the end of the line, or a few lines away with a leader.
+/// A free place right beside the end of the line, above or below it, or a few lines away with a leader.
 fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, size: f64) -> Option<Label> {
     let (height, gap) = (HEIGHT * size, GAP * size);
     let wide = width(&plain(&end.name), size);
     let start = (end.at.0 + end.reach, end.at.1);
-    let touching = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75].map(|down| (0.0, down));
+    let right_of_it = |right: f64, down: f64| {
+        let middle = start.1 + down * height;
+        Rect::new(start.0 + gap + right * height, middle - height / 2.0, wide, height)
+    };
+    let free = |place: &Rect| {
+        let upright = place.y0 >= room.column.y0 && place.y1 <= room.column.y1;
+        let inside = place.x0 >= room.plot.x0 + gap && place.x1 <= room.column.x1;
+        upright && inside && !taken.hit(&place.grown(0.05 * size))
+    };
+    // A name nearly as close to another marker as to its own would be read as that one's.
+    let clear = |place: &Rect| {
+        let others = taken.boxes.iter().filter(|other| !other.touches(end.at));
+        let nearest = others.map(|other| place.distance(other.middle())).fold(f64::INFINITY, f64::min);
+        nearest > 1.5 * place.distance(end.at)
+    };
+    let aside = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75].map(|down| right_of_it(0.0, down));
+    let above_or_below = [1.0, -1.0].map(|down| {
+        let middle = end.at.1 + down * (end.reach + 0.5 * gap + height / 2.0);
+        Rect::new(end.at.0 - wide / 2.0, middle - height / 2.0, wide, height)
+    });
+    let label = |place, leader| Label { text: end.name.clone(), place, size, leader, series: end.series };
+    if let Some(place) = aside.into_iter().chain(above_or_below).find(|place| free(place) && clear(place)) {
+        return Some(label(place, None));
+    }
     let apart = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5]
         .into_iter()
-        .flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| (right, down)));
-    for (right, down) in touching.into_iter().chain(apart) {
-        let middle = start.1 + down * height;
-        let place = Rect::new(start.0 + gap + right * height, middle - height / 2.0, wide, height);
-        let upright = place.y0 >= room.column.y0 && place.y1 <= room.column.y1;
-        if !upright || place.x1 > room.column.x1 || taken.hit(&place.grown(0.05 * size)) {
-            continue;
-        }
-        let leader = (right > 0.0).then_some((start, (place.x0 - 0.5 * gap, middle)));
-        let clear = |line: (Spot, Spot)| {
-            let boxes = taken.boxes.iter().filter(|other| !other.touches(line.0));
-            !boxes.into_iter().any(|other| other.crossed_by(line.0, line.1))
-                && !leaders.iter().any(|other| segments_cross(line, *other))
-        };
-        if leader.is_none_or(clear) {
-            return Some(Label { text: end.name.clone(), place, size, leader, series: end.series });
-        }
-    }
-    None
+        .flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| right_of_it(right, down)));
+    let candidates = apart.filter(free).map(|place| {
+        let leader = (start, (place.x0 - 0.5 * gap, (place.y0 + place.y1) / 2.0));
+        (place, leader)
+    });
+    let candidates: Vec<(Rect, (Spot, Spot))> = candidates
+        .filter(|(_, leader)| {
+            let boxes = taken.boxes.iter().filter(|other| !other.touches(leader.0));
+            !boxes.into_iter().any(|other| other.crossed_by(leader.0, leader.1))
+                && !leaders.iter().any(|other| segments_cross(*leader, *other))
+        })
+        .collect();
+    let over_no_line =
+        candidates.iter().find(|(_, leader)| !taken.segments.iter().any(|s| segments_cross(*leader, *s)));
+    over_no_line.or(candidates.first()).map(|(place, leader)| label(*place, Some(*leader)))
 }
 
 /// Labels in the column, as close to their lines as they fit without touching.

@@ -80,21 +80,42 @@ fn lines<'a>(figure: &'a OptimalLrFigure, frame: &Frame, sizes: &Sizes) -> Vec<V
     for line in &mut lines {
         line.sort_by(|a, b| a.1.epochs.total_cmp(&b.1.epochs).then(a.1.lr.total_cmp(&b.1.lr)));
     }
-    if coincide(figure) {
-        // Models often share an optimum; shifted by about a marker's width, all their lines can be seen.
-        let count = lines.len() as f64;
-        let step = (1.3 * radius(sizes)).min(0.1 * frame.plot.height() / count);
-        for (i, line) in lines.iter_mut().enumerate() {
-            let shift = (i as f64 - (count - 1.0) / 2.0) * step;
-            for (spot, _) in line {
-                *spot = (spot.0 + shift, spot.1 - shift);
-            }
+    // Shifted by about a marker's width, all lines and intervals can be seen. Where there are intervals the rates are
+    // read off the axis, so the shift is sideways only.
+    let count = lines.len() as f64;
+    let step = (1.3 * radius(sizes)).min(0.1 * frame.plot.height() / count);
+    let (right, up) = match shift(figure) {
+        Shift::None => (0.0, 0.0),
+        Shift::Sideways => (step, 0.0),
+        Shift::Diagonal => (step, step),
+    };
+    for (i, line) in lines.iter_mut().enumerate() {
+        let place = i as f64 - (count - 1.0) / 2.0;
+        for (spot, _) in line {
+            *spot = (spot.0 + place * right, spot.1 - place * up);
         }
     }
     lines
 }
 
-/// Whether two series have a point at the same place.
+/// How far lines are shifted from each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shift {
+    None,
+    Sideways,
+    Diagonal,
+}
+
+fn shift(figure: &OptimalLrFigure) -> Shift {
+    let intervals = figure.series.iter().filter(|series| series.points.iter().any(|point| point.interval.is_some()));
+    match (intervals.count() > 1, coincide(figure)) {
+        (true, _) => Shift::Sideways,
+        (false, true) => Shift::Diagonal,
+        (false, false) => Shift::None,
+    }
+}
+
+/// Whether two series have a point at the same place: models often share an optimum.
 fn coincide(figure: &OptimalLrFigure) -> bool {
     let close = |a: f64, b: f64| (a / b).log2().abs() < 0.02;
     figure.series.iter().enumerate().any(|(i, series)| {
@@ -204,8 +225,10 @@ fn lr_ticks(lrs: impl Iterator<Item = f64> + Clone, range: (f64, f64)) -> Kind {
 /// The notes of the figure, and what its arrows mean.
 fn notes(figure: &OptimalLrFigure) -> Vec<String> {
     let mut notes = figure.notes.clone();
-    if coincide(figure) {
-        notes.push("Lines are shifted slightly where they would coincide.".to_owned());
+    match shift(figure) {
+        Shift::None => {}
+        Shift::Sideways => notes.push("Lines are shifted sideways, so that all can be seen.".to_owned()),
+        Shift::Diagonal => notes.push("Lines are shifted slightly where they would coincide.".to_owned()),
     }
     if figure.series.iter().flat_map(|series| &series.points).any(|point| point.edge.is_some()) {
         notes.push("Arrows: best at the edge of the grid, the optimum may lie beyond.".to_owned());

@@ -101,19 +101,13 @@ fn name_lines(
             ends.push(End { name: series.name.clone(), at, reach: reach(i, radius(point.budget)), series: i });
         }
     }
-    if let Some(law) = &figure.law {
-        // Text may lie on the band, but not across its edge.
-        let curve = curve(law, frame);
-        let [mut middle, mut low, mut high] = [Vec::new(), Vec::new(), Vec::new()];
-        for spots in curve {
-            middle.push(spots.0);
-            low.push(spots.1);
-            high.push(spots.2);
-        }
-        for line in [middle, low, high] {
-            obstacles.add_line(&line);
-        }
+    let [mut middle, mut low, mut high] = [Vec::new(), Vec::new(), Vec::new()];
+    for spots in figure.law.iter().flat_map(|law| curve(law, frame)) {
+        middle.push(spots.0);
+        low.push(spots.1);
+        high.push(spots.2);
     }
+    obstacles.add_line(&middle);
     let column = Rect {
         x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
         y0: frame.plot.y0,
@@ -123,6 +117,9 @@ fn name_lines(
     let labels = labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small);
     obstacles.boxes.extend(labels.iter().map(|label| label.place));
     obstacles.segments.extend(labels.iter().filter_map(|label| label.leader));
+    // A name may lie across the pale edge of the band to be near its line; blocks of text have other places.
+    obstacles.add_line(&low);
+    obstacles.add_line(&high);
     (labels, obstacles)
 }
 

@@ -105,18 +105,18 @@ fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
     (scaling, optimal_lr)
 }
 
-/// Compares with a committed file; with `UPDATE_GOLDEN` in the environment, writes it.
+/// Compares with a committed file; with `SCALELAW_BLESS` in the environment, writes it.
 #[expect(
     clippy::disallowed_methods,
     reason = "the crate opens no files, but its tests keep the figures they compare with"
 )]
 fn check_golden(name: &str, actual: &str) {
     let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("SCALELAW_BLESS").is_some() {
         std::fs::write(&path, actual).expect("the golden file is written");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(actual == expected, "{path} differs; look at the figure, then set UPDATE_GOLDEN=1 to accept it");
+    assert!(actual == expected, "{path} differs; look at the figure, then set SCALELAW_BLESS=1 to accept it");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use spec::run::{RunId, SPEC_SCHEMA, SpecFile};
@@ -44,11 +45,21 @@ impl StateFolder {
         let path = self.path.join("lock");
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io("opening", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(SchedError::Locked(self.path.clone())),
-            Err(error) => Err(io("locking", &path)(error.into())),
+        // Whoever only looks, or keeps a fit, is done in a moment.
+        for _ in 0..20 {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(25)),
+                Err(error) => return Err(io("locking", &path)(error.into())),
+            }
         }
+        Err(SchedError::Locked(self.path.clone()))
+    }
+
+    /// Whether a scheduler works here now. Looking does not get in its way.
+    pub fn is_scheduled(&self) -> bool {
+        let Ok(file) = File::open(self.path.join("lock")) else { return false };
+        matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
     }
 
     /// The folder of a run.

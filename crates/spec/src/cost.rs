@@ -13,16 +13,22 @@ pub struct Speed {
     pub seconds_per_activation: f64,
     /// Seconds per layer and step, whatever its size.
     pub seconds_per_layer: f64,
+    /// Seconds to start a worker.
+    pub seconds_per_run: f64,
 }
 
 impl Speed {
     /// One core of a common x86 server; fitted to the step times of the demonstration sweep.
-    pub const CPU_CORE: Speed =
-        Speed { flops_per_second: 2.5e10, seconds_per_activation: 1.0e-8, seconds_per_layer: 2.5e-4 };
+    pub const CPU_CORE: Speed = Speed {
+        flops_per_second: 4.2e10,
+        seconds_per_activation: 2.0e-9,
+        seconds_per_layer: 6.0e-4,
+        seconds_per_run: 0.5,
+    };
 
     /// A device that sustains so many operations per second whatever it does.
     pub fn sustained(flops_per_second: f64) -> Speed {
-        Speed { flops_per_second, seconds_per_activation: 0.0, seconds_per_layer: 0.0 }
+        Speed { flops_per_second, seconds_per_activation: 0.0, seconds_per_layer: 0.0, seconds_per_run: 0.0 }
     }
 
     /// Seconds for one training step.
@@ -37,6 +43,6 @@ impl Speed {
     pub fn run_seconds(&self, layout: &Architecture, run: &RunSpec) -> f64 {
         let step = self.step_seconds(layout, run.train.batch);
         let evaluated = run.data.heldout_examples as f64 * run.evaluation_steps().len() as f64;
-        step * (run.steps() as f64 + evaluated / run.train.batch as f64 / 3.0)
+        self.seconds_per_run + step * (run.steps() as f64 + evaluated / run.train.batch as f64 / 3.0)
     }
 }

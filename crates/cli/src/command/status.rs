@@ -24,7 +24,12 @@ pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> 
 /// Prints where a sweep stands.
 pub(crate) fn show(place: &Place, name: &str, rows: &[RunRow], ledger: &Ledger) {
     let rows: Vec<&RunRow> = rows.iter().filter(|row| row.wanted).collect();
-    print(&if place.json { as_json(name, &rows, ledger).to_string() } else { as_text(name, &rows, ledger) });
+    let scheduled = place.state.is_scheduled();
+    print(&if place.json {
+        as_json(name, &rows, ledger, scheduled).to_string()
+    } else {
+        as_text(name, &rows, ledger, scheduled)
+    });
 }
 
 /// Share of the estimated compute that is done.
@@ -41,7 +46,7 @@ fn states(rows: &[&RunRow]) -> BTreeMap<&'static str, usize> {
     states
 }
 
-fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
+fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> String {
     let states = states(rows);
     let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
     let counts: Vec<String> =
@@ -53,6 +58,14 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger) -> String {
         counts.join(", "),
         spent(ledger),
     );
+    // The rows of a scheduler that was killed still say "running"; its workers have ended with it.
+    if let Some(interrupted) = states.get("running").filter(|_| !scheduled) {
+        let _ = writeln!(
+            text,
+            "  no scheduler is at work: {} interrupted; `scalelaw run` with the sweep file goes on",
+            if *interrupted == 1 { "1 run was".to_owned() } else { format!("{interrupted} runs were") },
+        );
+    }
     for row in
         rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)) || (row.crashes > 0 && !row.state.is_final()))
     {
@@ -81,13 +94,14 @@ fn spent(ledger: &Ledger) -> String {
     format!("{total} device in {}{of_it}", count(ledger.attempts as usize, "attempt"))
 }
 
-fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger) -> serde_json::Value {
+fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> serde_json::Value {
     let problems = rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)));
     let problems =
         problems.map(|row| json!({"run_id": row.run, "state": row.state.to_string(), "message": row.message}));
     json!({
         "schema_version": 1,
         "sweep": name,
+        "scheduled": scheduled,
         "share_of_compute": share(rows),
         "runs": rows.len(),
         "states": states(rows),

@@ -1,9 +1,9 @@
 //! The `[model]` table: presets by name, or sizes spelled out.
 
+use super::Model;
 use crate::document::{Node, Place};
 use crate::fields::{Fields, Problems, Range, suggestion};
 use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
-use super::Model;
 
 pub(crate) const MODEL_KEYS: [&str; 12] = [
     "family",

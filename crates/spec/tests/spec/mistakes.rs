@@ -25,46 +25,64 @@ fn a_good_sweep_has_none() {
 
 #[test]
 fn numbers_out_of_range_are_named_with_what_is_allowed() {
-    check(&with("batch = 10", "batch = 0"), &["16:9: train.batch: found 0, expected a whole number from 1 to 16777216"]);
+    check(
+        &with("batch = 10", "batch = 0"),
+        &["16:9: train.batch: found 0, expected a whole number from 1 to 16777216"],
+    );
     check(&with("[0.1, 0.2]", "[0.1, -0.2]"), &["14:12: grid.lr[1]: found -0.2, expected a number above 0"]);
     check(&with("[0.5, 1]", "[]"), &["13:10: grid.epochs: found an empty list, expected a list of numbers"]);
     check(&with("[0.5, 1]", "[nan]"), &["13:11: grid.epochs[0]: found NaN, expected a number above 0"]);
-    check(&with("batch = 10", "batch = 2.5"), &["16:9: train.batch: found 2.5, expected a whole number from 1 to 16777216"]);
+    check(
+        &with("batch = 10", "batch = 2.5"),
+        &["16:9: train.batch: found 2.5, expected a whole number from 1 to 16777216"],
+    );
 }
 
 #[test]
 fn unknown_keys_are_refused_with_the_nearest() {
-    check(&with("epochs =", "epoch ="), &[
-        "12:1: grid.epochs: missing; a list of epoch budgets",
-        "13:1: grid.epoch: unknown key; did you mean epochs? (allowed: epochs, lr, seeds)",
-    ]);
-    check(&with("name = \"s\"", "name = \"s\"\nzzz = 1"), &[
-        "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, resources, policy, override, skip)",
-    ]);
-    check(&with("family = \"nfnet\"", "family = \"nfnets\""), &[
-        "6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet)",
-    ]);
+    check(
+        &with("epochs =", "epoch ="),
+        &[
+            "12:1: grid.epochs: missing; a list of epoch budgets",
+            "13:1: grid.epoch: unknown key; did you mean epochs? (allowed: epochs, lr, seeds)",
+        ],
+    );
+    check(
+        &with("name = \"s\"", "name = \"s\"\nzzz = 1"),
+        &[
+            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, resources, policy, override, skip)",
+        ],
+    );
+    check(
+        &with("family = \"nfnet\"", "family = \"nfnets\""),
+        &["6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet)"],
+    );
 }
 
 #[test]
 fn what_contradicts_itself_is_refused() {
-    check(&with("batch = 10", "batch = 10\nwarmup = 0.1\nwarmup_steps = 3"), &[
-        "18:16: train.warmup_steps: give it or train.warmup, not both",
-    ]);
+    check(
+        &with("batch = 10", "batch = 10\nwarmup = 0.1\nwarmup_steps = 3"),
+        &["18:16: train.warmup_steps: give it or train.warmup, not both"],
+    );
     check(&with("[0.1, 0.2]", "[0.1, 0.1]"), &["14:6: grid.lr: 0.1 stands there twice"]);
     check(&with("name = \"b\"", "name = \"a\""), &["11:44: model: two models are named \"a\""]);
-    check(&with("stem_strides = [1]", "stem_strides = [1, 2]"), &[
-        "8:16: model.stem_strides: needs as many values as stem_channels",
-    ]);
+    check(
+        &with("stem_strides = [1]", "stem_strides = [1, 2]"),
+        &["8:16: model.stem_strides: needs as many values as stem_channels"],
+    );
     check(&with("stem_strides = [1]\n", ""), &["7:17: model.stem_channels: needs stem_strides beside it"]);
-    let preset = with("sizes = [{ name = \"a\", widths = [8, 16] }, { name = \"b\", widths = [16, 32] }]", "presets = [\"F0\"]");
+    let preset =
+        with("sizes = [{ name = \"a\", widths = [8, 16] }, { name = \"b\", widths = [16, 32] }]", "presets = [\"F0\"]");
     check(&preset, &["9:10: model.depths: a preset has its own depths; spell out sizes instead"]);
-    check(&with("batch = 10", "batch = 10\n[[override]]\nwhen = { lr = 0.1 }\nseeds = [1]"), &[
-        "18:8: override[0].when: an override holds for all learning rates of a cell",
-    ]);
-    check(&with("batch = 10", "batch = 10\n[[skip]]\nwhen = { model = \"c\" }\nreason = \"r\""), &[
-        "18:18: skip[0].when.model: no model \"c\" in this sweep; did you mean a? (allowed: a, b)",
-    ]);
+    check(
+        &with("batch = 10", "batch = 10\n[[override]]\nwhen = { lr = 0.1 }\nseeds = [1]"),
+        &["18:8: override[0].when: an override holds for all learning rates of a cell"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\n[[skip]]\nwhen = { model = \"c\" }\nreason = \"r\""),
+        &["18:18: skip[0].when.model: no model \"c\" in this sweep; did you mean a? (allowed: a, b)"],
+    );
 }
 
 #[test]
@@ -72,8 +90,10 @@ fn all_problems_are_said_at_once_in_the_order_of_the_file() {
     let text = with("name = \"s\"", "name = \"a b\"").replace("[0.1, 0.2]", "\"high\"").replace("batch", "bach");
     let found = problems(&text, Format::Toml);
     assert_eq!(found.len(), 4, "{found:?}");
-    let lines: Vec<u32> =
-        found.iter().map(|problem| problem.split(':').next().and_then(|line| line.parse().ok()).expect("a line")).collect();
+    let lines: Vec<u32> = found
+        .iter()
+        .map(|problem| problem.split(':').next().and_then(|line| line.parse().ok()).expect("a line"))
+        .collect();
     assert!(lines.is_sorted(), "{found:?}");
 }
 

@@ -34,7 +34,7 @@ fn gradients(parameters: &Parameters, seed: u64) -> Vec<Vec<f64>> {
         let rows = one.shape[0] as usize;
         let noise = numbers(count as usize, seed ^ index as u64);
         let per_row = (count as usize / rows).max(1);
-        noise.iter().enumerate().map(|(at, value)| value * 10_f64.powi((at / per_row) as i32 - 1)).collect()
+        noise.iter().enumerate().map(|(at, value)| value * 10_f64.powi((at / per_row) as i32 - 2)).collect()
     };
     parameters.declared().iter().enumerate().map(gradient).collect()
 }
@@ -74,7 +74,7 @@ fn gradients_are_clipped_unit_by_unit() {
         clipped_numbers += changed;
         kept_numbers += expected.len() - changed;
     }
-    assert!(clipped_numbers > 30 && kept_numbers > 30, "{clipped_numbers} clipped, {kept_numbers} kept");
+    assert!(clipped_numbers > 20 && kept_numbers > 20, "{clipped_numbers} clipped, {kept_numbers} kept");
 }
 
 #[test]
