@@ -46,6 +46,22 @@ fn a_missing_worker_is_said_before_anything_runs() {
 }
 
 #[test]
+fn what_failed_is_tried_again_by_the_same_command() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(lab) = Lab::new() else { return };
+    lab.write("tiny.toml", &tiny("0.02, 0.05").replace("retries = 20", "retries = 0"));
+    lab.write("broken", "#!/bin/sh\necho out of paper >&2\nexit 7\n");
+    fs::set_permissions(lab.path("broken"), fs::Permissions::from_mode(0o755)).expect("our own file");
+    let broken = lab.path("broken").display().to_string();
+    let said = lab.scalelaw("state", &["run", "tiny.toml", "--worker", &broken]);
+    said.check(1, &["failed (code)", "exit code 7: out of paper"]);
+    let status = lab.scalelaw("state", &["status", "--json"]).json();
+    assert_eq!((&status["states"]["failed"], status["problems"].as_array().map(Vec::len)), (&8.into(), Some(8)));
+    lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &["8 kept", "trying again what failed before: 8 runs"]);
+    assert_eq!(lab.runs("state").iter().filter(|run| run["state"] == "completed").count(), 8);
+}
+
+#[test]
 fn asking_before_there_is_anything_is_answered() {
     let lab = Lab::without_worker();
     lab.scalelaw("state", &["status"]).check(3, &["no database", "scalelaw run"]);

@@ -80,8 +80,21 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
     let mut trainer = Trainer::restore(file, setting, journal, &dataset)?;
     let evaluation_steps = spec.evaluation_steps();
     let progress_every = spec.steps().div_ceil(LINES_OF_PROGRESS);
-    let mut saved = Instant::now();
+    let mut saved = (trainer.step, Instant::now());
     while trainer.step < trainer.schedule.steps {
+        // Asked before the step and not behind it: a worker whose scheduler is gone before the first step must leave no
+        // trace, for a new scheduler may have settled this attempt already.
+        if setting.stop.load(Ordering::Relaxed) {
+            if trainer.step > saved.0 {
+                trainer.save()?;
+            }
+            journal.write(Event::Preempted { step: trainer.step })?;
+            return Ok(Ending::Preempted);
+        }
+        if saved.1.elapsed() >= setting.checkpoint_every {
+            trainer.save()?;
+            saved = (trainer.step, Instant::now());
+        }
         trainer.train_step()?;
         let last = trainer.step == trainer.schedule.steps;
         if (trainer.step.is_multiple_of(progress_every) || last) && !trainer.report()? {
@@ -97,27 +110,8 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
             journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
             if last {
                 trainer.finish(loss, found.accuracy)?;
-                return Ok(Ending::Result);
             }
         }
-        let stop = setting.stop.load(Ordering::Relaxed);
-        if stop || saved.elapsed() >= setting.checkpoint_every {
-            trainer.save()?;
-            saved = Instant::now();
-        }
-        if stop {
-            journal.write(Event::Preempted { step: trainer.step })?;
-            return Ok(Ending::Preempted);
-        }
-    }
-    // Only a checkpoint of the very last step leads here: the attempt before was stopped between saving and finishing.
-    let found = trainer.evaluate()?;
-    match Loss::new(found.loss) {
-        Some(loss) => {
-            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
-            trainer.finish(loss, found.accuracy)?;
-        }
-        None => journal.write(Event::Diverged { step: trainer.step })?,
     }
     Ok(Ending::Result)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sched::core::Rules;
 use sched::shell::{self, End, Setup};
-use spec::state::RunState;
+use spec::state::{RunState, Transition};
 use spec::sweep::Sweep;
 use store::{RunRow, Store};
 
@@ -27,6 +27,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let sweep = &loaded.sweep;
     let applied = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
     let sweep_row = place.choose(&store, Some(&sweep.name)).await?;
+    let again = try_again(&store, &store.runs(sweep_row.sweep_id).await?).await?;
     let rows = store.runs(sweep_row.sweep_id).await?;
     let slots = slots(sweep, options, &rows);
     say(&format!(
@@ -38,6 +39,9 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         applied.dropped,
         slots,
     ));
+    if again > 0 {
+        say(&format!("trying again what failed before: {}", count(again, "run")));
+    }
     let setup = Setup {
         folder: place.state.clone(),
         worker,
@@ -65,6 +69,17 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         End::Done if rows.iter().any(|row| row.wanted && matches!(row.state, RunState::Failed(_))) => SOME_FAILED,
         End::Done => 0,
     })
+}
+
+/// Whoever runs a sweep again has mended what made runs fail, or wants to know. A divergence is a result and stays.
+async fn try_again(store: &Store, rows: &[RunRow]) -> Result<usize, Failure> {
+    let failed = rows.iter().filter(|row| row.wanted && matches!(row.state, RunState::Failed(_)));
+    let mut again = 0;
+    for row in failed {
+        store.change(row.run, Transition::Retry).await?;
+        again += 1;
+    }
+    Ok(again)
 }
 
 /// As asked for, or as many as the cores carry; never more than there are runs.

@@ -42,13 +42,14 @@ pub(crate) fn si_of(value: f64, unit: &str) -> String {
 pub(crate) fn bytes(value: u64) -> String {
     let value = value as f64;
     match value {
+        _ if value >= 1024_f64.powi(4) => format!("{:.1} TiB", value / 1024_f64.powi(4)),
         _ if value >= 1024_f64.powi(3) => format!("{:.1} GiB", value / 1024_f64.powi(3)),
         _ if value >= 1024_f64.powi(2) => format!("{:.0} MiB", value / 1024_f64.powi(2)),
         _ => format!("{:.0} KiB", value / 1024.0),
     }
 }
 
-/// Seconds as `42 s`, `3 min 20 s`, `2 h 05 min`, `12 d 3 h`, and device hours beyond.
+/// Seconds as `42 s`, `3 min 20 s`, `2 h 05 min`, `12 d 3 h`, `14.4 years`.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
@@ -57,9 +58,12 @@ pub(crate) fn duration(seconds: f64) -> String {
         0..60 => format!("{whole} s"),
         60..3600 => format!("{minutes} min {:02} s", whole % 60),
         3600..86_400 => format!("{hours} h {minutes:02} min"),
-        _ => format!("{days} d {hours} h"),
+        86_400..YEAR => format!("{days} d {hours} h"),
+        _ => format!("{:.1} years", seconds / YEAR as f64),
     }
 }
+
+const YEAR: u64 = 365 * 86_400;
 
 /// Device hours with as many digits as mean something.
 pub(crate) fn hours(seconds: f64) -> String {
@@ -86,8 +90,8 @@ mod tests {
         let texts: Vec<String> =
             [7.0, 999.0, 1234.0, 23_398.0, 1_780_495.0, 71_489_284.0, 999_999.0, 4e9].iter().map(|x| si(*x)).collect();
         assert_eq!(texts, ["7", "999", "1.23k", "23.4k", "1.78M", "71.5M", "1.00M", "4.00G"]);
-        let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0].iter().map(|x| duration(*x)).collect();
-        assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h"]);
+        let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0, 4.5e8].iter().map(|x| duration(*x)).collect();
+        assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h", "14.3 years"]);
         assert_eq!(hours(3600.0 * 110_000.0), "110k h");
         assert_eq!([si_of(16.7e12, "FLOPs"), si_of(12.0, "FLOPs")], ["16.7 TFLOPs", "12 FLOPs"]);
     }

@@ -226,10 +226,14 @@ fn read_override(node: &Node, index: usize, models: &[&str], problems: &mut Prob
             format!("{}: an override holds for all learning rates of a cell", fields.key_path("when")),
         );
     }
+    let lr = read_lr(&fields, problems);
+    let seeds = fields.wholes("seeds", 0, u64::MAX, problems);
+    refuse_repeats(&fields, "lr", lr.as_deref().unwrap_or_default(), problems);
+    refuse_repeats(&fields, "seeds", seeds.as_deref().unwrap_or_default(), problems);
     Override {
         when,
-        lr: read_lr(&fields, problems),
-        seeds: fields.wholes("seeds", 0, u64::MAX, problems),
+        lr,
+        seeds,
         batch: fields.whole("batch", 1, 1 << 24, problems),
         weight_decay: fields.number("weight_decay", Range::NotNegative, problems),
         agc_lambda: fields.number("agc_lambda", Range::Positive, problems),

@@ -71,8 +71,13 @@ pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
         models.extend(read_size(node, index, &common, problems));
     }
     for (index, model) in models.iter().enumerate() {
-        if models[..index].iter().any(|other| other.name == model.name) {
-            problems.add(model.place, format!("model: two models are named {:?}", model.name));
+        for other in &models[..index] {
+            if other.name == model.name {
+                problems.add(model.place, format!("model: two models are named {:?}", model.name));
+            } else if other.nfnet == model.nfnet {
+                let message = format!("model: {:?} is the same network as {:?}", model.name, other.name);
+                problems.add(model.place, message);
+            }
         }
     }
     models

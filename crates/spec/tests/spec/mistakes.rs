@@ -86,6 +86,18 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn what_would_be_trained_twice_is_refused() {
+    check(
+        &with("widths = [16, 32] }", "widths = [8, 16] }"),
+        &["11:44: model: \"b\" is the same network as \"a\""],
+    );
+    check(
+        &with("batch = 10", "batch = 10\n[[override]]\nwhen = {}\nseeds = [1, 1]\nlr = [2, 2]"),
+        &["19:9: override[0].seeds: 1 stands there twice", "20:6: override[0].lr: 2 stands there twice"],
+    );
+}
+
+#[test]
 fn all_problems_are_said_at_once_in_the_order_of_the_file() {
     let text = with("name = \"s\"", "name = \"a b\"").replace("[0.1, 0.2]", "\"high\"").replace("batch", "bach");
     let found = problems(&text, Format::Toml);
