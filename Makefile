@@ -26,10 +26,9 @@ data: build
 demo: data
 	$(BIN)/scalelaw run sweeps/demo.toml
 	$(BIN)/scalelaw verify samples demo
-	$(BIN)/scalelaw fit frontier demo
-	$(BIN)/scalelaw fit saturating demo
-	$(BIN)/scalelaw fit lr demo
-	$(BIN)/scalelaw export csv demo > reports/demo/runs.csv
+	# Exit code 4: the data of this machine do not carry the law, which is an answer.
+	for law in frontier saturating lr; do $(BIN)/scalelaw fit $$law demo || test $$? = 4 || exit; done
+	$(BIN)/scalelaw export csv demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/demo/runs.csv
 	@echo; echo "The figures:"
 	@$(BIN)/scalelaw plot all demo
 

@@ -74,9 +74,8 @@ create table attempt (
     message text,
     -- Billed: how long it held its slot.
     device_seconds real,
-    -- How far the journal has been read, in bytes and lines; moved in the transaction that stores what was read.
+    -- How far the journal has been read; moved in the transaction that stores what was read.
     journal_bytes integer not null default 0,
-    journal_lines integer not null default 0,
     primary key (run_id, attempt)
 ) strict, without rowid;
 
@@ -105,7 +104,7 @@ create table epoch_digest (
     run_id text not null references run (run_id),
     epoch integer not null,
     attempt integer not null,
-    -- Step after which the epoch was closed; an attempt that resumes before it will close it again.
+    -- Positions of the epoch that were seen, from 0 on; all of them but in an epoch that the budget ends.
     samples integer not null,
     digest text not null,
     primary key (run_id, epoch)

@@ -9,6 +9,7 @@ mod disturbed;
 mod extend;
 mod paper;
 mod screens;
+mod scripted;
 mod support;
 mod sweep;
 mod wrong_input;

@@ -151,7 +151,7 @@ agc_lambda = 0.1
 evaluations = 1
 
 [policy]
-retries = 20
+retries = 3
 checkpoint_seconds = 0.1
 "#
     )

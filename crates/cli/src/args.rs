@@ -63,7 +63,7 @@ pub(crate) struct Run {
     /// The sweep file: TOML, YAML or JSON.
     pub(crate) sweep: PathBuf,
     /// Runs at the same time; as many as fit on the cores where it is not given here or in the file.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) slots: Option<u32>,
     /// The worker program; found beside this one where it is not given.
     #[arg(long, env = "SCALELAW_WORKER", hide_env_values = true, value_name = "FILE")]
@@ -139,7 +139,7 @@ pub(crate) enum Compute {
 #[derive(Args)]
 pub(crate) struct Columns {
     /// Take the points from this CSV file instead of a sweep.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sweep", "compute"])]
     pub(crate) points: Option<PathBuf>,
     /// Column with the compute.
     #[arg(long, default_value = "compute", value_name = "NAME")]

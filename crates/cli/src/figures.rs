@@ -3,9 +3,10 @@
 use fit::{Form, LawFit, Optimum, Side};
 use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series};
 
+use crate::answer;
 use crate::command::table::count;
 use crate::laws;
-use crate::points::RunPoint;
+use crate::points::{Points, Rates, RunPoint};
 
 /// Points of a law's curve.
 const CURVE: usize = 100;
@@ -52,26 +53,25 @@ fn curve(law: &LawFit, (low, high): (f64, f64)) -> report::Law {
     report::Law {
         curve: (0..CURVE).map(at).filter(|point| point.y > 0.0 && point.low > 0.0).collect(),
         data_range: law.x_range,
-        label: format!("{}{alpha}{form}", laws::equation(law)),
+        label: format!("{}{alpha}{form}", answer::equation(law)),
     }
 }
 
-/// Optimal learning rate against epochs. Rates without a loss are taken as optimal ones.
-pub(crate) fn optimal_lr(points: &[RunPoint], words: Words) -> OptimalLrFigure {
-    let known = points.iter().all(|point| point.loss.is_none());
-    let groups = laws::groups(points);
+/// Optimal learning rate against epochs.
+pub(crate) fn optimal_lr(points: &Points, words: Words) -> OptimalLrFigure {
+    let groups = laws::groups(&points.runs);
     let mut unknown = 0;
     let mut series = Vec::new();
-    for model in laws::models(points) {
-        let mut found: Vec<LrPoint> = if known {
-            let own = points.iter().filter(|point| point.model == model);
-            own.filter_map(|point| Some(LrPoint { epochs: point.epochs, lr: point.lr?, interval: None, edge: None }))
+    for model in laws::models(&points.runs) {
+        let mut found: Vec<LrPoint> = if points.rates == Rates::Optimal {
+            let own = points.runs.iter().filter(|point| point.model == model);
+            own.filter_map(|point| Some(LrPoint { epochs: point.epochs?, lr: point.lr?, interval: None, edge: None }))
                 .collect()
         } else {
             let own = groups.iter().filter(|group| group.model == model);
-            own.filter_map(|group| match group.optimum.as_ref() {
-                Ok(optimum) => Some(lr_point(group.epochs, optimum)),
-                Err(_) => {
+            own.filter_map(|group| match (group.epochs, group.optimum.as_ref()) {
+                (Some(epochs), Ok(optimum)) => Some(lr_point(epochs, optimum)),
+                _ => {
                     unknown += 1;
                     None
                 }

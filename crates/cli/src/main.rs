@@ -1,5 +1,6 @@
 //! `scalelaw`: everything a person types. Data go to standard output, messages to standard error.
 
+mod answer;
 mod args;
 mod command;
 mod exit;

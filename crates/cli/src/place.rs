@@ -69,11 +69,10 @@ pub(crate) fn cache() -> Result<PathBuf, Failure> {
 /// The worker that is meant.
 pub(crate) fn worker(wanted: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(worker) = wanted {
-        let found = worker.is_file();
-        return if found {
-            Ok(worker.to_owned())
-        } else {
-            Err(Failure::environment(format!("{}: no such worker program", worker.display())))
+        // Made absolute, or a name without a slash would be looked up in PATH when it is started.
+        return match std::path::absolute(worker).ok().filter(|worker| worker.is_file()) {
+            Some(worker) => Ok(worker),
+            None => Err(Failure::environment(format!("{}: no such worker program", worker.display()))),
         };
     }
     let own = std::env::current_exe().map_err(|error| Failure::environment(format!("cannot find myself: {error}")))?;

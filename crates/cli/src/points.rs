@@ -1,5 +1,6 @@
 //! Points for fits and figures: from a sweep in the database, or from a CSV file of any trainer.
 
+use fit::Excluded;
 use spec::run::RunId;
 use spec::state::RunState;
 use store::RunRow;
@@ -10,17 +11,36 @@ use crate::exit::Failure;
 /// One run as fits and figures see it.
 #[derive(Clone, Debug)]
 pub(crate) struct RunPoint {
-    /// Data row of the file, or place in the sweep; from 1.
+    /// Data row of the file, or of `scalelaw export csv`; from 1.
     pub(crate) row: usize,
     pub(crate) run: Option<RunId>,
     pub(crate) model: String,
     pub(crate) parameters: Option<f64>,
-    pub(crate) epochs: f64,
+    pub(crate) epochs: Option<f64>,
     pub(crate) lr: Option<f64>,
     pub(crate) seed: Option<u64>,
+    /// Not a number where the run diverged and the compute is one of finished runs only.
     pub(crate) compute: f64,
     /// None: diverged.
     pub(crate) loss: Option<f64>,
+}
+
+/// What a fit or a figure is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Points {
+    pub(crate) runs: Vec<RunPoint>,
+    /// Runs of the sweep that are no points, and why.
+    pub(crate) left_out: Vec<Excluded>,
+    pub(crate) rates: Rates,
+}
+
+/// What the learning rates are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rates {
+    /// Tried, each with its loss; the optimum is to be found.
+    Tried,
+    /// The optimal ones, found elsewhere.
+    Optimal,
 }
 
 /// What a law or figure must know of every point.
@@ -30,39 +50,47 @@ pub(crate) enum Needs {
     ComputeAndLoss,
     /// Learning rate and loss.
     LrAndLoss,
-    /// Learning rate and epochs; the rates are optimal ones already.
+    /// Learning rate and epochs; without a loss the rates are taken for optimal ones.
     LrAndEpochs,
 }
 
 /// The finished runs of a sweep that its file still asks for.
-pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Vec<RunPoint> {
-    let finished =
-        rows.iter().filter(|row| row.wanted && matches!(row.state, RunState::Completed | RunState::Diverged));
-    let point = |(index, row): (usize, &RunRow)| RunPoint {
-        row: index + 1,
-        run: Some(row.run),
-        model: row.model.clone(),
-        parameters: Some(row.parameters as f64),
-        epochs: row.spec.train.epochs,
-        lr: Some(row.spec.train.lr),
-        seed: Some(row.spec.seed),
-        compute: compute_of(row, compute),
-        loss: row.result.as_ref().map(|result| result.heldout_loss),
-    };
-    finished.enumerate().map(point).collect()
+pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
+    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
+    for (index, row) in rows.iter().enumerate() {
+        let number = index + 1;
+        if !row.wanted {
+            points.left_out.push(Excluded { row: number, reason: "no longer asked for by the sweep file".to_owned() });
+        } else if !matches!(row.state, RunState::Completed | RunState::Diverged) {
+            points.left_out.push(Excluded { row: number, reason: format!("not finished: {}", row.state) });
+        } else {
+            points.runs.push(RunPoint {
+                row: number,
+                run: Some(row.run),
+                model: row.model.clone(),
+                parameters: Some(row.parameters as f64),
+                epochs: Some(row.spec.train.epochs),
+                lr: Some(row.spec.train.lr),
+                seed: Some(row.spec.seed),
+                compute: compute_of(row, compute),
+                loss: row.result.as_ref().map(|result| result.heldout_loss),
+            });
+        }
+    }
+    points
 }
 
-/// The compute of a run. A diverged run has no train hours of its own and counts with what it was billed.
 fn compute_of(row: &RunRow, compute: Compute) -> f64 {
     match compute {
         Compute::Flops => row.flops,
         Compute::DeviceHours => row.device_seconds / 3600.0,
-        Compute::TrainHours => row.train_seconds().unwrap_or(row.device_seconds) / 3600.0,
+        // A diverged run has none.
+        Compute::TrainHours => row.train_seconds().map_or(f64::NAN, |seconds| seconds / 3600.0),
     }
 }
 
 /// Reads a CSV file with a header.
-pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Vec<RunPoint>>, Failure> {
+pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Points>, Failure> {
     let Some(path) = &columns.points else { return Ok(None) };
     let refuse = |what: String| Failure::usage(format!("{}: {what}", path.display()));
     let mut reader =
@@ -81,7 +109,7 @@ pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Vec<RunP
     let lr = needed(needs != Needs::ComputeAndLoss, &columns.lr_column, "lr-column")?;
     let epochs = needed(needs == Needs::LrAndEpochs, &columns.epochs_column, "epochs-column")?;
     let (model, parameters, seed) = (find(&columns.model_column), find(&columns.params_column), find("seed"));
-    let mut points = Vec::new();
+    let mut runs = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| refuse(error.to_string()))?;
         let row = index + 1;
@@ -92,18 +120,18 @@ pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Vec<RunP
                 refuse(format!("row {row}, column {name:?}: {text:?} is not a number"))
             }),
         };
-        points.push(RunPoint {
+        runs.push(RunPoint {
             row,
             run: None,
             model: model.and_then(|at| record.get(at)).unwrap_or("").to_owned(),
             parameters: number(parameters)?,
-            // Without a budget every point is a cell of its own; see `laws::frontier_runs`.
-            epochs: number(epochs)?.unwrap_or(f64::NAN),
+            epochs: number(epochs)?,
             lr: number(lr)?,
             seed: number(seed)?.map(|seed| seed as u64),
             compute: number(compute)?.unwrap_or(f64::NAN),
             loss: number(loss)?.filter(|loss| loss.is_finite()),
         });
     }
-    Ok(Some(points))
+    let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };
+    Ok(Some(Points { runs, left_out: Vec::new(), rates }))
 }

@@ -95,8 +95,9 @@ impl Progress {
 
     pub(crate) fn take(&mut self, news: News) {
         match news {
-            News::Recovered(attempts) => {
-                self.line(&format!("settled {} of a scheduler that had ended early", count(attempts, "attempt")));
+            News::Noted { run, note } => {
+                let label = self.label(run);
+                self.line(&format!("{label}: {note}"));
             }
             News::Started { run, attempt } => {
                 self.update(run, |watched| {

@@ -29,7 +29,7 @@ pub fn fetch(cache: &Path, dataset: &str, say: &dyn Fn(&str)) -> Result<PathBuf,
         return Err(DataError::Unknown(dataset.to_owned()));
     }
     let home = cached(cache, dataset);
-    if FILES.iter().all(|name| home.join(name).is_file()) {
+    if is_whole(&home) {
         return Ok(home);
     }
     let io = |path: &Path| {
@@ -47,9 +47,11 @@ pub fn fetch(cache: &Path, dataset: &str, say: &dyn Fn(&str)) -> Result<PathBuf,
         fs::create_dir_all(&folder).map_err(io(&folder))?;
         match get(&folder).and_then(|files| unpack(&files, &work.path().join("done"))) {
             Ok(done) => {
-                // Somebody else may have been faster; their copy is as good.
-                if fs::rename(&done, &home).is_err() && !home.join(FILES[3]).is_file() {
-                    return Err(DataError::Malformed { path: home, problem: "is in the way; remove it".to_owned() });
+                // What is there is not whole, or we would not be here; unless somebody else has been faster meanwhile, and
+                // then their copy is as good.
+                if !is_whole(&home) {
+                    let _ = fs::remove_dir_all(&home);
+                    fs::rename(&done, &home).map_err(io(&home))?;
                 }
                 return Ok(home);
             }
@@ -57,6 +59,10 @@ pub fn fetch(cache: &Path, dataset: &str, say: &dyn Fn(&str)) -> Result<PathBuf,
         }
     }
     Err(DataError::Unavailable { dataset: dataset.to_owned(), tried })
+}
+
+fn is_whole(home: &Path) -> bool {
+    FILES.iter().all(|name| home.join(name).is_file())
 }
 
 type Get = fn(&Path) -> Result<PathBuf, String>;

@@ -14,9 +14,9 @@ pub struct RunPoint {
     pub row: usize,
     /// The model's name. Runs of one group and budget differ in learning rate or seed.
     pub group: String,
-    /// Epoch budget, in epochs.
-    pub budget: f64,
-    /// Compute, in any one unit.
+    /// Epoch budget, in epochs. Without one the run shares its cell with no other.
+    pub budget: Option<f64>,
+    /// Compute, in any one unit. That of a diverged run is not looked at.
     pub compute: f64,
     /// Held-out loss in nats; `None` when the run diverged.
     pub loss: Option<f64>,
@@ -34,7 +34,7 @@ pub struct FrontierPoint {
     /// The model's name.
     pub group: String,
     /// Epoch budget, in epochs.
-    pub budget: f64,
+    pub budget: Option<f64>,
     /// Compute, in the unit of the runs: the mean over seeds.
     pub compute: f64,
     /// Held-out loss in nats: the mean over seeds.
@@ -43,6 +43,18 @@ pub struct FrontierPoint {
     pub lr: Option<f64>,
     /// The edge of the tried learning rates at which the best one lies: the loss may then be improved upon.
     pub at_edge: Option<Side>,
+}
+
+impl FrontierPoint {
+    /// The point in words: its model and budget, or its row where there is no budget.
+    pub(crate) fn name(&self) -> String {
+        match (self.budget, self.group.as_str()) {
+            (Some(budget), "") => format!("row {} at {budget:?} epochs", self.rows[0]),
+            (Some(budget), group) => format!("{group} at {budget:?} epochs"),
+            (None, "") => format!("row {}", self.rows[0]),
+            (None, group) => format!("{group} (row {})", self.rows[0]),
+        }
+    }
 }
 
 /// The best runs, and why every other run is not among them.
@@ -66,17 +78,19 @@ pub struct Frontier {
 /// (`frontier_law`) inherits that.
 pub fn frontier(runs: &[RunPoint]) -> Frontier {
     let mut excluded = Vec::new();
-    // Positive floats order like their bits. The key ends in the row where nothing says that two runs are seeds of one.
+    // Positive floats order like their bits. A key ends in the row where nothing says that two runs belong together.
+    type Cell<'a> = (&'a str, Option<u64>, Option<usize>);
     type Rate = (Option<u64>, Option<usize>);
-    let mut cells: BTreeMap<(&str, u64), BTreeMap<Rate, Vec<&RunPoint>>> = BTreeMap::new();
+    let mut cells: BTreeMap<Cell<'_>, BTreeMap<Rate, Vec<&RunPoint>>> = BTreeMap::new();
     for run in runs {
         match unusable(run) {
             Some(reason) => excluded.push(Excluded { row: run.row, reason }),
             None => {
                 let alone = (run.lr.is_none() && run.seed.is_none()).then_some(run.row);
                 let rate = (run.lr.map(f64::to_bits), alone);
-                let cell = cells.entry((&run.group, run.budget.to_bits())).or_default();
-                cell.entry(rate).or_default().push(run);
+                let lonely = run.budget.is_none().then_some(run.row);
+                let cell = (run.group.as_str(), run.budget.map(f64::to_bits), lonely);
+                cells.entry(cell).or_default().entry(rate).or_default().push(run);
             }
         }
     }
@@ -88,8 +102,9 @@ pub fn frontier(runs: &[RunPoint]) -> Frontier {
 }
 
 fn unusable(run: &RunPoint) -> Option<String> {
-    not_positive("epoch budget", run.budget)
-        .or_else(|| not_positive("compute", run.compute))
+    run.budget
+        .and_then(|budget| not_positive("epoch budget", budget))
+        .or_else(|| run.loss.and_then(|_| not_positive("compute", run.compute)))
         .or_else(|| run.lr.and_then(|lr| not_positive("learning rate", lr)))
         .or_else(|| run.loss.and_then(|loss| not_positive("loss", loss)))
 }
@@ -156,10 +171,7 @@ fn pareto(optimal: &[FrontierPoint], excluded: &mut Vec<Excluded>) -> Vec<Fronti
     for point in order {
         match front.last() {
             Some(last) if point.loss >= last.loss => {
-                let reason = format!(
-                    "not on the frontier: {} at {:?} epochs has no higher loss for no more compute",
-                    last.group, last.budget
-                );
+                let reason = format!("not on the frontier: {} has no higher loss for no more compute", last.name());
                 excluded.extend(point.rows.iter().map(|&row| Excluded { row, reason: reason.clone() }));
             }
             _ => front.push(point.clone()),
@@ -183,7 +195,7 @@ mod tests {
 
     fn run(row: usize, group: &str, compute: f64, loss: impl Into<Option<f64>>, lr: f64, seed: u64) -> RunPoint {
         let (group, loss) = (group.to_owned(), loss.into());
-        RunPoint { row, group, budget: 1.0, compute, loss, lr: Some(lr), seed: Some(seed) }
+        RunPoint { row, group, budget: Some(1.0), compute, loss, lr: Some(lr), seed: Some(seed) }
     }
 
     #[test]
@@ -222,6 +234,14 @@ mod tests {
         assert_eq!(frontier(&runs).pareto[0].at_edge, Some(Side::Low));
         let runs = [run(0, "a", 1.0, 2.2, 0.1, 0), run(1, "a", 1.0, 2.1, 0.2, 0)];
         assert_eq!(frontier(&runs).pareto[0].at_edge, Some(Side::High));
+    }
+
+    #[test]
+    fn runs_without_a_budget_are_cells_of_their_own() {
+        let alone = |row, compute, loss, lr| RunPoint { budget: None, ..run(row, "a", compute, loss, lr, 0) };
+        let found = frontier(&[alone(0, 1.0, 3.0, 0.1), alone(1, 1.0, 2.9, 0.2), alone(2, 4.0, 3.5, 0.1)]);
+        assert_eq!(found.pareto.iter().map(|p| p.rows[0]).collect::<Vec<_>>(), [1]);
+        assert_eq!(found.excluded[1].reason, "not on the frontier: a (row 1) has no higher loss for no more compute");
     }
 
     #[test]

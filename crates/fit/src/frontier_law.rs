@@ -83,9 +83,8 @@ fn edge_warning(point: &FrontierPoint) -> Option<String> {
         Side::High => ("highest", "higher"),
     };
     Some(format!(
-        "the best learning rate of {} at {:?} epochs is the {side} tried ({:?}): a {direction} one may lower its loss",
-        point.group,
-        point.budget,
+        "the best learning rate of {} is the {side} tried ({:?}): a {direction} one may lower its loss",
+        point.name(),
         point.lr.unwrap_or(f64::NAN)
     ))
 }

@@ -65,7 +65,7 @@ prop_compose! {
             points: points.iter().map(|(x, y, budget, kind)| Point {
                 x: 10f64.powf(start + decades * x),
                 y: 2.0 * 10f64.powf(loss * y),
-                budget: 2f64.powi(*budget),
+                budget: Some(2f64.powi(*budget)),
                 kind: *kind,
             }).collect(),
         }).collect();
@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn no_number_makes_a_figure_panic(x in number(), y in number(), budget in number(), size in number()) {
-        let points = vec![Point { x, y, budget, kind: PointKind::Finished }];
+        let points = vec![Point { x, y, budget: Some(budget), kind: PointKind::Finished }];
         let curve = vec![LawPoint { x: y, y: x, low: budget, high: y }, LawPoint { x, y: 1.0, low: y, high: x }];
         let figure = ScalingFigure {
             series: vec![Series { name: "F0".to_owned(), points }],
@@ -156,8 +156,8 @@ proptest! {
 
 fn one(x: f64, y: f64) -> ScalingFigure {
     let points = vec![
-        Point { x: 1.0, y: 2.0, budget: 1.0, kind: PointKind::Finished },
-        Point { x, y, budget: 1.0, kind: PointKind::Finished },
+        Point { x: 1.0, y: 2.0, budget: Some(1.0), kind: PointKind::Finished },
+        Point { x, y, budget: Some(1.0), kind: PointKind::Finished },
     ];
     ScalingFigure { series: vec![Series { name: "F3+".to_owned(), points }], ..ScalingFigure::default() }
 }

@@ -14,7 +14,7 @@
 //! let figure = ScalingFigure {
 //!     x_label: "Training compute (FLOPs)".to_owned(),
 //!     y_label: "Held-out loss (nats)".to_owned(),
-//!     series: vec![Series { name: "F0".to_owned(), points: vec![run(1e18, 2.98, 0.5), run(2e18, 2.89, 1.0)] }],
+//!     series: vec![Series { name: "F0".to_owned(), points: vec![run(1e18, 2.98, Some(0.5)), run(2e18, 2.89, Some(1.0))] }],
 //!     ..ScalingFigure::default()
 //! };
 //! let svg = figure.svg(&Style::paper())?;

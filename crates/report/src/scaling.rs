@@ -40,8 +40,8 @@ pub struct Point {
     pub x: f64,
     /// Held-out loss.
     pub y: f64,
-    /// Epoch budget: the area of the marker grows with its logarithm.
-    pub budget: f64,
+    /// Epoch budget, where there is one: the area of the marker grows with its logarithm.
+    pub budget: Option<f64>,
     /// How the point counts.
     pub kind: PointKind,
 }
@@ -107,7 +107,7 @@ impl ScalingFigure {
                     PointKind::Running => "running",
                     PointKind::Excluded => "excluded",
                 };
-                let numbers = [Some(point.x), Some(point.y), None, None, Some(point.budget)].map(number);
+                let numbers = [Some(point.x), Some(point.y), None, None, point.budget].map(number);
                 csv.push_str(&row(&line("point", &series.name, numbers, kind)));
             }
         }
@@ -125,8 +125,8 @@ impl ScalingFigure {
     fn check(&self) -> Result<(), Error> {
         for series in &self.series {
             for (i, point) in series.points.iter().enumerate() {
-                for (field, value) in [("x", point.x), ("y", point.y), ("budget", point.budget)] {
-                    if !drawable(value) {
+                for (field, value) in [("x", Some(point.x)), ("y", Some(point.y)), ("budget", point.budget)] {
+                    if let Some(value) = value.filter(|value| !drawable(*value)) {
                         return Err(Error::Point { series: series.name.clone(), point: i + 1, field, value });
                     }
                 }

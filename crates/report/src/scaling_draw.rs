@@ -27,7 +27,7 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     let notes = notes(figure);
     let radius = radii(figure, sizes);
     let law = figure.law.as_ref().and_then(|law| Block::law(&law.label, sizes, 0.42 * sizes.width));
-    let key = Block::key("Epochs", &budgets(figure), &radius, sizes);
+    let key = Block::key("Epochs", &budgets(figure), &|budget| radius(Some(budget)), sizes);
     let blocks: Vec<Block> = law.into_iter().chain(key).collect();
     let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let (x_range, y_range) = ranges(figure);
@@ -85,7 +85,7 @@ fn name_lines(
     figure: &ScalingFigure,
     frame: &Frame,
     sizes: &Sizes,
-    radius: &dyn Fn(f64) -> f64,
+    radius: &dyn Fn(Option<f64>) -> f64,
 ) -> (Vec<Label>, Obstacles) {
     let mut obstacles = Obstacles::default();
     let mut ends = Vec::new();
@@ -123,7 +123,13 @@ fn name_lines(
     (labels, obstacles)
 }
 
-fn draw_series(figure: &ScalingFigure, frame: &Frame, scene: &mut Scene, sizes: &Sizes, radius: &dyn Fn(f64) -> f64) {
+fn draw_series(
+    figure: &ScalingFigure,
+    frame: &Frame,
+    scene: &mut Scene,
+    sizes: &Sizes,
+    radius: &dyn Fn(Option<f64>) -> f64,
+) {
     let count = figure.series.len();
     for (i, series) in figure.series.iter().enumerate() {
         let points = line(&series.points, frame);
@@ -168,20 +174,20 @@ fn ranges(figure: &ScalingFigure) -> ((f64, f64), (f64, f64)) {
 /// All epoch budgets, ascending, each once.
 fn budgets(figure: &ScalingFigure) -> Vec<f64> {
     let mut budgets: Vec<f64> =
-        figure.series.iter().flat_map(|series| &series.points).map(|point| point.budget).collect();
+        figure.series.iter().flat_map(|series| &series.points).filter_map(|point| point.budget).collect();
     budgets.sort_by(f64::total_cmp);
     budgets.dedup_by(|a, b| (*a / *b - 1.0).abs() < 1e-6);
     budgets
 }
 
 /// The radius for an epoch budget: the marker's area grows with the budget's logarithm.
-fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(f64) -> f64 + use<> {
+fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(Option<f64>) -> f64 + use<> {
     let budgets = budgets(figure);
     let (low, high) = (budgets.first().copied().unwrap_or(1.0), budgets.last().copied().unwrap_or(1.0));
     let (small, large) = sizes.marker;
     let span = (high / low).log2();
     move |budget| {
-        let share = if span > 1e-6 { (budget / low).log2() / span } else { 0.4 };
+        let share = budget.filter(|_| span > 1e-6).map_or(0.4, |budget| (budget / low).log2() / span);
         (small * small + share * (large * large - small * small)).max(1.0).sqrt()
     }
 }

@@ -20,7 +20,7 @@ fn groups(csv: &str) -> Vec<(String, Vec<Vec<f64>>)> {
 }
 
 fn figure_2() -> ScalingFigure {
-    let point = |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: row[0], kind: PointKind::Finished };
+    let point = |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: Some(row[0]), kind: PointKind::Finished };
     let series = groups(include_str!("data/figure2_heldout_loss.csv"))
         .into_iter()
         .map(|(name, rows)| Series { name, points: rows.iter().map(point).collect() })
@@ -64,7 +64,7 @@ fn figure_3() -> OptimalLrFigure {
 
 /// A sweep that is still running: all kinds of points, and optima at both edges of the grid.
 fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
-    let point = |x, y, budget, kind| Point { x, y, budget, kind };
+    let point = |x, y, budget, kind| Point { x, y, budget: Some(budget), kind };
     let finished = |x, y, budget| point(x, y, budget, PointKind::Finished);
     let small = vec![
         finished(2e15, 2.31, 1.0),

@@ -168,8 +168,8 @@ impl Core {
             Ending::Completed => (Outcome::Completed, Transition::Complete, None),
             Ending::Diverged => (Outcome::Diverged, Transition::Diverge, None),
             Ending::Preempted => (Outcome::Preempted, Transition::Requeue, None),
-            // We killed it, so it is not to blame.
-            Ending::Crashed { message, .. } if working.killed => {
+            // It was asked to stop or killed, so it is not to blame: a signal also ends a worker that is not ready for it.
+            Ending::Crashed { message, .. } if working.asked.is_some() || working.killed => {
                 (Outcome::Preempted, Transition::Requeue, Some(message))
             }
             Ending::Crashed { class, message } => {
@@ -298,6 +298,27 @@ mod tests {
             [Action::Settle { outcome: Outcome::Preempted, transition: Transition::Requeue, .. }]
         ));
         assert!(core.is_done());
+    }
+
+    #[test]
+    fn a_stop_before_the_worker_is_ready_is_no_crash() {
+        let mut core = Core::new(Rules { retries: 0, ..RULES }, queue(1));
+        core.handle(at(0), Event::Tick);
+        core.handle(at(0), Event::Stop);
+        let actions = core.handle(at(0), Event::Ended { run: run(0), attempt: 1, ending: crashed(Failure::Node) });
+        let preempted = Outcome::Preempted;
+        assert!(
+            matches!(actions[..], [Action::Settle { outcome, transition: Transition::Requeue, .. }] if outcome == preempted),
+            "{actions:?}"
+        );
+    }
+
+    #[test]
+    fn a_late_word_of_a_settled_attempt_changes_nothing() {
+        let mut core = Core::new(Rules { slots: 1, ..RULES }, queue(2));
+        core.handle(at(0), Event::Tick);
+        let late = Event::Ended { run: run(0), attempt: 0, ending: Ending::Completed };
+        assert_eq!(core.handle(at(1), late), [], "attempt 1 is at work and keeps its slot");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod shell;
 use std::path::PathBuf;
 
 pub use files::{StateFolder, run_folder};
+pub use recover::settle;
 
 /// Why a sweep cannot go on. Runs that fail are not among the reasons; they are results.
 #[derive(Debug, thiserror::Error)]

@@ -11,16 +11,12 @@ use spec::state::Transition;
 use store::{Ended, OpenAttempt, Outcome, Store};
 
 use crate::files::{StateFolder, io};
+use crate::shell::now_ms;
 use crate::{SchedError, follow, process};
 
 /// Settles all attempts that are still open. A worker that is still alive is asked to save its state, and killed if it
 /// takes longer than `grace`. Returns how many there were.
-pub(crate) async fn settle(
-    store: &Store,
-    folder: &StateFolder,
-    grace: Duration,
-    now_ms: impl Fn() -> i64,
-) -> Result<usize, SchedError> {
+pub async fn settle(store: &Store, folder: &StateFolder, grace: Duration) -> Result<usize, SchedError> {
     let open = store.open_attempts().await?;
     for attempt in &open {
         end(folder, attempt, grace).await?;

@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::core::{Action, Core, Ending, Event, Rules, Waiting};
 use crate::files::{StateFolder, io};
-use crate::{SchedError, follow, process, recover};
+use crate::{SchedError, follow, process};
 
 /// What the shell needs beside the runs.
 #[derive(Clone, Debug)]
@@ -39,14 +39,19 @@ pub struct Setup {
 /// Something that happened, for whoever watches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
-    /// Attempts of an earlier scheduler were settled.
-    Recovered(usize),
     /// An attempt has started.
     Started {
         /// Its run.
         run: RunId,
         /// Its number.
         attempt: u32,
+    },
+    /// An attempt could not use what an earlier one had left.
+    Noted {
+        /// The run.
+        run: RunId,
+        /// What was passed over and why.
+        note: String,
     },
     /// A run has come so far.
     Step {
@@ -111,13 +116,13 @@ struct Shell<'a> {
     watch: &'a mut dyn FnMut(News),
 }
 
-/// Works off all queued runs among `rows`, in their order.
-pub async fn run(store: &Store, setup: &Setup, sweep: i64, watch: &mut dyn FnMut(News)) -> Result<End, SchedError> {
-    let recovered = recover::settle(store, &setup.folder, setup.rules.grace, now_ms).await?;
-    if recovered > 0 {
-        watch(News::Recovered(recovered));
-    }
-    let rows = store.runs(sweep).await?;
+/// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled.
+pub async fn run(
+    store: &Store,
+    setup: &Setup,
+    rows: Vec<RunRow>,
+    watch: &mut dyn FnMut(News),
+) -> Result<End, SchedError> {
     let queued = rows.iter().filter(|row| row.wanted && row.state == RunState::Queued);
     let queue = queued.map(|row| Waiting {
         run: row.run,
@@ -202,7 +207,7 @@ impl Shell<'_> {
                 // Nothing has happened to the run; the machine is not fit.
                 let message = Some(source.to_string());
                 let ended = Ended {
-                    outcome: Outcome::Crashed,
+                    outcome: Outcome::Preempted,
                     transition: Transition::Requeue,
                     message,
                     device_seconds: Some(0.0),
@@ -242,6 +247,11 @@ impl Shell<'_> {
         attempt.journal_bytes = added.end;
         if let Some(last) = added.last() {
             attempt.last = Some(last.clone());
+        }
+        for line in &added.lines {
+            if let JournalEvent::Started { notes, .. } = &line.event {
+                notes.iter().for_each(|note| (self.watch)(News::Noted { run, note: note.clone() }));
+            }
         }
         let mut steps = added.lines.iter().filter_map(|line| match &line.event {
             JournalEvent::Progress { step, .. } => Some(*step),
@@ -315,6 +325,6 @@ impl Shell<'_> {
     }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -204,6 +204,8 @@ impl<'a> Fields<'a> {
 pub(crate) enum Range {
     /// Above zero.
     Positive,
+    /// Above zero, and at most this.
+    Above0(f64),
     /// Zero or above.
     NotNegative,
     /// At least the first, below the second.
@@ -215,6 +217,7 @@ impl Range {
         value.is_finite()
             && match self {
                 Range::Positive => value > 0.0,
+                Range::Above0(high) => value > 0.0 && value <= high,
                 Range::NotNegative => value >= 0.0,
                 Range::From(low, high) => low <= value && value < high,
             }
@@ -223,6 +226,7 @@ impl Range {
     fn describe(self) -> String {
         match self {
             Range::Positive => "a number above 0".to_owned(),
+            Range::Above0(high) => format!("a number above 0, at most {high}"),
             Range::NotNegative => "a number of at least 0".to_owned(),
             Range::From(low, high) => format!("a number of at least {low} and below {high}"),
         }

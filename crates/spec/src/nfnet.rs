@@ -121,7 +121,7 @@ pub struct Conv {
 impl Conv {
     /// Inputs of one output unit: channels per group times kernel area.
     pub fn fan_in(&self) -> u32 {
-        self.input / self.groups * self.kernel * self.kernel
+        (self.input / self.groups).saturating_mul(self.kernel * self.kernel)
     }
 
     /// Weight, gain and bias.
@@ -131,7 +131,8 @@ impl Conv {
 
     /// Multiply-accumulates for one example.
     pub fn macs(&self) -> u64 {
-        u64::from(self.output) * u64::from(self.fan_in()) * u64::from(self.resolution).pow(2)
+        let weights = u64::from(self.output) * u64::from(self.fan_in());
+        weights.saturating_mul(u64::from(self.resolution).pow(2))
     }
 }
 
@@ -246,8 +247,12 @@ impl Nfnet {
                 width = *stage_width;
             }
         }
-        let final_conv =
-            builder.conv("final_conv".to_owned(), width, 2 * width, Shape { kernel: 1, stride: 1, groups: 1 })?;
+        let final_conv = builder.conv(
+            "final_conv".to_owned(),
+            width,
+            width.saturating_mul(2),
+            Shape { kernel: 1, stride: 1, groups: 1 },
+        )?;
         Ok(Architecture {
             stem,
             blocks,
@@ -387,26 +392,30 @@ impl Architecture {
     /// Multiply-accumulates of one forward pass for one example: what the NFNet paper calls FLOPs. Convolutions,
     /// squeeze-excite and classifier count; element-wise work does not.
     pub fn macs(&self) -> u64 {
-        let convs: u64 = self.convolutions().map(Conv::macs).sum();
-        let squeezes: u64 = self.blocks.iter().map(squeeze_macs).sum();
-        convs + squeezes + u64::from(self.features()) * u64::from(self.classes)
+        let convs = self.convolutions().map(Conv::macs);
+        let squeezes = self.blocks.iter().map(squeeze_macs);
+        let head = u64::from(self.features()) * u64::from(self.classes);
+        // An absurd network costs the largest number there is; it must not bring down who only asks for its price.
+        convs.chain(squeezes).fold(head, u64::saturating_add)
     }
 
     /// Floating-point operations to train on one example: two per multiply-accumulate, and the backward pass counts as
     /// two forward passes.
     pub fn training_flops(&self) -> u64 {
-        6 * self.macs()
+        self.macs().saturating_mul(6)
     }
 
     /// Numbers that the layers put out for one example: what memory traffic is made of.
     pub fn activations(&self) -> u64 {
-        self.convolutions().map(|conv| u64::from(conv.output) * u64::from(conv.resolution).pow(2)).sum()
+        let outputs = self.convolutions().map(|conv| u64::from(conv.output) * u64::from(conv.resolution).pow(2));
+        outputs.fold(0, u64::saturating_add)
     }
 
     /// Estimated bytes to train with `batch` examples at once: weights, gradients, momentum and standardised weights,
     /// and for every convolution its output, the activation's input and output, kept for the backward pass.
     pub fn training_bytes(&self, batch: u64) -> u64 {
-        4 * (5 * self.parameters() + 4 * batch * self.activations())
+        let weights = self.parameters().saturating_mul(5 * 4);
+        weights.saturating_add(self.activations().saturating_mul(batch).saturating_mul(4 * 4))
     }
 
     /// The betas of all blocks.

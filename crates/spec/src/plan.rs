@@ -109,6 +109,7 @@ impl Plan {
                 plan.add_cells(sweep, model, &layout, *epochs, &data, speed, &mut problems);
             }
         }
+        rules_that_match_nothing(sweep, &mut problems);
         if plan.runs.is_empty() && problems.is_empty() {
             problems.add(sweep.data.place, "the grid is empty: every cell is skipped");
         }
@@ -134,7 +135,9 @@ impl Plan {
                 "train.batch: {} is more than the {} examples of the training set",
                 settings.batch, data.train_examples
             );
-            return problems.add(sweep.data.place, message);
+            let own =
+                sweep.overrides.iter().rfind(|one| one.batch.is_some() && one.when.holds(&model.name, epochs, None));
+            return problems.add(own.map_or(sweep.train.place, |one| one.place), message);
         }
         for lr in &settings.lr {
             let skip = sweep.skips.iter().find(|skip| skip.when.holds(&model.name, epochs, Some(*lr)));
@@ -157,6 +160,31 @@ impl Plan {
                 };
                 self.runs.push(PlannedRun { model: model.name.clone(), spec, price });
             }
+        }
+    }
+}
+
+/// A rule that matches no cell is a slip: a number that is not in the grid, say.
+fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
+    let cells = || {
+        let of_model = |model| sweep.epochs.iter().map(move |epochs| (model, *epochs));
+        sweep.models.iter().flat_map(move |model| of_model(model.name.as_str()))
+    };
+    for (index, rule) in sweep.overrides.iter().enumerate() {
+        if !cells().any(|(model, epochs)| rule.when.holds(model, epochs, None)) {
+            problems.add(rule.place, format!("override[{index}]: matches no cell of this sweep"));
+        }
+    }
+    for (index, rule) in sweep.skips.iter().enumerate() {
+        let rates = |model: &str, epochs: f64| {
+            let overrides = sweep.overrides.iter().filter(|one| one.when.holds(model, epochs, None));
+            overrides.fold(Settings::of(sweep), Settings::with).lr
+        };
+        let meant = |(model, epochs): (&str, f64)| {
+            rates(model, epochs).iter().any(|lr| rule.when.holds(model, epochs, Some(*lr)))
+        };
+        if !cells().any(meant) {
+            problems.add(rule.place, format!("skip[{index}]: matches no cell of this sweep"));
         }
     }
 }

@@ -131,7 +131,8 @@ impl RunSpec {
     /// Steps after which the held-out set is evaluated, the last one included.
     pub fn evaluation_steps(&self) -> Vec<u64> {
         let (steps, parts) = (self.steps(), u64::from(self.train.evaluations) + 1);
-        let mut at: Vec<u64> = (1..=parts).map(|part| steps * part / parts).filter(|step| *step > 0).collect();
+        let share = |part: u64| (u128::from(steps) * u128::from(part) / u128::from(parts)) as u64;
+        let mut at: Vec<u64> = (1..=parts).map(share).filter(|step| *step > 0).collect();
         at.dedup();
         at
     }

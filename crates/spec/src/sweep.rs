@@ -123,6 +123,8 @@ pub struct Train {
     pub evaluations: u32,
     /// A training loss above so many times ln(classes) is a divergence.
     pub divergence: f64,
+    /// Where the batch stands.
+    pub place: Place,
 }
 
 /// What of the machine may be used.

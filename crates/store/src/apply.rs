@@ -1,6 +1,9 @@
 //! Applying a sweep: new cells are added, known ones kept, those no longer asked for are let go but not forgotten.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use spec::plan::{Plan, PlannedRun};
+use spec::run::{NotAnId, RunId};
 
 use crate::{Store, StoreError};
 
@@ -15,9 +18,25 @@ pub struct Applied {
     pub dropped: usize,
 }
 
+impl Applied {
+    /// What applying `plan` to a sweep changes that has `known` runs, each with whether it still asks for it.
+    pub fn between(known: &BTreeMap<RunId, bool>, plan: &Plan) -> Applied {
+        let planned: BTreeSet<RunId> = plan.runs.iter().map(|run| run.spec.id()).collect();
+        let kept = planned.iter().filter(|run| known.contains_key(run)).count();
+        let dropped = known.iter().filter(|(run, wanted)| **wanted && !planned.contains(run)).count();
+        Applied { new: planned.len() - kept, kept, dropped }
+    }
+}
+
 impl Store {
-    /// Makes the sweep `name` ask for exactly the runs of `plan`. Doing it twice changes nothing.
-    pub async fn apply(&self, name: &str, source: &str, plan: &Plan, now_ms: i64) -> Result<Applied, StoreError> {
+    /// Makes the sweep `name` ask for exactly the runs of `plan`, and returns its key. Doing it twice changes nothing.
+    pub async fn apply(
+        &self,
+        name: &str,
+        source: &str,
+        plan: &Plan,
+        now_ms: i64,
+    ) -> Result<(i64, Applied), StoreError> {
         let mut transaction = self.begin().await?;
         let sql = |error| self.sqlite(error);
         let sweep_id: i64 = sqlx::query_scalar(
@@ -31,21 +50,25 @@ impl Store {
         .fetch_one(&mut *transaction)
         .await
         .map_err(sql)?;
-        let wanted: i64 = sqlx::query_scalar("select count(*) from sweep_run where sweep_id = ?1 and wanted = 1")
+        let known: Vec<(String, bool)> = sqlx::query_as("select run_id, wanted from sweep_run where sweep_id = ?1")
             .bind(sweep_id)
-            .fetch_one(&mut *transaction)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(sql)?;
+        let parsed = known.iter().map(|(run, wanted)| Ok((run.parse()?, *wanted)));
+        let known: BTreeMap<RunId, bool> =
+            parsed.collect::<Result<_, NotAnId>>().map_err(|error| StoreError::Row(error.to_string()))?;
         sqlx::query("update sweep_run set wanted = 0 where sweep_id = ?1")
             .bind(sweep_id)
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;
-        let mut kept = 0;
         for planned in &plan.runs {
             insert(&mut transaction, planned).await.map_err(sql)?;
-            let known = sqlx::query(
-                "update sweep_run set wanted = 1, model = ?3, estimated_seconds = ?4 where sweep_id = ?1 and run_id = ?2",
+            sqlx::query(
+                "insert into sweep_run (sweep_id, run_id, model, estimated_seconds) values (?1, ?2, ?3, ?4)
+                 on conflict (sweep_id, run_id) do update
+                 set wanted = 1, model = excluded.model, estimated_seconds = excluded.estimated_seconds",
             )
             .bind(sweep_id)
             .bind(planned.spec.id().to_string())
@@ -54,22 +77,9 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;
-            if known.rows_affected() == 1 {
-                kept += 1;
-                continue;
-            }
-            sqlx::query("insert into sweep_run (sweep_id, run_id, model, estimated_seconds) values (?1, ?2, ?3, ?4)")
-                .bind(sweep_id)
-                .bind(planned.spec.id().to_string())
-                .bind(&planned.model)
-                .bind(planned.price.seconds)
-                .execute(&mut *transaction)
-                .await
-                .map_err(sql)?;
         }
         transaction.commit().await.map_err(sql)?;
-        let new = plan.runs.len() - kept;
-        Ok(Applied { new, kept, dropped: (wanted as usize).saturating_sub(kept) })
+        Ok((sweep_id, Applied::between(&known, plan)))
     }
 }
 

@@ -113,7 +113,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let sql = |error| self.sqlite(error);
         let closed = sqlx::query(
-            "update attempt set ended_ms = ?3, outcome = ?4, message = ?5,
+            "update attempt set ended_ms = ?3, outcome = ?4, message = coalesce(?5, message),
                  device_seconds = coalesce(?6, max(0, coalesce(last_seen_ms, started_ms) - started_ms) / 1000.0)
              where run_id = ?1 and attempt = ?2 and ended_ms is null
                  and attempt = (select run.attempt from run where run.run_id = ?1)",

@@ -2,6 +2,7 @@
 
 use spec::journal::{Event, Line};
 use spec::run::RunId;
+use spec::units::Loss;
 
 use crate::{Store, StoreError};
 
@@ -19,7 +20,7 @@ impl Store {
         let mut transaction = self.begin().await?;
         let sql = |error| self.sqlite(error);
         let moved = sqlx::query(
-            "update attempt set journal_bytes = ?4, journal_lines = journal_lines + ?5, last_seen_ms = coalesce(?6, last_seen_ms)
+            "update attempt set journal_bytes = ?4, last_seen_ms = coalesce(?5, last_seen_ms)
              where run_id = ?1 and attempt = ?2 and journal_bytes = ?3 and ended_ms is null
                  and attempt = (select run.attempt from run where run.run_id = ?1)",
         )
@@ -27,7 +28,6 @@ impl Store {
         .bind(attempt)
         .bind(from as i64)
         .bind(to as i64)
-        .bind(lines.len() as i64)
         .bind(lines.last().map(|line| line.at_ms))
         .execute(&mut *transaction)
         .await
@@ -85,16 +85,7 @@ async fn store(
             step_to(connection, run, *step).await?;
         }
         Event::Evaluated { step, loss, accuracy } => {
-            sqlx::query(
-                "insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)",
-            )
-            .bind(run)
-            .bind(*step as i64)
-            .bind(attempt)
-            .bind(loss.nats())
-            .bind(*accuracy)
-            .execute(connection)
-            .await?;
+            evaluated(connection, run, attempt, *step, *loss, *accuracy).await?;
         }
         Event::Epoch { epoch, samples, digest } => {
             sqlx::query("insert or replace into epoch_digest (run_id, epoch, attempt, samples, digest) values (?1, ?2, ?3, ?4, ?5)")
@@ -107,6 +98,8 @@ async fn store(
                 .await?;
         }
         Event::Finished(finished) => {
+            // The result is what this line says, whatever became of the line of the evaluation.
+            evaluated(connection, run, attempt, finished.step, finished.heldout_loss, finished.accuracy).await?;
             sqlx::query("update run set step = ?2, step_seconds = ?3, state_hash = ?4 where run_id = ?1")
                 .bind(run)
                 .bind(finished.step as i64)
@@ -123,6 +116,27 @@ async fn store(
         }
         Event::Header { .. } | Event::Failed { .. } => {}
     }
+    Ok(())
+}
+
+async fn evaluated(
+    connection: &mut sqlx::SqliteConnection,
+    run: &str,
+    attempt: u32,
+    step: u64,
+    loss: Loss,
+    accuracy: f64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(run)
+    .bind(step as i64)
+    .bind(attempt)
+    .bind(loss.nats())
+    .bind(accuracy)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

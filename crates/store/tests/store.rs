@@ -43,8 +43,7 @@ impl World {
     async fn new() -> World {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(&folder.path().join("s.db")).await.expect("a new database");
-        store.apply("s", SWEEP, &plan(SWEEP), 1).await.expect("applies");
-        let sweep = store.sweeps().await.expect("readable")[0].sweep_id;
+        let (sweep, _) = store.apply("s", SWEEP, &plan(SWEEP), 1).await.expect("applies");
         World { _folder: folder, store, sweep }
     }
 
@@ -94,7 +93,8 @@ async fn a_run_goes_from_queued_to_completed() {
         started(0),
         progress(5, 1.5),
         Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
-        Event::Evaluated { step: 10, loss: loss(0.5), accuracy: 0.9 },
+        // The evaluation at the end got lost; the result is in the last line all the same.
+        Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8 },
         Event::Finished(finished),
     ];
     assert!(store.ingest(run, 1, &lines(events), 0, 500).await.expect("writable"));
@@ -165,11 +165,14 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
 async fn a_sweep_can_be_edited() {
     let world = World::new().await;
     let more = SWEEP.replace("[0.1, 0.2]", "[0.2, 0.4]");
-    let applied = world.store.apply("s", &more, &plan(&more), 2).await.expect("applies");
+    let (_, applied) = world.store.apply("s", &more, &plan(&more), 2).await.expect("applies");
     assert_eq!((applied.new, applied.kept, applied.dropped), (1, 1, 1));
-    let again = world.store.apply("s", &more, &plan(&more), 3).await.expect("applies");
+    let (_, again) = world.store.apply("s", &more, &plan(&more), 3).await.expect("applies");
     assert_eq!((again.new, again.kept, again.dropped), (0, 2, 0));
     assert_eq!(world.rows().await.iter().filter(|row| row.wanted).count(), 2);
+    let back = SWEEP.replace("[0.1, 0.2]", "[0.1, 0.8]");
+    let (_, back) = world.store.apply("s", &back, &plan(&back), 4).await.expect("applies");
+    assert_eq!((back.new, back.kept, back.dropped), (1, 1, 2), "what comes back is kept, what goes is dropped");
 }
 
 #[tokio::test]

@@ -29,8 +29,6 @@ const LINES_OF_PROGRESS: u64 = 100;
 pub struct Setting {
     /// The run directory.
     pub run: PathBuf,
-    /// Number of the attempt, from 1.
-    pub attempt: u32,
     /// Folder of the data set.
     pub data: PathBuf,
     /// Time between checkpoints.
@@ -81,15 +79,24 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
     let evaluation_steps = spec.evaluation_steps();
     let progress_every = spec.steps().div_ceil(LINES_OF_PROGRESS);
     let mut saved = (trainer.step, Instant::now());
-    while trainer.step < trainer.schedule.steps {
-        // Asked before the step and not behind it: a worker whose scheduler is gone before the first step must leave no
-        // trace, for a new scheduler may have settled this attempt already.
+    loop {
+        // Asked before anything is done: a worker whose scheduler is gone before its first step must leave no trace, for a
+        // new scheduler may have settled this attempt already.
         if setting.stop.load(Ordering::Relaxed) {
             if trainer.step > saved.0 {
                 trainer.save()?;
             }
             journal.write(Event::Preempted { step: trainer.step })?;
             return Ok(Ending::Preempted);
+        }
+        // An attempt that goes on from a step whose evaluation is due does it (again): it changes nothing but time.
+        if evaluation_steps.contains(&trainer.step) {
+            let Some(found) = trainer.evaluate()? else { continue };
+            let Some(loss) = Loss::new(found.loss) else { return trainer.diverged() };
+            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
+            if trainer.step == trainer.schedule.steps {
+                return trainer.finished(loss, found.accuracy);
+            }
         }
         if saved.1.elapsed() >= setting.checkpoint_every {
             trainer.save()?;
@@ -98,22 +105,9 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
         trainer.train_step()?;
         let last = trainer.step == trainer.schedule.steps;
         if (trainer.step.is_multiple_of(progress_every) || last) && !trainer.report()? {
-            journal.write(Event::Diverged { step: trainer.step })?;
-            return Ok(Ending::Result);
-        }
-        if evaluation_steps.contains(&trainer.step) {
-            let found = trainer.evaluate()?;
-            let Some(loss) = Loss::new(found.loss) else {
-                journal.write(Event::Diverged { step: trainer.step })?;
-                return Ok(Ending::Result);
-            };
-            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
-            if last {
-                trainer.finish(loss, found.accuracy)?;
-            }
+            return trainer.diverged();
         }
     }
-    Ok(Ending::Result)
 }
 
 /// Opens the data set and refuses one that is not the one the run was planned for.
@@ -152,6 +146,7 @@ impl<'a> Trainer<'a> {
         let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
         let progress =
             progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
+        setting.step.store(progress.step, Ordering::Relaxed);
         journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes })?;
         let empty = || TrainError::Spec("the training set is empty".to_owned());
         Ok(Trainer {
@@ -243,8 +238,10 @@ impl<'a> Trainer<'a> {
         Ok(true)
     }
 
-    fn evaluate(&self) -> Result<Evaluation, TrainError> {
-        Ok(evaluate(&self.network, &self.parameters, &self.dataset.heldout, self.shape, &self.spec.data)?)
+    /// `None` if the attempt was told to stop meanwhile.
+    fn evaluate(&self) -> Result<Option<Evaluation>, TrainError> {
+        let stop = &self.setting.stop;
+        Ok(evaluate(&self.network, &self.parameters, &self.dataset.heldout, self.shape, &self.spec.data, stop)?)
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
@@ -255,20 +252,22 @@ impl<'a> Trainer<'a> {
             losses: self.losses,
             step_seconds: self.median_step_seconds(),
         };
-        self.checkpoints.save(&self.parameters, &self.optimizer, &progress, self.setting.attempt)?;
+        self.checkpoints.save(&self.parameters, &self.optimizer, &progress)?;
         self.journal.write(Event::Checkpoint { step: self.step })
     }
 
-    fn finish(&self, heldout_loss: Loss, accuracy: f64) -> Result<(), TrainError> {
+    fn finished(&self, heldout_loss: Loss, accuracy: f64) -> Result<Ending, TrainError> {
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
-        let step_seconds = self.median_step_seconds();
-        self.journal.write(Event::Finished(Finished {
-            step: self.step,
-            heldout_loss,
-            accuracy,
-            step_seconds,
-            state_hash,
-        }))
+        let (step, step_seconds) = (self.step, self.median_step_seconds());
+        self.journal.write(Event::Finished(Finished { step, heldout_loss, accuracy, step_seconds, state_hash }))?;
+        self.checkpoints.drop_all();
+        Ok(Ending::Result)
+    }
+
+    fn diverged(&self) -> Result<Ending, TrainError> {
+        self.journal.write(Event::Diverged { step: self.step })?;
+        self.checkpoints.drop_all();
+        Ok(Ending::Result)
     }
 
     /// Median over this attempt's steps; where they are few, what the attempts before had measured.

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint is a folder `checkpoints/STEP` with `state.safetensors` (parameters and momentum by name) and
 //! `manifest.json`. Both are written and synced under another name, then the folder is renamed: a folder with a number
-//! for a name is complete. The last two are kept, and one whose hash does not match is passed over.
+//! for a name is complete. The last two are kept; one that is damaged is put aside under the name `damaged-STEP`, so that
+//! it neither counts nor gets lost. All of this happens under the lock of the run.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,6 +21,9 @@ use crate::parameters::{Parameters, bytes};
 
 /// How many are kept.
 const KEPT: usize = 2;
+
+/// The one that is being written.
+const PARTIAL: &str = "partial";
 
 /// The form of a checkpoint that this version reads and writes.
 const SCHEMA: u32 = 1;
@@ -60,26 +64,39 @@ impl Checkpoints {
         Checkpoints { folder: run.join("checkpoints"), run_id }
     }
 
-    /// Writes a checkpoint and drops all but the last two. `attempt` keeps the half-written ones of two attempts apart.
-    pub fn save(
-        &self,
-        parameters: &Parameters,
-        optimizer: &Optimizer,
-        progress: &Progress,
-        attempt: u32,
-    ) -> Result<(), TrainError> {
-        let name = format!("{:010}", progress.step);
-        let target = self.folder.join(&name);
+    /// Writes a checkpoint and drops all but the last two. Does nothing where there is one of this step.
+    pub fn save(&self, parameters: &Parameters, optimizer: &Optimizer, progress: &Progress) -> Result<(), TrainError> {
+        let target = self.folder.join(format!("{:010}", progress.step));
         if target.exists() {
             return Ok(());
         }
-        let partial = self.folder.join(format!("partial-{attempt}"));
+        let partial = self.folder.join(PARTIAL);
+        let saved = self.write(&partial, &target, parameters, optimizer, progress);
+        if saved.is_err() {
+            // On a full disk the half that was written stands in the way of everything else.
+            let _ = fs::remove_dir_all(&partial);
+        }
+        saved?;
+        for (_, old) in self.complete().into_iter().skip(KEPT) {
+            let _ = fs::remove_dir_all(old);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        partial: &Path,
+        target: &Path,
+        parameters: &Parameters,
+        optimizer: &Optimizer,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
         let io = |path: &Path| {
             let what = format!("saving the checkpoint {}", path.display());
             move |source| TrainError::Io { what, source }
         };
-        let _ = fs::remove_dir_all(&partial);
-        fs::create_dir_all(&partial).map_err(io(&partial))?;
+        let _ = fs::remove_dir_all(partial);
+        fs::create_dir_all(partial).map_err(io(partial))?;
         let state = serialise(parameters, optimizer)?;
         let manifest = Manifest {
             schema: SCHEMA,
@@ -87,36 +104,42 @@ impl Checkpoints {
             state_blake3: blake3::hash(&state).to_hex().to_string(),
             progress: progress.clone(),
         };
-        let manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| io(&partial)(error.into()))?;
+        let manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| io(partial)(error.into()))?;
         for (file, content) in [("state.safetensors", &state), ("manifest.json", &manifest)] {
             let path = partial.join(file);
             write_synced(&path, content).map_err(io(&path))?;
         }
-        sync_folder(&partial).map_err(io(&partial))?;
-        fs::rename(&partial, &target).map_err(io(&target))?;
-        sync_folder(&self.folder).map_err(io(&self.folder))?;
-        for (_, old) in self.complete().into_iter().skip(KEPT) {
-            let _ = fs::remove_dir_all(old);
-        }
-        Ok(())
+        sync_folder(partial).map_err(io(partial))?;
+        fs::rename(partial, target).map_err(io(target))?;
+        sync_folder(&self.folder).map_err(io(&self.folder))
+    }
+
+    /// Drops all of them: the run has its result.
+    pub fn drop_all(&self) {
+        // What cannot be removed only takes space.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 
     /// Restores the newest undamaged checkpoint into `parameters` and `optimizer`. `None` where there is none; the notes
-    /// say which were passed over and why.
+    /// say which were put aside and why.
     pub fn restore(
         &self,
         parameters: &mut Parameters,
         optimizer: &mut Optimizer,
     ) -> Result<(Option<Progress>, Vec<String>), TrainError> {
+        let _ = fs::remove_dir_all(self.folder.join(PARTIAL));
         let mut notes = Vec::new();
-        for (_, path) in self.complete() {
+        for (step, path) in self.complete() {
             match self.read(&path, parameters) {
                 Ok((progress, values, momentum)) => {
                     parameters.load(&values)?;
                     optimizer.load(&momentum)?;
                     return Ok((Some(progress), notes));
                 }
-                Err(why) => notes.push(format!("passed over {}: {why}", path.display())),
+                Err(why) => {
+                    let _ = fs::rename(&path, self.folder.join(format!("damaged-{step:010}")));
+                    notes.push(format!("cannot go on from the checkpoint {}: {why}", path.display()));
+                }
             }
         }
         Ok((None, notes))

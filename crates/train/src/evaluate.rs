@@ -1,5 +1,7 @@
 //! The held-out loss: mean cross-entropy in nats over the whole held-out set, without smoothing or augmentation.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use data::batch::{self, Shape};
 use spec::run::DataSpec;
 use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
@@ -19,18 +21,22 @@ pub struct Evaluation {
     pub accuracy: f64,
 }
 
-/// Evaluates on the first `heldout_examples` examples of `split`.
+/// Evaluates on the first `heldout_examples` examples of `split`; `None` if `stop` is raised meanwhile.
 pub fn evaluate(
     network: &Nfnet,
     parameters: &Parameters,
     split: &data::Split,
     shape: Shape,
     spec: &DataSpec,
-) -> Result<Evaluation, TchError> {
+    stop: &AtomicBool,
+) -> Result<Option<Evaluation>, TchError> {
     let examples = (spec.heldout_examples as usize).min(split.len());
     let (mut loss, mut right) = (0.0, 0);
-    no_grad(|| {
+    let whole = no_grad(|| {
         for from in (0..examples).step_by(AT_ONCE) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
             let batch = batch::evaluation(split, shape, from, (from + AT_ONCE).min(examples));
             let pictures = normalised(&batch.pixels, shape, spec, spec.heldout_resolution, parameters.flat().device())?;
             let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(pictures.device())?;
@@ -39,9 +45,9 @@ pub fn evaluate(
             loss += sum.f_double_value(&[])?;
             right += logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
         }
-        Ok::<(), TchError>(())
+        Ok::<bool, TchError>(true)
     })?;
-    Ok(Evaluation { loss: loss / examples as f64, accuracy: right as f64 / examples as f64 })
+    Ok(whole.then_some(Evaluation { loss: loss / examples as f64, accuracy: right as f64 / examples as f64 }))
 }
 
 /// Pixels as the network wants them: [examples, channels, resolution, resolution], mean 0, spread 1.

@@ -18,6 +18,8 @@ pub struct Journal {
 struct Inner {
     file: File,
     seq: u64,
+    /// Bytes of whole lines.
+    len: u64,
 }
 
 impl Journal {
@@ -25,11 +27,12 @@ impl Journal {
     pub fn create(path: &Path) -> Result<Journal, TrainError> {
         let file = OpenOptions::new().append(true).create_new(true).open(path);
         let file = file.map_err(|source| TrainError::Io { what: format!("creating {}", path.display()), source })?;
-        Ok(Journal { inner: Mutex::new(Inner { file, seq: 0 }) })
+        Ok(Journal { inner: Mutex::new(Inner { file, seq: 0, len: 0 }) })
     }
 
     /// Appends one event. Results, checkpoints and the end reach the disk before this returns; progress and heartbeats
-    /// may be lost with the power.
+    /// may be lost with the power. A line that cannot be written whole, because the disk is full, is taken back: the
+    /// next one must not be appended to half a line.
     pub fn write(&self, event: Event) -> Result<(), TrainError> {
         let durable = !matches!(event, Event::Progress { .. } | Event::Heartbeat { .. });
         // A thread that panicked while writing leaves at worst a torn line, which readers know how to meet.
@@ -39,11 +42,16 @@ impl Journal {
         let io = |source| TrainError::Io { what: "writing the journal".to_owned(), source };
         let mut text = serde_json::to_vec(&line).map_err(|error| io(error.into()))?;
         text.push(b'\n');
-        inner.file.write_all(&text).map_err(io)?;
+        if let Err(error) = inner.file.write_all(&text) {
+            // Nobody has read half a line. Where even this fails, readers pass over what they do not understand.
+            let _ = inner.file.set_len(inner.len);
+            return Err(io(error));
+        }
+        inner.seq += 1;
+        inner.len += text.len() as u64;
         if durable {
             inner.file.sync_data().map_err(io)?;
         }
-        inner.seq += 1;
         Ok(())
     }
 }

@@ -5,35 +5,36 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fit::Settings;
 use store::Store;
 
+use crate::answer::law_name;
 use crate::args::{Fit, Law};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
 use crate::place::Place;
-use crate::points::{self, Needs};
+use crate::points::{self, Needs, Points};
 
 pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     let settings = Settings { seed: options.seed, resamples: options.resamples };
     let needs = if options.law == Law::Lr { Needs::LrAndLoss } else { Needs::ComputeAndLoss };
     if let Some(points) = points::of_file(&options.columns, needs)? {
-        let answer = laws::fit_law(options.law, &points, &settings);
+        let answer = laws::fit_law(options.law, &points.runs, &settings);
         return Ok(show(place, options.law, &answer, &points));
     }
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let points = points::of_sweep(&store.runs(sweep.sweep_id).await?, options.compute);
     store.close().await;
-    let answer = laws::fit_law(options.law, &points, &settings);
+    let answer = laws::fit_law(options.law, &points.runs, &settings);
     keep(place, sweep.sweep_id, options, &answer, &points).await;
     Ok(show(place, options.law, &answer, &points))
 }
 
-fn show(place: &Place, law: Law, answer: &Answer, points: &[points::RunPoint]) -> u8 {
-    print(&if place.json { answer.as_json(law, points).to_string() } else { answer.as_text() });
+fn show(place: &Place, law: Law, answer: &Answer, points: &Points) -> u8 {
+    print(&if place.json { answer.as_json(law, points).to_string() } else { answer.as_text(points) });
     if answer.is_refusal() { NO_FIT } else { 0 }
 }
 
 /// Keeps the fit in the database, unless a scheduler is writing there: the fit can be made again at any time.
-async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points: &[points::RunPoint]) {
+async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points: &Points) {
     if answer.is_refusal() {
         return;
     }
@@ -41,9 +42,9 @@ async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points:
     let kept = async {
         let store = Store::open(&place.state.database()).await?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let law = format!("{} of {:?}", laws::law_name(options.law), options.compute);
+        let law = format!("{} of {:?}", law_name(options.law), options.compute);
         let result = answer.as_json(options.law, points).to_string();
-        store.save_fit(sweep, &law, &laws::points_hash(points), &result, now_ms).await?;
+        store.save_fit(sweep, &law, &laws::points_hash(&points.runs), &result, now_ms).await?;
         store.close().await;
         Ok::<(), store::StoreError>(())
     };

@@ -1,12 +1,13 @@
 //! `scalelaw plan`: every run with its price, and what applying the file would change.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
 use spec::plan::{Plan, PlannedRun};
 use spec::run::{RunId, short};
-use store::{RunRow, Store};
+use spec::state::RunState;
+use store::{Applied, RunRow, Store};
 
 use super::table::{bytes, count, duration, hours, si, si_of, table};
 use crate::args::SweepFile;
@@ -32,30 +33,28 @@ pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failur
 
 /// What applying the plan would change.
 struct Change {
-    known: BTreeSet<RunId>,
-    finished: BTreeSet<RunId>,
-    new: usize,
-    kept: usize,
-    dropped: usize,
+    known: BTreeMap<RunId, RunState>,
+    applied: Applied,
 }
 
 impl Change {
     fn between(rows: &[RunRow], plan: &Plan) -> Change {
-        let known: BTreeSet<RunId> = rows.iter().map(|row| row.run).collect();
-        let finished = rows.iter().filter(|row| row.state.is_final()).map(|row| row.run).collect();
-        let planned: BTreeSet<RunId> = plan.runs.iter().map(|run| run.spec.id()).collect();
-        let kept = planned.intersection(&known).count();
-        let dropped = rows.iter().filter(|row| row.wanted && !planned.contains(&row.run)).count();
-        Change { new: planned.len() - kept, kept, dropped, known, finished }
+        let wanted: BTreeMap<RunId, bool> = rows.iter().map(|row| (row.run, row.wanted)).collect();
+        let known = rows.iter().map(|row| (row.run, row.state)).collect();
+        Change { known, applied: Applied::between(&wanted, plan) }
+    }
+
+    /// Whether `scalelaw run` would not train it.
+    fn is_done(&self, run: RunId) -> bool {
+        matches!(self.known.get(&run), Some(RunState::Completed | RunState::Diverged))
     }
 
     fn word(&self, run: RunId) -> &'static str {
-        if self.finished.contains(&run) {
-            "done"
-        } else if self.known.contains(&run) {
-            "kept"
-        } else {
-            "new"
+        match self.known.get(&run) {
+            None => "new",
+            Some(RunState::Completed | RunState::Diverged) => "done",
+            Some(RunState::Failed(_)) => "failed, to be tried again",
+            Some(_) => "kept",
         }
     }
 }
@@ -90,8 +89,7 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     ];
     let mut text = table(&header, plan.runs.iter().map(|run| row(run, change)));
     let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum();
-    let left: f64 =
-        plan.runs.iter().filter(|run| !change.finished.contains(&run.spec.id())).map(|run| run.price.seconds).sum();
+    let left: f64 = plan.runs.iter().filter(|run| !change.is_done(run.spec.id())).map(|run| run.price.seconds).sum();
     let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum();
     let largest = plan.runs.iter().map(|run| run.price.bytes).max().unwrap_or(0);
     let _ = writeln!(
@@ -107,9 +105,9 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     let _ = writeln!(
         text,
         "{} new, {} kept, {} dropped, {} skipped",
-        change.new,
-        change.kept,
-        change.dropped,
+        change.applied.new,
+        change.applied.kept,
+        change.applied.dropped,
         plan.skipped.len()
     );
     text
@@ -165,6 +163,6 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "training_flops": plan.runs.iter().map(|run| run.price.flops).sum::<f64>(),
             "estimated_device_hours": plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() / 3600.0,
         },
-        "change": {"new": change.new, "kept": change.kept, "dropped": change.dropped},
+        "change": {"new": change.applied.new, "kept": change.applied.kept, "dropped": change.applied.dropped},
     })
 }

@@ -10,7 +10,7 @@ use crate::exit::{Failure, NO_FIT, print, say};
 use crate::figures::{self, Words};
 use crate::laws::{self, Answer};
 use crate::place::Place;
-use crate::points::{self, Needs, RunPoint};
+use crate::points::{self, Needs, Points};
 use crate::write;
 
 /// Pixels of a PNG per CSS pixel: 300 dots per inch at the printed size.
@@ -37,20 +37,14 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
         |needs| points::of_file(&options.columns, needs).map(|points| points.unwrap_or_else(|| of_sweep.clone()));
     let mut written = Vec::new();
     if wanted(Figure::Scaling) {
-        let points = take(Needs::ComputeAndLoss)?;
-        if !empty(&points) {
-            written.extend(draw_scaling(options, &points, &folder)?);
-        }
+        written.extend(draw_scaling(options, &take(Needs::ComputeAndLoss)?, &folder)?);
     }
     if wanted(Figure::OptimalLr) {
         let needs = if from_file { Needs::LrAndEpochs } else { Needs::LrAndLoss };
-        let points = take(needs)?;
-        if !empty(&points) {
-            written.extend(draw_optimal_lr(options, &points, &folder)?);
-        }
+        written.extend(draw_optimal_lr(options, &take(needs)?, &folder)?);
     }
     if written.is_empty() {
-        say("scalelaw: nothing to draw: no run has finished yet");
+        say("scalelaw: nothing to draw: no run has a held-out loss yet");
         return Ok(NO_FIT);
     }
     let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
@@ -62,12 +56,11 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn empty(points: &[RunPoint]) -> bool {
-    points.iter().all(|point| point.loss.is_none() && point.lr.is_none())
-}
-
-fn draw_scaling(options: &Plot, points: &[RunPoint], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let answer = laws::fit_law(Law::Frontier, points, &Settings::default());
+fn draw_scaling(options: &Plot, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if points.runs.iter().all(|point| point.loss.is_none()) {
+        return Ok(Vec::new());
+    }
+    let answer = laws::fit_law(Law::Frontier, &points.runs, &Settings::default());
     let law = match &answer {
         Answer::Curve(_, fitted) => Some(&**fitted),
         Answer::Refused(refusal) => {
@@ -83,13 +76,20 @@ fn draw_scaling(options: &Plot, points: &[RunPoint], folder: &Path) -> Result<Ve
         Compute::TrainHours => "Training compute (device hours)".to_owned(),
     };
     let words = words(options, &axis, "Held-out loss (nats)");
-    let figure = figures::scaling(points, law, words);
-    let name = if options.compute == Compute::Flops { "scaling-flops" } else { "scaling" };
+    let figure = figures::scaling(&points.runs, law, words);
+    let name = match options.compute {
+        Compute::TrainHours => "scaling",
+        Compute::Flops => "scaling-flops",
+        Compute::DeviceHours => "scaling-device-hours",
+    };
     save(folder, name, &figure.svg(&Style::paper())?, &figure.csv())
 }
 
-fn draw_optimal_lr(options: &Plot, points: &[RunPoint], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn draw_optimal_lr(options: &Plot, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let figure = figures::optimal_lr(points, words(options, "Training epochs", "Optimal learning rate"));
+    if figure.series.iter().all(|series| series.points.is_empty()) {
+        return Ok(Vec::new());
+    }
     save(folder, "optimal-lr", &figure.svg(&Style::paper())?, &figure.csv())
 }
 

@@ -25,10 +25,11 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let _lock = place.state.lock()?;
     let store = Store::open(&place.state.database()).await?;
     let sweep = &loaded.sweep;
-    let applied = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
-    let sweep_row = place.choose(&store, Some(&sweep.name)).await?;
-    let again = try_again(&store, &store.runs(sweep_row.sweep_id).await?).await?;
-    let rows = store.runs(sweep_row.sweep_id).await?;
+    let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
+    let settled = sched::settle(&store, &place.state, grace).await?;
+    let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
+    let again = try_again(&store, &store.runs(sweep_id).await?).await?;
+    let rows = store.runs(sweep_id).await?;
     let slots = slots(sweep, options, &rows);
     say(&format!(
         "{}: {} ({} new, {} kept, {} dropped), {} at a time",
@@ -39,6 +40,9 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         applied.dropped,
         slots,
     ));
+    if settled > 0 {
+        say(&format!("settled {} of a scheduler that had ended early", count(settled, "attempt")));
+    }
     if again > 0 {
         say(&format!("trying again what failed before: {}", count(again, "run")));
     }
@@ -46,20 +50,16 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         folder: place.state.clone(),
         worker,
         data,
-        rules: Rules {
-            slots,
-            retries: sweep.policy.retries,
-            grace: Duration::from_secs_f64(sweep.policy.grace_seconds),
-        },
+        rules: Rules { slots, retries: sweep.policy.retries, grace },
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
     };
     let mut progress = Progress::new(options.progress, &rows, slots);
-    let end = shell::run(&store, &setup, sweep_row.sweep_id, &mut |news| progress.take(news)).await;
+    let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news)).await;
     progress.finish();
     let end = end?;
-    let rows = store.runs(sweep_row.sweep_id).await?;
-    let ledger = store.ledger(sweep_row.sweep_id).await?;
-    status::show(place, &sweep_row.name, &rows, &ledger);
+    let rows = store.runs(sweep_id).await?;
+    let ledger = store.ledger(sweep_id).await?;
+    status::show(place, &sweep.name, &rows, &ledger);
     store.close().await;
     Ok(match end {
         End::Stopped { signal } => {

@@ -89,7 +89,7 @@ fn of_a_frontier() {
                 runs.push(RunPoint {
                     row: runs.len(),
                     group: format!("model {model}"),
-                    budget: 2f64.powi(step),
+                    budget: Some(2f64.powi(step)),
                     compute,
                     loss: Some(4.0 * compute.powf(-0.05) * (excess + 0.003 * noise.normal()).exp()),
                     lr: None,

@@ -23,7 +23,7 @@ fn some_float() -> impl Strategy<Value = Option<f64>> {
 }
 
 fn run() -> impl Strategy<Value = RunPoint> {
-    (0..4u8, float(), float(), some_float(), some_float(), prop::option::of(0..3u64)).prop_map(
+    (0..4u8, some_float(), float(), some_float(), some_float(), prop::option::of(0..3u64)).prop_map(
         |(group, budget, compute, loss, lr, seed)| RunPoint {
             row: 0,
             group: group.to_string(),

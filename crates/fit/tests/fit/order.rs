@@ -38,7 +38,7 @@ proptest! {
         same(&saturating(&points, &settings).unwrap(), &saturating(&shuffled, &settings).unwrap());
         let runs = |points: &[Point]| -> Vec<RunPoint> {
             points.iter().map(|p| RunPoint {
-                row: p.row, group: format!("m{}", p.row % 3), budget: p.x, compute: p.x, loss: Some(p.y), lr: None, seed: Some(0),
+                row: p.row, group: format!("m{}", p.row % 3), budget: Some(p.x), compute: p.x, loss: Some(p.y), lr: None, seed: Some(0),
             }).collect()
         };
         let law = |points: &[Point]| frontier_law(&runs(points), Form::Power, &settings).unwrap().1;

@@ -16,7 +16,7 @@ fn figure_2() -> Vec<RunPoint> {
         .map(|(row, cells)| RunPoint {
             row,
             group: cells[0].to_owned(),
-            budget: number(cells[1]),
+            budget: Some(number(cells[1])),
             compute: number(cells[2]),
             loss: Some(number(cells[3])),
             lr: None,
@@ -51,7 +51,7 @@ fn the_best_epoch_budget_and_model_grow_along_the_frontier() {
         .iter()
         .enumerate()
         // One over the budget, since a law of this crate falls.
-        .map(|(row, p)| Point { row, x: p.compute, y: 1.0 / p.budget })
+        .map(|(row, p)| Point { row, x: p.compute, y: 1.0 / p.budget.expect("a budget") })
         .collect();
     let growth = power(&trend, &Settings::default()).unwrap().params["alpha"];
     println!("epochs grow along the frontier as C^{:.2} ({:.2} to {:.2})", growth.value, growth.low, growth.high);
@@ -66,7 +66,7 @@ fn figure_1_falls_as_published() {
         .map(|(row, cells)| RunPoint {
             row,
             group: cells[0].to_owned(),
-            budget: number(cells[1]),
+            budget: Some(number(cells[1])),
             compute: number(cells[2]),
             loss: Some(number(cells[3])),
             lr: None,

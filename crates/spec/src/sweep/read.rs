@@ -68,7 +68,7 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         grid.require("epochs", "a list of epoch budgets", problems);
         grid.require("lr", "a list of learning rates, or { center, factor, num }", problems);
     }
-    let epochs = grid.numbers("epochs", Range::Positive, problems).unwrap_or_default();
+    let epochs = grid.numbers("epochs", Range::Above0(1e6), problems).unwrap_or_default();
     let lr = read_lr(&grid, problems).unwrap_or_default();
     let seeds = grid.wholes("seeds", 0, u64::MAX, problems).unwrap_or_else(|| vec![0]);
     refuse_repeats(&grid, "epochs", &epochs, problems);
@@ -195,6 +195,7 @@ fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
         flip: train.flag("flip", problems).unwrap_or(false),
         evaluations: train.whole("evaluations", 0, 1000, problems).unwrap_or(0) as u32,
         divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
+        place: train.place_of("batch"),
     }
 }
 
@@ -211,8 +212,8 @@ fn read_policy(node: &Node, problems: &mut Problems) -> Policy {
     let policy = Fields::of(node, "policy", &POLICY_KEYS, problems);
     Policy {
         retries: policy.whole("retries", 0, 1000, problems).unwrap_or(2) as u32,
-        checkpoint_seconds: policy.number("checkpoint_seconds", Range::Positive, problems).unwrap_or(60.0),
-        grace_seconds: policy.number("grace_seconds", Range::Positive, problems).unwrap_or(30.0),
+        checkpoint_seconds: policy.number("checkpoint_seconds", Range::Above0(1e6), problems).unwrap_or(60.0),
+        grace_seconds: policy.number("grace_seconds", Range::Above0(1e6), problems).unwrap_or(30.0),
     }
 }
 
@@ -280,6 +281,9 @@ fn read_match(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option
             let span = Fields::of(node, &path, &["min", "max"], problems);
             let low = span.number("min", Range::NotNegative, problems).unwrap_or(0.0);
             let high = span.number("max", Range::Positive, problems).unwrap_or(f64::INFINITY);
+            if low > high {
+                problems.add(node.place, format!("{path}: min {low} is above max {high}, so nothing is meant"));
+            }
             Some(Match::Between(low, high))
         }
         _ => number(&path, node, Range::Positive, problems).map(|value| Match::OneOf(vec![value])),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use spec::document::Format;
-use spec::plan::Plan;
+use spec::plan::{DatasetFacts, Plan};
 use spec::sweep::Sweep;
 
 use crate::{GOOD, facts, problems};
@@ -31,7 +31,10 @@ fn numbers_out_of_range_are_named_with_what_is_allowed() {
     );
     check(&with("[0.1, 0.2]", "[0.1, -0.2]"), &["14:12: grid.lr[1]: found -0.2, expected a number above 0"]);
     check(&with("[0.5, 1]", "[]"), &["13:10: grid.epochs: found an empty list, expected a list of numbers"]);
-    check(&with("[0.5, 1]", "[nan]"), &["13:11: grid.epochs[0]: found NaN, expected a number above 0"]);
+    check(
+        &with("[0.5, 1]", "[nan]"),
+        &["13:11: grid.epochs[0]: found NaN, expected a number above 0, at most 1000000"],
+    );
     check(
         &with("batch = 10", "batch = 2.5"),
         &["16:9: train.batch: found 2.5, expected a whole number from 1 to 16777216"],
@@ -87,10 +90,7 @@ fn what_contradicts_itself_is_refused() {
 
 #[test]
 fn what_would_be_trained_twice_is_refused() {
-    check(
-        &with("widths = [16, 32] }", "widths = [8, 16] }"),
-        &["11:44: model: \"b\" is the same network as \"a\""],
-    );
+    check(&with("widths = [16, 32] }", "widths = [8, 16] }"), &["11:44: model: \"b\" is the same network as \"a\""]);
     check(
         &with("batch = 10", "batch = 10\n[[override]]\nwhen = {}\nseeds = [1, 1]\nlr = [2, 2]"),
         &["19:9: override[0].seeds: 1 stands there twice", "20:6: override[0].lr: 2 stands there twice"],
@@ -127,6 +127,44 @@ fn what_only_the_data_can_tell_is_found_when_planning() {
 }
 
 #[test]
+fn a_rule_that_matches_nothing_is_a_slip() {
+    let plan = |rules: &str| {
+        let sweep =
+            Sweep::parse(&with("batch = 10", &format!("batch = 10\n{rules}")), Format::Toml).expect("a good file");
+        let planned = Plan::expand(&sweep, &facts());
+        planned.err().map(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())
+    };
+    let nothing = |rule: &str| Some(vec![format!("17:1: {rule}[0]: matches no cell of this sweep")]);
+    assert_eq!(plan("[[override]]\nwhen = { epochs = 0.05 }\nseeds = [1, 2]"), nothing("override"));
+    assert_eq!(plan("[[skip]]\nwhen = { model = \"a\", lr = 0.3 }\nreason = \"r\""), nothing("skip"));
+    let of_an_override =
+        "[[skip]]\nwhen = { lr = 0.3 }\nreason = \"r\"\n[[override]]\nwhen = { model = \"a\" }\nlr = [0.3, 0.4]";
+    assert_eq!(plan(of_an_override), None);
+    check(
+        &with("batch = 10", "batch = 10\n[[skip]]\nwhen = { lr = { min = 2, max = 1 } }\nreason = \"r\""),
+        &["18:15: skip[0].when.lr: min 2 is above max 1, so nothing is meant"],
+    );
+}
+
+#[test]
+fn absurd_numbers_are_refused_or_priced() {
+    check(
+        &with("[0.5, 1]", "[1e19]"),
+        &["13:11: grid.epochs[0]: found 10000000000000000000, expected a number above 0, at most 1000000"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\n[policy]\ngrace_seconds = 1e20"),
+        &["18:17: policy.grace_seconds: found 100000000000000000000, expected a number above 0, at most 1000000"],
+    );
+    let text = with("widths = [16, 32]", "widths = [1048576, 1048576]")
+        .replace("batch = 10", "batch = 10\nevaluations = 1000");
+    let sweep = Sweep::parse(&text, Format::Toml).expect("a good file");
+    let facts = DatasetFacts { resolution: 16_384, train_examples: u64::MAX / 2, ..facts() };
+    let plan = Plan::expand(&sweep, &facts).expect("a price, however high");
+    assert!(plan.runs.iter().all(|run| run.price.flops > 0.0 && run.price.seconds > 0.0));
+}
+
+#[test]
 fn yaml_and_json_have_places_too() {
     let yaml = "name: x\ndata: {dataset: fashion-mnist}\nmodel: {family: nfnet, presets: [F0]}\ngrid: {epochs: [1], lr: [no]}\ntrain: {batch: 8}\n";
     assert_eq!(problems(yaml, Format::Yaml), ["4:26: grid.lr[0]: found \"no\", expected a number above 0"]);
@@ -140,10 +178,11 @@ fn yaml_and_json_have_places_too() {
 
 /// The good sweep with some lines lost, doubled, cut or moved.
 fn damaged() -> impl Strategy<Value = String> {
-    let lines: Vec<&str> = GOOD.lines().collect();
+    let text = format!("{GOOD}evaluations = 3\n[policy]\ngrace_seconds = 5\n");
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let count = lines.len();
     proptest::collection::vec((0..count, 0..5_u8, 0..40_usize), 1..6).prop_map(move |damage| {
-        let mut lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let mut lines = lines.clone();
         for (at, kind, cut) in damage {
             let at = at.min(lines.len().saturating_sub(1));
             match kind {

@@ -100,7 +100,6 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
     beat(Arc::clone(&journal), Arc::clone(&step));
     let setting = Setting {
         run: run.to_owned(),
-        attempt: arguments.attempt,
         data: arguments.data.clone(),
         checkpoint_every: Duration::try_from_secs_f64(arguments.checkpoint_seconds).unwrap_or(Duration::MAX),
         stop,

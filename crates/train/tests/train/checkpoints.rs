@@ -33,7 +33,7 @@ fn what_is_restored_is_what_was_saved_to_the_last_bit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let checkpoints = Checkpoints::of(folder.path(), run_id("00000000000000aa"));
     let (parameters, optimizer) = state(1);
-    checkpoints.save(&parameters, &optimizer, &at_step(5), 1).expect("writable");
+    checkpoints.save(&parameters, &optimizer, &at_step(5)).expect("writable");
     let (mut fresh, mut empty) = state(2);
     let (progress, notes) = checkpoints.restore(&mut fresh, &mut empty).expect("shapes fit");
     assert_eq!(progress, Some(at_step(5)));
@@ -47,7 +47,7 @@ fn the_last_two_are_kept_and_a_damaged_one_is_passed_over_aloud() {
     let checkpoints = Checkpoints::of(folder.path(), run_id("00000000000000aa"));
     for step in 1..=4 {
         let (parameters, optimizer) = state(step);
-        checkpoints.save(&parameters, &optimizer, &at_step(step), 1).expect("writable");
+        checkpoints.save(&parameters, &optimizer, &at_step(step)).expect("writable");
     }
     let mut left: Vec<String> = fs::read_dir(folder.path().join("checkpoints"))
         .expect("readable")
@@ -64,7 +64,13 @@ fn the_last_two_are_kept_and_a_damaged_one_is_passed_over_aloud() {
     let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer).expect("shapes fit");
     assert_eq!(progress, Some(at_step(3)));
     assert!(notes.len() == 1 && notes[0].contains("0000000004") && notes[0].contains("hash"), "{notes:?}");
-    let (expected, momentum) = state(3);
+    // The damaged one is out of the way: the next one of this step is saved, and the older good one stays until then.
+    let (parameters, optimizer) = state(4);
+    checkpoints.save(&parameters, &optimizer, &at_step(4)).expect("writable");
+    let (mut parameters, mut optimizer) = state(9);
+    assert_eq!(checkpoints.restore(&mut parameters, &mut optimizer).expect("fits"), (Some(at_step(4)), Vec::new()));
+    assert!(folder.path().join("checkpoints/damaged-0000000004").is_dir());
+    let (expected, momentum) = state(4);
     assert_eq!(
         state_hash(&parameters, &optimizer).expect("readable"),
         state_hash(&expected, &momentum).expect("readable")
@@ -76,7 +82,7 @@ fn the_checkpoint_of_another_run_is_not_taken() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut parameters, mut optimizer) = state(1);
     let of = |id| Checkpoints::of(folder.path(), run_id(id));
-    of("00000000000000aa").save(&parameters, &optimizer, &at_step(5), 1).expect("writable");
+    of("00000000000000aa").save(&parameters, &optimizer, &at_step(5)).expect("writable");
     let (progress, notes) = of("00000000000000bb").restore(&mut parameters, &mut optimizer).expect("shapes fit");
     assert_eq!(progress, None);
     assert!(notes[0].contains("00000000000000aa"), "{notes:?}");
