@@ -49,7 +49,7 @@ fn screens_of_mistakes() {
     check(&lab, "mistakes-toml", &["plan", "wrong.toml"]);
     lab.write(
         "wrong.yaml",
-        "name: x\ndata: {dataset: d, directory: data}\nmodel:\n  family: vit\ngrid: {epochs: [0], lr: 0.1}\n",
+        "name: x\ndata: {dataset: d, directory: data}\nmodel:\n  family: resnet\ngrid: {epochs: [0], lr: 0.1}\n",
     );
     check(&lab, "mistakes-yaml", &["plan", "wrong.yaml"]);
     lab.write(

@@ -1,7 +1,37 @@
 //! What a run costs before it has run: floating-point operations exactly, hours as an estimate.
 
-use crate::nfnet::Architecture;
 use crate::run::RunSpec;
+
+/// What of a network decides its price, for one example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// All parameters.
+    pub parameters: u64,
+    /// Parameters without the classifier.
+    pub parameters_without_head: u64,
+    /// Multiply-accumulates of one forward pass.
+    pub macs: u64,
+    /// Numbers that the layers put out: what memory traffic is made of.
+    pub activations: u64,
+    /// Layers that cost time however small they are.
+    pub layers: u64,
+}
+
+impl Footprint {
+    /// Floating-point operations to train on one example: two per multiply-accumulate, and the backward pass counts as
+    /// two forward passes.
+    pub fn training_flops(&self) -> u64 {
+        // An absurd network costs the largest number there is; it must not bring down who only asks for its price.
+        self.macs.saturating_mul(6)
+    }
+
+    /// Estimated bytes to train with `batch` examples at once: weights, gradients, momentum and what is derived from
+    /// weights, and for every layer its output and what its activation keeps for the backward pass.
+    pub fn training_bytes(&self, batch: u64) -> u64 {
+        let weights = self.parameters.saturating_mul(5 * 4);
+        weights.saturating_add(self.activations.saturating_mul(batch).saturating_mul(4 * 4))
+    }
+}
 
 /// How fast a device works, for estimates of hours. Only the order of runs, progress and `plan` rest on it; the hours
 /// of a finished run are measured.
@@ -32,16 +62,16 @@ impl Speed {
     }
 
     /// Seconds for one training step.
-    pub fn step_seconds(&self, layout: &Architecture, batch: u64) -> f64 {
+    pub fn step_seconds(&self, network: &Footprint, batch: u64) -> f64 {
         let batch = batch as f64;
-        batch * layout.training_flops() as f64 / self.flops_per_second
-            + batch * layout.activations() as f64 * self.seconds_per_activation
-            + layout.convolutions().count() as f64 * self.seconds_per_layer
+        batch * network.training_flops() as f64 / self.flops_per_second
+            + batch * network.activations as f64 * self.seconds_per_activation
+            + network.layers as f64 * self.seconds_per_layer
     }
 
     /// Seconds for a whole run, evaluations included; a forward pass counts as a third of a step.
-    pub fn run_seconds(&self, layout: &Architecture, run: &RunSpec) -> f64 {
-        let step = self.step_seconds(layout, run.train.batch);
+    pub fn run_seconds(&self, network: &Footprint, run: &RunSpec) -> f64 {
+        let step = self.step_seconds(network, run.train.batch);
         let evaluated = run.data.heldout_examples as f64 * run.evaluation_steps().len() as f64;
         self.seconds_per_run + step * (run.steps() as f64 + evaluated / run.train.batch as f64 / 3.0)
     }

@@ -36,21 +36,24 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The table in `node`; keys outside `allowed` are problems that name the nearest allowed one.
-    pub(crate) fn of(node: &'a Node, path: &str, allowed: &[&str], problems: &mut Problems) -> Fields<'a> {
+    /// The table in `node`, whatever its keys.
+    pub(crate) fn unchecked(node: &'a Node, path: &str) -> Fields<'a> {
         let entries: &[Entry] = match &node.value {
             Value::Table(entries) => entries,
-            _ => {
-                let keys = allowed.join(", ");
-                problems.add(
-                    node.place,
-                    format!("{path}: found {}, expected a table with the keys {keys}", node.describe()),
-                );
-                &[]
-            }
+            _ => &[],
         };
-        let fields = Fields { path: path.to_owned(), place: node.place, entries };
-        for entry in entries {
+        Fields { path: path.to_owned(), place: node.place, entries }
+    }
+
+    /// The table in `node`; keys outside `allowed` are problems that name the nearest allowed one.
+    pub(crate) fn of(node: &'a Node, path: &str, allowed: &[&str], problems: &mut Problems) -> Fields<'a> {
+        let fields = Fields::unchecked(node, path);
+        if !matches!(node.value, Value::Table(_)) {
+            let keys = allowed.join(", ");
+            let message = format!("{path}: found {}, expected a table with the keys {keys}", node.describe());
+            problems.add(node.place, message);
+        }
+        for entry in fields.entries {
             if !allowed.contains(&entry.key.as_str()) {
                 let path = fields.key_path(&entry.key);
                 problems.add(entry.key_place, format!("{path}: unknown key{}", suggestion(&entry.key, allowed)));

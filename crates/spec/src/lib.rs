@@ -19,3 +19,4 @@ pub mod schema;
 pub mod state;
 pub mod sweep;
 pub mod units;
+pub mod vit;

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Footprint;
+
 /// Gain of GELU: 1/std(gelu(z)) for z ~ N(0, 1), the constant of the released code (a Monte-Carlo estimate; the exact
 /// value is 1.70093).
 pub const GELU_GAIN: f64 = 1.701_504_349_708_557_1;
@@ -56,7 +58,7 @@ pub enum Bottleneck {
     Floored,
 }
 
-/// Why an [`Nfnet`] cannot be built.
+/// Why a network cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unbuildable {
     /// Lists of different lengths.
@@ -86,6 +88,24 @@ pub enum Unbuildable {
         bottleneck: u32,
         /// As asked for.
         group_width: u32,
+    },
+    /// Heads that do not share the width evenly.
+    #[error("a width of {width} does not split into {heads} heads; take a number of heads that divides it")]
+    Heads {
+        /// Channels of a token.
+        width: u32,
+        /// As asked for.
+        heads: u32,
+    },
+    /// Patches that do not fill the picture.
+    #[error(
+        "a picture of {resolution} pixels does not split into patches of {patch}; take a resolution that is a multiple"
+    )]
+    Patches {
+        /// The resolution asked for.
+        resolution: u32,
+        /// Height and width of a patch.
+        patch: u32,
     },
     /// The picture has shrunk to one pixel before the last stride.
     #[error(
@@ -399,23 +419,21 @@ impl Architecture {
         convs.chain(squeezes).fold(head, u64::saturating_add)
     }
 
-    /// Floating-point operations to train on one example: two per multiply-accumulate, and the backward pass counts as
-    /// two forward passes.
-    pub fn training_flops(&self) -> u64 {
-        self.macs().saturating_mul(6)
-    }
-
     /// Numbers that the layers put out for one example: what memory traffic is made of.
     pub fn activations(&self) -> u64 {
         let outputs = self.convolutions().map(|conv| u64::from(conv.output) * u64::from(conv.resolution).pow(2));
         outputs.fold(0, u64::saturating_add)
     }
 
-    /// Estimated bytes to train with `batch` examples at once: weights, gradients, momentum and standardised weights,
-    /// and for every convolution its output, the activation's input and output, kept for the backward pass.
-    pub fn training_bytes(&self, batch: u64) -> u64 {
-        let weights = self.parameters().saturating_mul(5 * 4);
-        weights.saturating_add(self.activations().saturating_mul(batch).saturating_mul(4 * 4))
+    /// What a plan has to know.
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            parameters: self.parameters(),
+            parameters_without_head: self.parameters_without_head(),
+            macs: self.macs(),
+            activations: self.activations(),
+            layers: self.convolutions().count() as u64,
+        }
     }
 
     /// The betas of all blocks.

@@ -1,11 +1,10 @@
 //! From a sweep to its runs: complete, priced, and with everything that was left out.
 
-use crate::cost::Speed;
+use crate::cost::{Footprint, Speed};
 use crate::document::Problem;
 use crate::fields::Problems;
-use crate::nfnet::Architecture;
-use crate::run::{Agc, Augment, DataSpec, ModelSpec, RunSpec, TrainSpec, short};
-use crate::sweep::{Data, Model, Override, Sweep, Warmup};
+use crate::run::{Agc, Augment, DataSpec, ModelSpec, OptimizerSpec, RunSpec, TrainSpec, short};
+use crate::sweep::{Data, Model, Override, Sweep, Train, Warmup};
 
 /// What opening the data set tells, or its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,15 +97,15 @@ impl Plan {
         let speed = sweep.resources.device_flops.map_or(Speed::CPU_CORE, Speed::sustained);
         let mut plan = Plan { runs: Vec::new(), skipped: Vec::new() };
         for model in &sweep.models {
-            let layout = match model.nfnet.layout(data.channels, data.resolution, data.classes) {
-                Ok(layout) => layout,
+            let network = match model.spec.layout(data.channels, data.resolution, data.classes) {
+                Ok(layout) => layout.footprint(),
                 Err(unbuildable) => {
                     problems.add(model.place, format!("model {:?}: {unbuildable}", model.name));
                     continue;
                 }
             };
             for epochs in &sweep.epochs {
-                plan.add_cells(sweep, model, &layout, *epochs, &data, speed, &mut problems);
+                plan.add_cells(sweep, model, &network, *epochs, &data, speed, &mut problems);
             }
         }
         rules_that_match_nothing(sweep, &mut problems);
@@ -122,14 +121,14 @@ impl Plan {
         &mut self,
         sweep: &Sweep,
         model: &Model,
-        layout: &Architecture,
+        network: &Footprint,
         epochs: f64,
         data: &DataSpec,
         speed: Speed,
         problems: &mut Problems,
     ) {
         let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
-        let settings = overrides.fold(Settings::of(sweep), Settings::with);
+        let settings = overrides.fold(Settings::of(sweep, model), Settings::with);
         if settings.batch > data.train_examples {
             let message = format!(
                 "train.batch: {} is more than the {} examples of the training set",
@@ -149,14 +148,14 @@ impl Plan {
             for seed in &settings.seeds {
                 let spec = settings.run(sweep, model, data, epochs, *lr, *seed);
                 let price = Price {
-                    parameters: layout.parameters(),
-                    parameters_without_head: layout.parameters_without_head(),
-                    macs: layout.macs(),
-                    flops: layout.training_flops() as f64 * spec.samples() as f64,
+                    parameters: network.parameters,
+                    parameters_without_head: network.parameters_without_head,
+                    macs: network.macs,
+                    flops: network.training_flops() as f64 * spec.samples() as f64,
                     samples: spec.samples(),
                     steps: spec.steps(),
-                    bytes: layout.training_bytes(settings.batch),
-                    seconds: speed.run_seconds(layout, &spec),
+                    bytes: network.training_bytes(settings.batch),
+                    seconds: speed.run_seconds(network, &spec),
                 };
                 self.runs.push(PlannedRun { model: model.name.clone(), spec, price });
             }
@@ -166,22 +165,17 @@ impl Plan {
 
 /// A rule that matches no cell is a slip: a number that is not in the grid, say.
 fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
-    let cells = || {
-        let of_model = |model| sweep.epochs.iter().map(move |epochs| (model, *epochs));
-        sweep.models.iter().flat_map(move |model| of_model(model.name.as_str()))
-    };
+    let cells = || sweep.models.iter().flat_map(|model| sweep.epochs.iter().map(move |epochs| (model, *epochs)));
     for (index, rule) in sweep.overrides.iter().enumerate() {
-        if !cells().any(|(model, epochs)| rule.when.holds(model, epochs, None)) {
+        if !cells().any(|(model, epochs)| rule.when.holds(&model.name, epochs, None)) {
             problems.add(rule.place, format!("override[{index}]: matches no cell of this sweep"));
         }
     }
     for (index, rule) in sweep.skips.iter().enumerate() {
-        let rates = |model: &str, epochs: f64| {
-            let overrides = sweep.overrides.iter().filter(|one| one.when.holds(model, epochs, None));
-            overrides.fold(Settings::of(sweep), Settings::with).lr
-        };
-        let meant = |(model, epochs): (&str, f64)| {
-            rates(model, epochs).iter().any(|lr| rule.when.holds(model, epochs, Some(*lr)))
+        let meant = |(model, epochs): (&Model, f64)| {
+            let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
+            let settings = overrides.fold(Settings::of(sweep, model), Settings::with);
+            settings.lr.iter().any(|lr| rule.when.holds(&model.name, epochs, Some(*lr)))
         };
         if !cells().any(meant) {
             problems.add(rule.place, format!("skip[{index}]: matches no cell of this sweep"));
@@ -194,18 +188,19 @@ struct Settings {
     lr: Vec<f64>,
     seeds: Vec<u64>,
     batch: u64,
-    weight_decay: f64,
-    agc_lambda: f64,
+    /// Of either optimiser, where an override gives it.
+    weight_decay: Option<f64>,
+    agc_lambda: Option<f64>,
 }
 
 impl Settings {
-    fn of(sweep: &Sweep) -> Settings {
+    fn of(sweep: &Sweep, model: &Model) -> Settings {
         Settings {
-            lr: sweep.lr.clone(),
+            lr: model.lr.clone().unwrap_or_else(|| sweep.lr.clone()),
             seeds: sweep.seeds.clone(),
             batch: sweep.train.batch,
-            weight_decay: sweep.train.weight_decay,
-            agc_lambda: sweep.train.agc_lambda,
+            weight_decay: None,
+            agc_lambda: None,
         }
     }
 
@@ -214,24 +209,39 @@ impl Settings {
             lr: other.lr.clone().unwrap_or(self.lr),
             seeds: other.seeds.clone().unwrap_or(self.seeds),
             batch: other.batch.unwrap_or(self.batch),
-            weight_decay: other.weight_decay.unwrap_or(self.weight_decay),
-            agc_lambda: other.agc_lambda.unwrap_or(self.agc_lambda),
+            weight_decay: other.weight_decay.or(self.weight_decay),
+            agc_lambda: other.agc_lambda.or(self.agc_lambda),
+        }
+    }
+
+    fn optimizer(&self, train: &Train, model: &ModelSpec) -> OptimizerSpec {
+        match model {
+            ModelSpec::Nfnet(_) => OptimizerSpec::Sgd {
+                momentum: train.momentum,
+                weight_decay: self.weight_decay.unwrap_or(train.weight_decay),
+                agc: Agc { lambda: self.agc_lambda.unwrap_or(train.agc_lambda), eps: train.agc_eps },
+            },
+            ModelSpec::Vit(_) => OptimizerSpec::Adamw {
+                beta1: train.adamw.beta1,
+                beta2: train.adamw.beta2,
+                eps: train.adamw.eps,
+                weight_decay: self.weight_decay.unwrap_or(train.adamw.weight_decay),
+                clip_norm: train.adamw.clip_norm,
+            },
         }
     }
 
     fn run(&self, sweep: &Sweep, model: &Model, data: &DataSpec, epochs: f64, lr: f64, seed: u64) -> RunSpec {
         let train = &sweep.train;
         let mut run = RunSpec {
-            model: ModelSpec::Nfnet(model.nfnet.clone()),
+            model: model.spec.clone(),
             data: data.clone(),
             train: TrainSpec {
                 epochs,
                 batch: self.batch,
                 lr,
                 warmup_steps: 0,
-                momentum: train.momentum,
-                weight_decay: self.weight_decay,
-                agc: Agc { lambda: self.agc_lambda, eps: train.agc_eps },
+                optimizer: self.optimizer(train, &model.spec),
                 label_smoothing: train.label_smoothing,
                 augment: Augment { crop_padding: train.crop_padding, flip: train.flip },
                 evaluations: train.evaluations,

@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use crate::nfnet::Nfnet;
+use crate::cost::Footprint;
+use crate::nfnet::{self, Nfnet, Unbuildable};
 use crate::order::{SampleOrder, mix};
 use crate::schedule::Schedule;
+use crate::vit::{self, Vit};
 
 /// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,37 @@ pub struct RunSpec {
 pub enum ModelSpec {
     /// A normaliser-free ConvNet.
     Nfnet(Nfnet),
+    /// A Vision Transformer.
+    Vit(Vit),
+}
+
+/// A network laid out for one input shape.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Layout {
+    /// A normaliser-free ConvNet.
+    Nfnet(nfnet::Architecture),
+    /// A Vision Transformer.
+    Vit(vit::Architecture),
+}
+
+impl ModelSpec {
+    /// Lays the network out for pictures of `channels` x `resolution` x `resolution`.
+    pub fn layout(&self, channels: u32, resolution: u32, classes: u32) -> Result<Layout, Unbuildable> {
+        match self {
+            ModelSpec::Nfnet(nfnet) => nfnet.layout(channels, resolution, classes).map(Layout::Nfnet),
+            ModelSpec::Vit(vit) => vit.layout(channels, resolution, classes).map(Layout::Vit),
+        }
+    }
+}
+
+impl Layout {
+    /// What a plan has to know.
+    pub fn footprint(&self) -> Footprint {
+        match self {
+            Layout::Nfnet(nfnet) => nfnet.footprint(),
+            Layout::Vit(vit) => vit.footprint(),
+        }
+    }
 }
 
 /// A data set as an experiment knows it; where its files lie is not part of it.
@@ -69,12 +102,8 @@ pub struct TrainSpec {
     pub lr: f64,
     /// Steps over which the learning rate rises to its peak.
     pub warmup_steps: u64,
-    /// Nesterov momentum.
-    pub momentum: f64,
-    /// Coupled weight decay of weights; gains, biases and skip gains have none.
-    pub weight_decay: f64,
-    /// Adaptive gradient clipping.
-    pub agc: Agc,
+    /// What turns gradients into steps.
+    pub optimizer: OptimizerSpec,
     /// Share of the label spread over all classes.
     pub label_smoothing: f64,
     /// What happens to a picture before it is trained on.
@@ -85,6 +114,34 @@ pub struct TrainSpec {
     pub divergence: f64,
     /// Threads of one run. Part of its identity, because sums depend on how they are split.
     pub threads: u32,
+}
+
+/// The optimiser: what each family is trained with in the papers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum OptimizerSpec {
+    /// SGD with Nesterov momentum, for NFNets.
+    Sgd {
+        /// Nesterov momentum.
+        momentum: f64,
+        /// Coupled weight decay of weights; gains, biases and skip gains have none.
+        weight_decay: f64,
+        /// Adaptive gradient clipping.
+        agc: Agc,
+    },
+    /// Adam with decoupled weight decay (arXiv 1711.05101), for Vision Transformers.
+    Adamw {
+        /// Decay of the mean of gradients.
+        beta1: f64,
+        /// Decay of the mean of squared gradients.
+        beta2: f64,
+        /// Added to the root of the mean of squares.
+        eps: f64,
+        /// Decoupled weight decay of weights, times the learning rate; biases, norms, tokens and positions have none.
+        weight_decay: f64,
+        /// Largest norm of the gradient of all parameters together.
+        clip_norm: f64,
+    },
 }
 
 /// Adaptive gradient clipping (arXiv 2102.06171, section 4.1).

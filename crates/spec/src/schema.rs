@@ -9,10 +9,10 @@ mod tests {
 
     use super::SWEEP_SCHEMA;
     use crate::sweep::read::{
-        DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, TRAIN_KEYS,
-        WHEN_KEYS,
+        ADAMW_KEYS, DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS,
+        TRAIN_KEYS, WHEN_KEYS,
     };
-    use crate::sweep::sizes::{MODEL_KEYS, SIZE_KEYS};
+    use crate::sweep::{nfnets, vits};
 
     /// The schema offers exactly the keys that the reader takes.
     #[track_caller]
@@ -32,10 +32,13 @@ mod tests {
         let schema: Value = serde_json::from_str(SWEEP_SCHEMA).expect("JSON");
         check(&schema, "", &SWEEP_KEYS);
         check(&schema, "/properties/data", &DATA_KEYS);
-        check(&schema, "/properties/model", &MODEL_KEYS);
-        check(&schema, "/properties/model/properties/sizes/items", &SIZE_KEYS);
+        check(&schema, "/definitions/nfnets", &nfnets::MODEL_KEYS);
+        check(&schema, "/definitions/nfnets/properties/sizes/items", &nfnets::SIZE_KEYS);
+        check(&schema, "/definitions/vits", &vits::MODEL_KEYS);
+        check(&schema, "/definitions/vits/properties/sizes/items", &vits::SIZE_KEYS);
         check(&schema, "/properties/grid", &GRID_KEYS);
         check(&schema, "/properties/train", &TRAIN_KEYS);
+        check(&schema, "/properties/train/properties/adamw", &ADAMW_KEYS);
         check(&schema, "/properties/resources", &RESOURCE_KEYS);
         check(&schema, "/properties/policy", &POLICY_KEYS);
         check(&schema, "/properties/override/items", &OVERRIDE_KEYS);

@@ -3,12 +3,14 @@
 //! Reading never stops at the first mistake; [`Sweep::parse`] returns all of them, each with its place, and a [`Sweep`]
 //! that comes out has no mistake left that can be seen without looking at the data.
 
+pub(crate) mod models;
+pub(crate) mod nfnets;
 pub(crate) mod read;
-pub(crate) mod sizes;
+pub(crate) mod vits;
 
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
-use crate::nfnet::Nfnet;
+use crate::run::ModelSpec;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +25,7 @@ pub struct Sweep {
     pub models: Vec<Model>,
     /// Epoch budgets; one full run each.
     pub epochs: Vec<f64>,
-    /// Peaks of the learning rate.
+    /// Peaks of the learning rate, for models that have none of their own.
     pub lr: Vec<f64>,
     /// One run of each cell per seed.
     pub seeds: Vec<u64>,
@@ -84,7 +86,9 @@ pub struct Model {
     /// As in `F3+` or `xs`; unique in the sweep. Not part of a run's identity.
     pub name: String,
     /// Its numbers.
-    pub nfnet: Nfnet,
+    pub spec: ModelSpec,
+    /// Learning rates of its table, instead of those of the grid.
+    pub lr: Option<Vec<f64>>,
     /// Where it is asked for.
     pub place: Place,
 }
@@ -113,6 +117,8 @@ pub struct Train {
     pub agc_lambda: f64,
     /// Norm below which a weight counts as having this norm.
     pub agc_eps: f64,
+    /// The optimiser of Vision Transformers.
+    pub adamw: Adamw,
     /// Share of the label spread over all classes.
     pub label_smoothing: f64,
     /// Pixels of padding before a random crop.
@@ -125,6 +131,21 @@ pub struct Train {
     pub divergence: f64,
     /// Where the batch stands.
     pub place: Place,
+}
+
+/// Settings of AdamW.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adamw {
+    /// Decay of the mean of gradients.
+    pub beta1: f64,
+    /// Decay of the mean of squared gradients.
+    pub beta2: f64,
+    /// Added to the root of the mean of squares.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient.
+    pub clip_norm: f64,
 }
 
 /// What of the machine may be used.

@@ -9,7 +9,7 @@ use data::Dataset;
 use data::batch::{self, Batch, Shape};
 use spec::journal::{Event, Finished};
 use spec::order::{Digest, SampleOrder, mix};
-use spec::run::{ModelSpec, RunSpec, SpecFile};
+use spec::run::{RunSpec, SpecFile};
 use spec::schedule::Schedule;
 use spec::units::Loss;
 use tch::{Device, Reduction, Tensor, no_grad};
@@ -18,7 +18,7 @@ use crate::TrainError;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
 use crate::evaluate::{Evaluation, evaluate, normalised};
 use crate::journal::Journal;
-use crate::nfnet::{self, Mode, Nfnet};
+use crate::network::{self, Mode, Network};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 
@@ -57,7 +57,7 @@ struct Trainer<'a> {
     shape: Shape,
     order: SampleOrder,
     schedule: Schedule,
-    network: Nfnet,
+    network: Network,
     parameters: Parameters,
     optimizer: Optimizer,
     checkpoints: Checkpoints,
@@ -135,13 +135,12 @@ impl<'a> Trainer<'a> {
         dataset: &'a Dataset,
     ) -> Result<Trainer<'a>, TrainError> {
         let spec = &file.run;
-        let ModelSpec::Nfnet(model) = &spec.model;
-        let layout = model.layout(spec.data.channels, spec.data.resolution, spec.data.classes)?;
+        let layout = spec.model.layout(spec.data.channels, spec.data.resolution, spec.data.classes)?;
         let device = Device::Cpu;
-        let mut parameters = Parameters::new(nfnet::declare(&layout), spec.seed, device)?;
+        let mut parameters = Parameters::new(network::declare(&layout), spec.seed, device)?;
         let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
-        let network = Nfnet::new(&layout, &parameters).ok_or_else(missing)?;
-        let mut optimizer = Optimizer::new(&parameters)?;
+        let network = Network::new(&layout, &parameters).ok_or_else(missing)?;
+        let mut optimizer = Optimizer::new(spec.train.optimizer, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
         let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
         let progress =
@@ -193,7 +192,7 @@ impl<'a> Trainer<'a> {
         let logits = self.network.forward(&self.parameters, &pictures, Mode::Train)?;
         let loss =
             logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, spec.train.label_smoothing)?;
-        self.optimizer.step(&self.parameters, &loss, &spec.train, self.schedule.rate(self.step))?;
+        self.optimizer.step(&self.parameters, &loss, self.schedule.rate(self.step), self.step)?;
         let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
         self.losses += 1;
         self.step += 1;

@@ -1,6 +1,6 @@
 //! Checkpoints: everything a run needs to go on to the same bits, old or new but never broken.
 //!
-//! A checkpoint is a folder `checkpoints/STEP` with `state.safetensors` (parameters and momentum by name) and
+//! A checkpoint is a folder `checkpoints/STEP` with `state.safetensors` (parameters and the optimiser's states by name) and
 //! `manifest.json`. Both are written and synced under another name, then the folder is renamed: a folder with a number
 //! for a name is complete. The last two are kept; one that is damaged is put aside under the name `damaged-STEP`, so that
 //! it neither counts nor gets lost. All of this happens under the lock of the run.
@@ -130,10 +130,10 @@ impl Checkpoints {
         let _ = fs::remove_dir_all(self.folder.join(PARTIAL));
         let mut notes = Vec::new();
         for (step, path) in self.complete() {
-            match self.read(&path, parameters) {
-                Ok((progress, values, momentum)) => {
+            match self.read(&path, parameters, optimizer) {
+                Ok((progress, values, states)) => {
                     parameters.load(&values)?;
-                    optimizer.load(&momentum)?;
+                    optimizer.load(&states)?;
                     return Ok((Some(progress), notes));
                 }
                 Err(why) => {
@@ -154,7 +154,12 @@ impl Checkpoints {
         found
     }
 
-    fn read(&self, path: &Path, parameters: &Parameters) -> Result<(Progress, Tensor, Tensor), String> {
+    fn read(
+        &self,
+        path: &Path,
+        parameters: &Parameters,
+        optimizer: &Optimizer,
+    ) -> Result<(Progress, Tensor, Vec<Tensor>), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let manifest = fs::read(path.join("manifest.json")).map_err(|error| text(&error))?;
         let manifest: Manifest = serde_json::from_slice(&manifest).map_err(|error| text(&error))?;
@@ -190,26 +195,32 @@ impl Checkpoints {
             }
             Tensor::f_from_slice(&all).map_err(|error| text(&error))
         };
-        Ok((manifest.progress, flat("")?, flat("momentum.")?))
+        let states = optimizer.states().iter().map(|(name, _)| flat(&format!("{name}.")));
+        Ok((manifest.progress, flat("")?, states.collect::<Result<_, _>>()?))
     }
 }
 
-/// BLAKE3 over all parameters and the momentum: equal exactly if two runs ended in the same bits.
+/// BLAKE3 over all parameters and the optimiser's states: equal exactly if two runs ended in the same bits.
 pub fn state_hash(parameters: &Parameters, optimizer: &Optimizer) -> Result<String, TchError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&bytes(parameters.flat())?);
-    hasher.update(&bytes(optimizer.momentum())?);
+    for (_, state) in optimizer.states() {
+        hasher.update(&bytes(state)?);
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn serialise(parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<u8>, TrainError> {
-    let (values, momentum) = (bytes(parameters.flat())?, bytes(optimizer.momentum())?);
+    let mut vectors = vec![(String::new(), bytes(parameters.flat())?)];
+    for (name, state) in optimizer.states() {
+        vectors.push((format!("{name}."), bytes(state)?));
+    }
     let mut views = BTreeMap::new();
     let mut at = 0;
     for one in parameters.declared() {
         let shape: Vec<usize> = one.shape.iter().map(|size| *size as usize).collect();
         let end = at + 4 * shape.iter().product::<usize>();
-        for (prefix, all) in [("", &values), ("momentum.", &momentum)] {
+        for (prefix, all) in &vectors {
             let view = TensorView::new(Dtype::F32, shape.clone(), &all[at..end]);
             views.insert(format!("{prefix}{}", one.name), view.map_err(|error| TrainError::Spec(error.to_string()))?);
         }

@@ -6,7 +6,7 @@ use data::batch::{self, Shape};
 use spec::run::DataSpec;
 use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
 
-use crate::nfnet::{Mode, Nfnet};
+use crate::network::{Mode, Network};
 use crate::parameters::Parameters;
 
 /// Examples evaluated at once. Part of what makes the loss reproducible to the last bit, so it is fixed.
@@ -23,7 +23,7 @@ pub struct Evaluation {
 
 /// Evaluates on the first `heldout_examples` examples of `split`; `None` if `stop` is raised meanwhile.
 pub fn evaluate(
-    network: &Nfnet,
+    network: &Network,
     parameters: &Parameters,
     split: &data::Split,
     shape: Shape,

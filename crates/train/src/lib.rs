@@ -8,9 +8,11 @@ pub mod attempt;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod journal;
+pub mod network;
 pub mod nfnet;
 pub mod optimizer;
 pub mod parameters;
+pub mod vit;
 
 use spec::state::Failure;
 

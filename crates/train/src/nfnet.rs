@@ -7,6 +7,7 @@
 use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
 use tch::{Kind, TchError, Tensor};
 
+use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
 
 /// Smallest norm of centred weights that standardisation divides by: the root of the released code's 1e-4.
@@ -46,15 +47,6 @@ struct NfBlock {
 struct Linear {
     weight: usize,
     bias: usize,
-}
-
-/// Whether dropout is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// A training step.
-    Train,
-    /// An evaluation.
-    Evaluate,
 }
 
 /// The parameters of `layout`, in no particular order.

@@ -1,60 +1,105 @@
-//! SGD with Nesterov momentum over all parameters at once.
+//! The two optimisers, each over all parameters at once.
 //!
-//! Order of one step, as in the released NFNet code: clip, add weight decay, momentum <- 0.9 momentum + gradient,
-//! step along gradient + 0.9 momentum. No dampening.
+//! The parameters, gradients and states are flat vectors, so that a step is a handful of passes over memory, which is what
+//! it costs.
 
-use spec::run::TrainSpec;
+use spec::run::{Agc, OptimizerSpec};
 use tch::{TchError, Tensor, no_grad};
 
 use crate::agc;
 use crate::parameters::Parameters;
 
-/// The momentum, and the step that uses it.
+/// What an optimiser remembers between steps.
 pub struct Optimizer {
-    momentum: Tensor,
+    spec: OptimizerSpec,
+    /// One vector over all parameters for each name.
+    states: Vec<(&'static str, Tensor)>,
 }
 
 impl Optimizer {
-    /// Momentum of zero.
-    pub fn new(parameters: &Parameters) -> Result<Optimizer, TchError> {
-        Ok(Optimizer { momentum: no_grad(|| parameters.flat().f_zeros_like())? })
+    /// An optimiser that has seen nothing yet.
+    pub fn new(spec: OptimizerSpec, parameters: &Parameters) -> Result<Optimizer, TchError> {
+        let names: &[&str] = match spec {
+            OptimizerSpec::Sgd { .. } => &["momentum"],
+            OptimizerSpec::Adamw { .. } => &["mean", "square"],
+        };
+        let states = names.iter().map(|name| Ok((*name, no_grad(|| parameters.flat().f_zeros_like())?)));
+        Ok(Optimizer { spec, states: states.collect::<Result<_, TchError>>()? })
     }
 
-    /// The momentum of all parameters as one vector.
-    pub fn momentum(&self) -> &Tensor {
-        &self.momentum
+    /// What it remembers: a name and a vector over all parameters, in this order.
+    pub fn states(&self) -> &[(&'static str, Tensor)] {
+        &self.states
     }
 
-    /// Overwrites the momentum.
-    pub fn load(&mut self, values: &Tensor) -> Result<(), TchError> {
-        no_grad(|| self.momentum.f_copy_(values))
+    /// Overwrites what it remembers; `values` in the order of [`Optimizer::states`].
+    pub fn load(&mut self, values: &[Tensor]) -> Result<(), TchError> {
+        for ((_, state), values) in self.states.iter_mut().zip(values) {
+            no_grad(|| state.f_copy_(values))?;
+        }
+        Ok(())
     }
 
-    /// One step with the gradients of `loss` at learning rate `rate`.
-    pub fn step(
-        &mut self,
-        parameters: &Parameters,
-        loss: &Tensor,
-        train: &TrainSpec,
-        rate: f64,
-    ) -> Result<(), TchError> {
-        let mut gradients = Tensor::f_run_backward(&[loss], parameters.views(), false, false)?;
-        no_grad(|| {
-            agc::clip(parameters, &mut gradients, train.agc)?;
-            let flat: Vec<Tensor> = gradients.iter().map(|one| one.f_reshape([-1])).collect::<Result<_, _>>()?;
-            let gradient = Tensor::f_cat(&flat, 0)?;
-            // `addcmul` with a single number as one factor: each line is one pass over memory, which is what a step costs.
-            let number = |value: f64| Tensor::f_from_slice(&[value as f32])?.f_to_device(gradient.device());
-            let (decay, momentum) = (number(train.weight_decay)?, number(train.momentum)?);
-            let (along_gradient, along_momentum) = (number(-rate)?, number(-rate * train.momentum)?);
-            if train.weight_decay > 0.0 {
-                let weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
-                let _ = gradient.f_narrow(0, 0, parameters.decayed())?.f_addcmul_(&weights, &decay)?;
+    /// One step with the gradients of `loss` at learning rate `rate`; `step` counts from 0.
+    pub fn step(&mut self, parameters: &Parameters, loss: &Tensor, rate: f64, step: u64) -> Result<(), TchError> {
+        let gradients = Tensor::f_run_backward(&[loss], parameters.views(), false, false)?;
+        no_grad(|| match (self.spec, &mut self.states[..]) {
+            (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity)]) => {
+                sgd(parameters, gradients, velocity, rate, momentum, weight_decay, agc)
             }
-            self.momentum = gradient.f_addcmul(&self.momentum, &momentum)?;
-            let mut weights = parameters.flat().shallow_clone();
-            let _ = weights.f_addcmul_(&gradient, &along_gradient)?.f_addcmul_(&self.momentum, &along_momentum)?;
-            Ok(())
+            (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square)]) => {
+                let gradient = clipped(flatten(&gradients)?, clip_norm)?;
+                let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
+                let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+                // Both begin at 0; this takes out what that does to them.
+                let seen = (step + 1) as f64;
+                let (bias1, bias2) = (1.0 - beta1.powf(seen), 1.0 - beta2.powf(seen));
+                let spread = square.f_div_scalar(bias2)?.f_sqrt()?.f_add_scalar(eps)?;
+                let update = mean.f_div(&spread)?.f_mul_scalar(-rate / bias1)?;
+                if weight_decay > 0.0 {
+                    let mut weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
+                    let _ = weights.f_mul_scalar_(1.0 - rate * weight_decay)?;
+                }
+                let _ = parameters.flat().shallow_clone().f_add_(&update)?;
+                Ok(())
+            }
+            _ => Err(TchError::Kind("an optimiser without its states".to_owned())),
         })
     }
+}
+
+/// Order of one step, as in the released NFNet code: clip, add weight decay, velocity <- momentum velocity + gradient,
+/// step along gradient + momentum velocity. No dampening.
+fn sgd(
+    parameters: &Parameters,
+    mut gradients: Vec<Tensor>,
+    velocity: &mut Tensor,
+    rate: f64,
+    momentum: f64,
+    weight_decay: f64,
+    clipping: Agc,
+) -> Result<(), TchError> {
+    agc::clip(parameters, &mut gradients, clipping)?;
+    let gradient = flatten(&gradients)?;
+    // `addcmul` with a single number as one factor: each line is one pass over memory.
+    let number = |value: f64| Tensor::f_from_slice(&[value as f32])?.f_to_device(gradient.device());
+    if weight_decay > 0.0 {
+        let weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
+        let _ = gradient.f_narrow(0, 0, parameters.decayed())?.f_addcmul_(&weights, &number(weight_decay)?)?;
+    }
+    *velocity = gradient.f_addcmul(velocity, &number(momentum)?)?;
+    let mut weights = parameters.flat().shallow_clone();
+    let _ = weights.f_addcmul_(&gradient, &number(-rate)?)?.f_addcmul_(velocity, &number(-rate * momentum)?)?;
+    Ok(())
+}
+
+fn flatten(gradients: &[Tensor]) -> Result<Tensor, TchError> {
+    let flat: Vec<Tensor> = gradients.iter().map(|one| one.f_reshape([-1])).collect::<Result<_, _>>()?;
+    Tensor::f_cat(&flat, 0)
+}
+
+/// The gradient, shortened to `largest` where it is longer.
+fn clipped(mut gradient: Tensor, largest: f64) -> Result<Tensor, TchError> {
+    let norm = gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+    gradient.f_mul_(&norm.f_reciprocal()?.f_mul_scalar(largest)?.f_clamp_max(1.0)?)
 }

@@ -14,7 +14,7 @@ pub enum Role {
     Weight,
     /// Weight of the classifier: not clipped, decayed.
     Classifier,
-    /// Gain, bias or skip gain: clipped as a whole, not decayed.
+    /// Gain, bias, skip gain, token or position: clipped as a whole, not decayed.
     Vector,
 }
 
@@ -27,6 +27,8 @@ pub enum Init {
     Normal(f64),
     /// Normal with this standard deviation, nothing beyond two of them.
     Truncated(f64),
+    /// Uniform between minus this and this.
+    Uniform(f64),
 }
 
 /// A parameter before it exists.
@@ -130,14 +132,13 @@ fn draw(one: &Declared, seed: u64, values: &mut Vec<f32>) {
         // 53 bits, never 0, so that its logarithm exists.
         ((mix(key ^ counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     };
-    // Box and Muller 1958.
-    let mut normal = || (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
     for _ in 0..one.len() {
         let value = match one.init {
             Init::Constant(value) => value,
-            Init::Normal(std) => std * normal(),
+            Init::Uniform(limit) => limit * (2.0 * uniform() - 1.0),
+            Init::Normal(std) => std * normal(&mut uniform),
             Init::Truncated(std) => loop {
-                let value = normal();
+                let value = normal(&mut uniform);
                 if value.abs() <= 2.0 {
                     break std * value;
                 }
@@ -145,6 +146,11 @@ fn draw(one: &Declared, seed: u64, values: &mut Vec<f32>) {
         };
         values.push(value as f32);
     }
+}
+
+/// Box and Muller 1958.
+fn normal(uniform: &mut impl FnMut() -> f64) -> f64 {
+    (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()
 }
 
 /// The bytes of a vector of 32-bit floats.

@@ -1,7 +1,7 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
 use super::{
-    Condition, Data, Description, Match, Override, Policy, Resources, Skip, Source, Sweep, Train, Warmup, sizes,
+    Adamw, Condition, Data, Description, Match, Override, Policy, Resources, Skip, Source, Sweep, Train, Warmup, models,
 };
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
@@ -20,7 +20,8 @@ pub(crate) const DATA_KEYS: [&str; 8] = [
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const TRAIN_KEYS: [&str; 12] = [
+pub(crate) const ADAMW_KEYS: [&str; 5] = ["beta1", "beta2", "eps", "weight_decay", "clip_norm"];
+pub(crate) const TRAIN_KEYS: [&str; 13] = [
     "batch",
     "warmup",
     "warmup_steps",
@@ -28,6 +29,7 @@ pub(crate) const TRAIN_KEYS: [&str; 12] = [
     "weight_decay",
     "agc_lambda",
     "agc_eps",
+    "adamw",
     "label_smoothing",
     "crop_padding",
     "flip",
@@ -66,15 +68,16 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     let grid = Fields::of(table("grid"), "grid", &GRID_KEYS, problems);
     if top.has("grid") {
         grid.require("epochs", "a list of epoch budgets", problems);
+    }
+    let models = models::read(top.get("model"), problems);
+    if top.has("grid") && models.iter().any(|model| model.lr.is_none()) {
         grid.require("lr", "a list of learning rates, or { center, factor, num }", problems);
     }
     let epochs = grid.numbers("epochs", Range::Above0(1e6), problems).unwrap_or_default();
-    let lr = read_lr(&grid, problems).unwrap_or_default();
+    let lr = read_rates(&grid, problems).unwrap_or_default();
     let seeds = grid.wholes("seeds", 0, u64::MAX, problems).unwrap_or_else(|| vec![0]);
     refuse_repeats(&grid, "epochs", &epochs, problems);
-    refuse_repeats(&grid, "lr", &lr, problems);
     refuse_repeats(&grid, "seeds", &seeds, problems);
-    let models = sizes::read(top.get("model"), problems);
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let overrides = top.tables("override", problems).iter().enumerate();
     let overrides = overrides.map(|(index, node)| read_override(node, index, &names, problems)).collect();
@@ -151,6 +154,13 @@ fn read_data(node: &Node, present: bool, problems: &mut Problems) -> Data {
     Data { dataset, source, train_examples, heldout_examples, resolution, heldout_resolution, place: data.place() }
 }
 
+/// Learning rates, each once.
+pub(crate) fn read_rates(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<f64>> {
+    let rates = read_lr(fields, problems)?;
+    refuse_repeats(fields, "lr", &rates, problems);
+    Some(rates)
+}
+
 /// A list, or so many values around a centre, a factor apart.
 fn read_lr(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<f64>> {
     let node = fields.get("lr")?;
@@ -190,12 +200,28 @@ fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
         weight_decay: train.number("weight_decay", Range::NotNegative, problems).unwrap_or(0.0),
         agc_lambda: train.number("agc_lambda", Range::Positive, problems).unwrap_or(0.01),
         agc_eps: train.number("agc_eps", Range::Positive, problems).unwrap_or(1e-3),
+        adamw: read_adamw(train.get("adamw"), problems),
         label_smoothing: train.number("label_smoothing", Range::From(0.0, 1.0), problems).unwrap_or(0.0),
         crop_padding: train.whole("crop_padding", 0, 1024, problems).unwrap_or(0) as u32,
         flip: train.flag("flip", problems).unwrap_or(false),
         evaluations: train.whole("evaluations", 0, 1000, problems).unwrap_or(0) as u32,
         divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
         place: train.place_of("batch"),
+    }
+}
+
+/// What the table does not say is what ViTs are usually trained with (arXiv 2106.10270, section 3.4, with the decoupled
+/// decay of arXiv 2106.04560).
+fn read_adamw(node: Option<&Node>, problems: &mut Problems) -> Adamw {
+    let usual = Adamw { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.03, clip_norm: 1.0 };
+    let Some(node) = node else { return usual };
+    let fields = Fields::of(node, "train.adamw", &ADAMW_KEYS, problems);
+    Adamw {
+        beta1: fields.number("beta1", Range::From(0.0, 1.0), problems).unwrap_or(usual.beta1),
+        beta2: fields.number("beta2", Range::From(0.0, 1.0), problems).unwrap_or(usual.beta2),
+        eps: fields.number("eps", Range::Positive, problems).unwrap_or(usual.eps),
+        weight_decay: fields.number("weight_decay", Range::NotNegative, problems).unwrap_or(usual.weight_decay),
+        clip_norm: fields.number("clip_norm", Range::Positive, problems).unwrap_or(usual.clip_norm),
     }
 }
 
@@ -227,9 +253,8 @@ fn read_override(node: &Node, index: usize, models: &[&str], problems: &mut Prob
             format!("{}: an override holds for all learning rates of a cell", fields.key_path("when")),
         );
     }
-    let lr = read_lr(&fields, problems);
+    let lr = read_rates(&fields, problems);
     let seeds = fields.wholes("seeds", 0, u64::MAX, problems);
-    refuse_repeats(&fields, "lr", lr.as_deref().unwrap_or_default(), problems);
     refuse_repeats(&fields, "seeds", seeds.as_deref().unwrap_or_default(), problems);
     Override {
         when,

@@ -58,7 +58,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
     );
     check(
         &with("family = \"nfnet\"", "family = \"nfnets\""),
-        &["6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet)"],
+        &["6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet, vit)"],
     );
 }
 
@@ -86,6 +86,20 @@ fn what_contradicts_itself_is_refused() {
         &with("batch = 10", "batch = 10\n[[skip]]\nwhen = { model = \"c\" }\nreason = \"r\""),
         &["18:18: skip[0].when.model: no model \"c\" in this sweep; did you mean a? (allowed: a, b)"],
     );
+}
+
+#[test]
+fn each_family_has_its_own_keys() {
+    let vit = "name = \"s\"\ndata = { dataset = \"d\", directory = \"x\" }\ngrid = { epochs = [1] }\ntrain = { batch = 8 }\n[[model]]\nfamily = \"vit\"\nwidths = [8]\npresets = [\"ti/16\"]\n[[model]]\nfamily = \"nfnet\"\npresets = [\"F0\"]\nlr = [0.1]\n";
+    check(
+        vit,
+        &[
+            "7:1: model[0].widths: unknown key (allowed: family, presets, sizes, lr, pooling)",
+            "8:12: model[0].presets: unknown preset \"ti/16\"; did you mean Ti/16? (allowed: s/28, s/16, Ti/16, S/32, S/16, B/32, B/28, B/16, L/16, So400m/14, H/14, g/14, G/14)",
+        ],
+    );
+    let rateless = vit.replace("widths = [8]\n", "").replace("ti/16", "Ti/16");
+    check(&rateless, &["3:8: grid.lr: missing; a list of learning rates, or { center, factor, num }"]);
 }
 
 #[test]

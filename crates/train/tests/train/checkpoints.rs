@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use spec::run::RunId;
+use spec::run::{Agc, OptimizerSpec, RunId};
 use tch::Device;
 use train::checkpoint::{Checkpoints, Progress, state_hash};
 use train::nfnet::declare;
@@ -18,9 +18,11 @@ fn run_id(text: &str) -> RunId {
 fn state(seed: u64) -> (Parameters, Optimizer) {
     let layout = small_model(1.0).layout(1, 12, 5).expect("buildable");
     let parameters = Parameters::new(declare(&layout), seed, Device::Cpu).expect("memory");
-    let mut optimizer = Optimizer::new(&parameters).expect("memory");
+    let agc = Agc { lambda: 0.1, eps: 1e-3 };
+    let sgd = OptimizerSpec::Sgd { momentum: 0.9, weight_decay: 0.0, agc };
+    let mut optimizer = Optimizer::new(sgd, &parameters).expect("memory");
     let count = parameters.len();
-    optimizer.load(&tensor(&numbers(count as usize, seed), &[count])).expect("the same length");
+    optimizer.load(&[tensor(&numbers(count as usize, seed), &[count])]).expect("the same length");
     (parameters, optimizer)
 }
 

@@ -4,6 +4,7 @@ mod checkpoints;
 mod network;
 mod plain;
 mod steps;
+mod vits;
 
 use spec::nfnet::{Bottleneck, Nfnet, StemConv};
 use spec::order::mix;

@@ -2,7 +2,8 @@
 
 use spec::nfnet::{Architecture, Bottleneck, Nfnet as Model, PRESETS, StemConv};
 use tch::{Device, Kind, Tensor, no_grad};
-use train::nfnet::{Mode, Nfnet, declare, standardise};
+use train::network::Mode;
+use train::nfnet::{Nfnet, declare, standardise};
 use train::parameters::Parameters;
 
 use crate::plain::{self, Picture, Weights};

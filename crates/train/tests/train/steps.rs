@@ -1,6 +1,6 @@
 //! What one step of the optimiser does.
 
-use spec::run::{Agc, Augment, TrainSpec};
+use spec::run::{Agc, OptimizerSpec};
 use tch::{Device, Kind, Tensor};
 use train::agc;
 use train::optimizer::Optimizer;
@@ -86,46 +86,74 @@ fn a_vanishing_gradient_stays_finite() {
     assert!(found.iter().flat_map(values).all(|value| value == 0.0));
 }
 
+/// A loss with these gradients: the gradient of sum(weight * constant) is the constant.
+fn loss_with(parameters: &Parameters, gradients: &[Vec<f64>]) -> Tensor {
+    let parts = as_tensors(parameters, gradients);
+    parameters.views().iter().zip(&parts).map(|(view, part)| (view * part).sum(Kind::Float)).sum::<Tensor>()
+}
+
 /// Clip, then add the decay of weights, then momentum, then the step along gradient + momentum (released code).
 #[test]
 fn steps_follow_the_order_of_the_released_code() {
-    let train = TrainSpec {
-        epochs: 1.0,
-        batch: 1,
-        lr: 0.3,
-        warmup_steps: 0,
-        momentum: 0.9,
-        weight_decay: 0.02,
-        agc: AGC,
-        label_smoothing: 0.0,
-        augment: Augment { crop_padding: 0, flip: false },
-        evaluations: 0,
-        divergence: 3.0,
-        threads: 1,
-    };
+    let (momentum, weight_decay) = (0.9, 0.02);
     let parameters = parameters();
-    let mut optimizer = Optimizer::new(&parameters).expect("memory");
+    let sgd = OptimizerSpec::Sgd { momentum, weight_decay, agc: AGC };
+    let mut optimizer = Optimizer::new(sgd, &parameters).expect("memory");
     let mut weights: Vec<Vec<f64>> = parameters.views().iter().map(values).collect();
     let mut momenta: Vec<Vec<f64>> = weights.iter().map(|numbers| vec![0.0; numbers.len()]).collect();
     for step in 0..4 {
         let gradients = gradients(&parameters, step);
-        // The gradient of sum(weight * constant) is the constant.
-        let parts = as_tensors(&parameters, &gradients);
-        let loss =
-            parameters.views().iter().zip(&parts).map(|(view, part)| (view * part).sum(Kind::Float)).sum::<Tensor>();
-        let rate = train.lr / (step + 1) as f64;
-        optimizer.step(&parameters, &loss, &train, rate).expect("shapes fit");
+        let rate = 0.3 / (step + 1) as f64;
+        optimizer.step(&parameters, &loss_with(&parameters, &gradients), rate, step).expect("shapes fit");
         for (index, one) in parameters.declared().iter().enumerate() {
             let clipped = clipped(one, &weights[index], &gradients[index]);
-            let decay = if one.role == Role::Vector { 0.0 } else { train.weight_decay };
+            let decay = if one.role == Role::Vector { 0.0 } else { weight_decay };
             for (at, gradient) in clipped.iter().enumerate() {
                 let gradient = gradient + decay * weights[index][at];
-                momenta[index][at] = train.momentum * momenta[index][at] + gradient;
-                weights[index][at] -= rate * (gradient + train.momentum * momenta[index][at]);
+                momenta[index][at] = momentum * momenta[index][at] + gradient;
+                weights[index][at] -= rate * (gradient + momentum * momenta[index][at]);
             }
         }
     }
     for (index, one) in parameters.declared().iter().enumerate() {
         check_close(&values(&parameters.views()[index]), &weights[index], 2e-6, &one.name);
+    }
+}
+
+/// Loshchilov and Hutter (arXiv 1711.05101), algorithm 2, after clipping the whole gradient to a norm.
+#[test]
+fn adamw_follows_its_algorithm() {
+    let (beta1, beta2, eps, weight_decay, clip_norm) = (0.9, 0.99, 1e-8, 0.1, 1.0);
+    let parameters = parameters();
+    let adamw = OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm };
+    let mut optimizer = Optimizer::new(adamw, &parameters).expect("memory");
+    let mut weights: Vec<Vec<f64>> = parameters.views().iter().map(values).collect();
+    let zeros: Vec<Vec<f64>> = weights.iter().map(|numbers| vec![0.0; numbers.len()]).collect();
+    let (mut means, mut squares) = (zeros.clone(), zeros);
+    for step in 0..4_i32 {
+        let mut gradients = gradients(&parameters, step as u64);
+        if step % 2 == 1 {
+            // Short enough to stay as it is.
+            gradients.iter_mut().flatten().for_each(|gradient| *gradient *= 1e-4);
+        }
+        let rate = 0.01 / f64::from(step + 1);
+        optimizer.step(&parameters, &loss_with(&parameters, &gradients), rate, step as u64).expect("shapes fit");
+        let norm = gradients.iter().flatten().map(|gradient| gradient * gradient).sum::<f64>().sqrt();
+        let scale = (clip_norm / norm).min(1.0);
+        for (index, one) in parameters.declared().iter().enumerate() {
+            for (at, gradient) in gradients[index].iter().enumerate() {
+                let gradient = gradient * scale;
+                let (mean, square) = (&mut means[index][at], &mut squares[index][at]);
+                *mean = beta1 * *mean + (1.0 - beta1) * gradient;
+                *square = beta2 * *square + (1.0 - beta2) * gradient * gradient;
+                let unbiased = *mean / (1.0 - beta1.powi(step + 1));
+                let spread = (*square / (1.0 - beta2.powi(step + 1))).sqrt() + eps;
+                let decay = if one.role == Role::Vector { 0.0 } else { weight_decay };
+                weights[index][at] -= rate * (unbiased / spread + decay * weights[index][at]);
+            }
+        }
+    }
+    for (index, one) in parameters.declared().iter().enumerate() {
+        check_close(&values(&parameters.views()[index]), &weights[index], 1e-5, &one.name);
     }
 }

@@ -1,14 +1,16 @@
-//! The `[model]` table: presets by name, or sizes spelled out.
+//! A `[model]` table of NFNets: presets by name, or sizes spelled out.
 
 use super::Model;
 use crate::document::{Node, Place};
 use crate::fields::{Fields, Problems, Range, suggestion};
 use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
+use crate::run::ModelSpec;
 
-pub(crate) const MODEL_KEYS: [&str; 12] = [
+pub(crate) const MODEL_KEYS: [&str; 13] = [
     "family",
     "presets",
     "sizes",
+    "lr",
     "strides",
     "stem_channels",
     "stem_strides",
@@ -45,47 +47,35 @@ struct Settings {
     dropout: Option<f64>,
 }
 
-/// Reads all models of a sweep.
-pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
-    let Some(node) = node else { return Vec::new() };
-    let fields = Fields::of(node, "model", &MODEL_KEYS, problems);
-    fields.require("family", "\"nfnet\"", problems);
-    fields.word("family", &[("nfnet", ())], problems);
+/// Reads the models of one table.
+pub(crate) fn read(node: &Node, path: &str, problems: &mut Problems) -> Vec<Model> {
+    let fields = Fields::of(node, path, &MODEL_KEYS, problems);
     let common = read_settings(&fields, problems);
     if !fields.has("presets") && !fields.has("sizes") {
-        problems.add(fields.place(), format!("model: name some presets ({}) or spell out sizes", PRESETS.join(", ")));
+        let message = format!("{path}: name some presets ({}) or spell out sizes", PRESETS.join(", "));
+        problems.add(fields.place(), message);
     }
     if fields.has("depths") && !fields.has("sizes") {
-        problems.add(fields.place_of("depths"), "model.depths: a preset has its own depths; spell out sizes instead");
+        let message = format!("{path}.depths: a preset has its own depths; spell out sizes instead");
+        problems.add(fields.place_of("depths"), message);
     }
     let mut models = Vec::new();
     for (name, place) in fields.texts("presets", problems).unwrap_or_default() {
         match Nfnet::preset(&name) {
-            Some(preset) => models.push(Model { nfnet: common.over(preset), name, place }),
+            Some(preset) => models.push(Model { spec: ModelSpec::Nfnet(common.over(preset)), name, lr: None, place }),
             None => {
-                problems.add(place, format!("model.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS)))
+                problems.add(place, format!("{path}.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS)))
             }
         }
     }
     for (index, node) in fields.tables("sizes", problems).iter().enumerate() {
-        models.extend(read_size(node, index, &common, problems));
-    }
-    for (index, model) in models.iter().enumerate() {
-        for other in &models[..index] {
-            if other.name == model.name {
-                problems.add(model.place, format!("model: two models are named {:?}", model.name));
-            } else if other.nfnet == model.nfnet {
-                let message = format!("model: {:?} is the same network as {:?}", model.name, other.name);
-                problems.add(model.place, message);
-            }
-        }
+        models.extend(read_size(node, &format!("{path}.sizes[{index}]"), &common, problems));
     }
     models
 }
 
-fn read_size(node: &Node, index: usize, common: &Settings, problems: &mut Problems) -> Option<Model> {
-    let path = format!("model.sizes[{index}]");
-    let fields = Fields::of(node, &path, &SIZE_KEYS, problems);
+fn read_size(node: &Node, path: &str, common: &Settings, problems: &mut Problems) -> Option<Model> {
+    let fields = Fields::of(node, path, &SIZE_KEYS, problems);
     fields.require("name", "what figures call this model", problems);
     fields.require("widths", "output channels of each stage", problems);
     if common.depths.is_none() {
@@ -109,7 +99,7 @@ fn read_size(node: &Node, index: usize, common: &Settings, problems: &mut Proble
     };
     let mut common = common.over(paper);
     common.depths = own.depths.clone().unwrap_or(common.depths);
-    Some(Model { name, nfnet: own.over(common), place: fields.place() })
+    Some(Model { name, spec: ModelSpec::Nfnet(own.over(common)), lr: None, place: fields.place() })
 }
 
 impl Settings {

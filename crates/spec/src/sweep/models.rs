@@ -1,0 +1,56 @@
+//! The `[model]` table, or several of them: one family each.
+
+use super::read::read_rates;
+use super::{Model, nfnets, vits};
+use crate::document::{Node, Value};
+use crate::fields::{Fields, Problems};
+
+#[derive(Clone, Copy)]
+enum Family {
+    Nfnet,
+    Vit,
+}
+
+const FAMILIES: [(&str, Family); 2] = [("nfnet", Family::Nfnet), ("vit", Family::Vit)];
+
+/// Reads all models of a sweep.
+pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
+    let models = match node {
+        None => Vec::new(),
+        Some(Node { value: Value::List(tables), .. }) => {
+            let tables = tables.iter().enumerate();
+            tables.flat_map(|(index, node)| read_family(node, &format!("model[{index}]"), problems)).collect()
+        }
+        Some(node) => read_family(node, "model", problems),
+    };
+    refuse_repeats(&models, problems);
+    models
+}
+
+fn read_family(node: &Node, path: &str, problems: &mut Problems) -> Vec<Model> {
+    // Which keys are allowed depends on the family, so it is read before all others.
+    let fields = Fields::unchecked(node, path);
+    fields.require("family", "\"nfnet\" or \"vit\"", problems);
+    let mut models = match fields.word("family", &FAMILIES, problems) {
+        Some(Family::Nfnet) => nfnets::read(node, path, problems),
+        Some(Family::Vit) => vits::read(node, path, problems),
+        None => return Vec::new(),
+    };
+    // Families are tuned at different learning rates, so a table may have its own.
+    let lr = read_rates(&fields, problems);
+    models.iter_mut().for_each(|model| model.lr.clone_from(&lr));
+    models
+}
+
+fn refuse_repeats(models: &[Model], problems: &mut Problems) {
+    for (index, model) in models.iter().enumerate() {
+        for other in &models[..index] {
+            if other.name == model.name {
+                problems.add(model.place, format!("model: two models are named {:?}", model.name));
+            } else if other.spec == model.spec {
+                let message = format!("model: {:?} is the same network as {:?}", model.name, other.name);
+                problems.add(model.place, message);
+            }
+        }
+    }
+}
