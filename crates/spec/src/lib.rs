@@ -10,6 +10,7 @@ pub mod cost;
 pub mod document;
 mod fields;
 pub mod journal;
+pub mod network;
 pub mod nfnet;
 pub mod order;
 pub mod plan;

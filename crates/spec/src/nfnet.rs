@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Footprint;
+use crate::network::Unbuildable;
 
 /// Gain of GELU: 1/std(gelu(z)) for z ~ N(0, 1), the constant of the released code (a Monte-Carlo estimate; the exact
 /// value is 1.70093).
@@ -56,67 +57,6 @@ pub enum Bottleneck {
     Kept,
     /// Round the width down to whole groups: 128 channels, as the released code does.
     Floored,
-}
-
-/// Why a network cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unbuildable {
-    /// Lists of different lengths.
-    #[error("depths, widths and strides need the same length, found {depths}, {widths} and {strides}")]
-    Lengths {
-        /// Number of depths.
-        depths: usize,
-        /// Number of widths.
-        widths: usize,
-        /// Number of strides.
-        strides: usize,
-    },
-    /// A stage without blocks or channels, or a stem without convolutions.
-    #[error("{0} must not be empty or hold a 0")]
-    Empty(&'static str),
-    /// A stage width that cannot be halved.
-    #[error("width {0} is odd, and the bottleneck is half the width")]
-    OddWidth(u32),
-    /// The bottleneck does not split into groups.
-    #[error(
-        "a bottleneck of {bottleneck} channels (half of width {width}) does not split into groups of {group_width}; take a group width that divides {bottleneck}"
-    )]
-    Groups {
-        /// The stage's output width.
-        width: u32,
-        /// Half of it.
-        bottleneck: u32,
-        /// As asked for.
-        group_width: u32,
-    },
-    /// Heads that do not share the width evenly.
-    #[error("a width of {width} does not split into {heads} heads; take a number of heads that divides it")]
-    Heads {
-        /// Channels of a token.
-        width: u32,
-        /// As asked for.
-        heads: u32,
-    },
-    /// Patches that do not fill the picture.
-    #[error(
-        "a picture of {resolution} pixels does not split into patches of {patch}; take a resolution that is a multiple"
-    )]
-    Patches {
-        /// The resolution asked for.
-        resolution: u32,
-        /// Height and width of a patch.
-        patch: u32,
-    },
-    /// The picture has shrunk to one pixel before the last stride.
-    #[error(
-        "{resolution} pixels are too few: {layer} halves a picture of one pixel; take a larger resolution or fewer strides of 2"
-    )]
-    TooSmall {
-        /// The resolution asked for.
-        resolution: u32,
-        /// The layer that has nothing left to halve.
-        layer: String,
-    },
 }
 
 /// A convolution with scaled weight standardisation: weight, per-channel gain, bias.

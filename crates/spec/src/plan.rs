@@ -3,7 +3,8 @@
 use crate::cost::{Footprint, Speed};
 use crate::document::Problem;
 use crate::fields::Problems;
-use crate::run::{Agc, Augment, DataSpec, ModelSpec, OptimizerSpec, RunSpec, TrainSpec, short};
+use crate::network::ModelSpec;
+use crate::run::{Agc, Augment, DataSpec, OptimizerSpec, RunSpec, TrainSpec, short};
 use crate::sweep::{Data, Model, Override, Sweep, Train, Warmup};
 
 /// What opening the data set tells, or its description.

@@ -5,11 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, de::Error as _};
 
-use crate::cost::Footprint;
-use crate::nfnet::{self, Nfnet, Unbuildable};
+use crate::network::ModelSpec;
 use crate::order::{SampleOrder, mix};
 use crate::schedule::Schedule;
-use crate::vit::{self, Vit};
 
 /// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,45 +21,6 @@ pub struct RunSpec {
     pub train: TrainSpec,
     /// Decides the initial weights and the order of the examples.
     pub seed: u64,
-}
-
-/// The network, by family.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "family", rename_all = "lowercase")]
-pub enum ModelSpec {
-    /// A normaliser-free ConvNet.
-    Nfnet(Nfnet),
-    /// A Vision Transformer.
-    Vit(Vit),
-}
-
-/// A network laid out for one input shape.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Layout {
-    /// A normaliser-free ConvNet.
-    Nfnet(nfnet::Architecture),
-    /// A Vision Transformer.
-    Vit(vit::Architecture),
-}
-
-impl ModelSpec {
-    /// Lays the network out for pictures of `channels` x `resolution` x `resolution`.
-    pub fn layout(&self, channels: u32, resolution: u32, classes: u32) -> Result<Layout, Unbuildable> {
-        match self {
-            ModelSpec::Nfnet(nfnet) => nfnet.layout(channels, resolution, classes).map(Layout::Nfnet),
-            ModelSpec::Vit(vit) => vit.layout(channels, resolution, classes).map(Layout::Vit),
-        }
-    }
-}
-
-impl Layout {
-    /// What a plan has to know.
-    pub fn footprint(&self) -> Footprint {
-        match self {
-            Layout::Nfnet(nfnet) => nfnet.footprint(),
-            Layout::Vit(vit) => vit.footprint(),
-        }
-    }
 }
 
 /// A data set as an experiment knows it; where its files lie is not part of it.

@@ -10,7 +10,7 @@ pub(crate) mod vits;
 
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
-use crate::run::ModelSpec;
+use crate::network::ModelSpec;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]

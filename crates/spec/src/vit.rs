@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Footprint;
-use crate::nfnet::Unbuildable;
+use crate::network::Unbuildable;
 
 /// What makes a Vision Transformer this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod journal;
+mod layers;
 pub mod network;
 pub mod nfnet;
 pub mod optimizer;
@@ -24,7 +25,7 @@ pub enum TrainError {
     Spec(String),
     /// The network cannot be built.
     #[error(transparent)]
-    Unbuildable(#[from] spec::nfnet::Unbuildable),
+    Unbuildable(#[from] spec::network::Unbuildable),
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] data::DataError),

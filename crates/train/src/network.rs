@@ -1,6 +1,6 @@
 //! The network of a run, whichever family it is of.
 
-use spec::run::Layout;
+use spec::network::Layout;
 use tch::{TchError, Tensor};
 
 use crate::parameters::{Declared, Parameters};

@@ -7,6 +7,7 @@
 use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
 use tch::{Kind, TchError, Tensor};
 
+use crate::layers::Linear;
 use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
 
@@ -42,11 +43,6 @@ struct NfBlock {
     excite: Linear,
     skip_gain: usize,
     alpha: f64,
-}
-
-struct Linear {
-    weight: usize,
-    bias: usize,
 }
 
 /// The parameters of `layout`, in no particular order.
@@ -241,15 +237,4 @@ pub fn standardise(weight: &Tensor, gain: &Tensor, factor: f64) -> Result<Tensor
     let norm = centred.f_norm_scalaropt_dim(2, [1_i64, 2, 3].as_slice(), true)?;
     let scale = gain.f_mul_scalar(factor)?.f_view([-1, 1, 1, 1])?.f_div(&norm.f_clamp_min(SMALLEST_NORM)?)?;
     centred.f_mul(&scale)
-}
-
-impl Linear {
-    fn new(name: &str, parameters: &Parameters) -> Option<Linear> {
-        let find = |part: &str| parameters.index(&format!("{name}.{part}"));
-        Some(Linear { weight: find("weight")?, bias: find("bias")? })
-    }
-
-    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&parameters.views()[self.weight], Some(&parameters.views()[self.bias]))
-    }
 }

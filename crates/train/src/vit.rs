@@ -5,10 +5,8 @@
 use spec::vit::{Architecture, Pooling};
 use tch::{TchError, Tensor};
 
+use crate::layers::Linear;
 use crate::parameters::{Declared, Init, Parameters, Role};
-
-/// Added to the variance in a norm.
-const NORM_EPS: f64 = 1e-6;
 
 /// Standard deviation of a standard normal cut off at two of them: what a truncated draw is divided by.
 const TRUNCATED_STD: f64 = 0.879_625_661_034_239_8;
@@ -48,12 +46,6 @@ struct Pool {
 struct Mlp {
     hidden: Linear,
     out: Linear,
-}
-
-/// A weight with its bias; also the scale and shift of a norm.
-struct Linear {
-    weight: usize,
-    bias: usize,
 }
 
 /// The parameters of `layout`, in no particular order.
@@ -254,22 +246,5 @@ impl Mlp {
 
     fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
         self.out.forward(parameters, &self.hidden.forward(parameters, x)?.f_gelu("tanh")?)
-    }
-}
-
-impl Linear {
-    fn new(name: &str, parameters: &Parameters) -> Option<Linear> {
-        let find = |part: &str| parameters.index(&format!("{name}.{part}"));
-        Some(Linear { weight: find("weight")?, bias: find("bias")? })
-    }
-
-    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&parameters.views()[self.weight], Some(&parameters.views()[self.bias]))
-    }
-
-    fn normalise(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
-        let width = x.size().last().copied().unwrap_or(0);
-        let (scale, shift) = (&parameters.views()[self.weight], &parameters.views()[self.bias]);
-        x.f_layer_norm([width], Some(scale), Some(shift), NORM_EPS, false)
     }
 }

@@ -3,8 +3,8 @@
 use super::Model;
 use crate::document::{Node, Place};
 use crate::fields::{Fields, Problems, Range, suggestion};
+use crate::network::ModelSpec;
 use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
-use crate::run::ModelSpec;
 
 pub(crate) const MODEL_KEYS: [&str; 13] = [
     "family",

@@ -3,7 +3,7 @@
 use super::Model;
 use crate::document::Node;
 use crate::fields::{Fields, Problems, suggestion};
-use crate::run::ModelSpec;
+use crate::network::ModelSpec;
 use crate::vit::{PRESETS, Pooling, Vit};
 
 pub(crate) const MODEL_KEYS: [&str; 5] = ["family", "presets", "sizes", "lr", "pooling"];

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use spec::document::Format;
+use spec::network::ModelSpec;
 use spec::plan::Plan;
-use spec::run::{ModelSpec, OptimizerSpec, RunId, RunSpec};
+use spec::run::{OptimizerSpec, RunId, RunSpec};
 use spec::sweep::Sweep;
 use spec::vit::Pooling;
 
