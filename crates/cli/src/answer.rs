@@ -95,11 +95,20 @@ fn refusal_json(refusal: &Refusal) -> Value {
     json!({"reason": refusal.to_string(), "mend": refusal.mend()})
 }
 
+/// Rows named for one reason.
+const MOST_ROWS: usize = 24;
+
 /// One line per reason, with the rows it holds for.
 fn reasons<'a>(excluded: impl Iterator<Item = &'a Excluded>) -> String {
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     excluded.for_each(|one| reasons.entry(&one.reason).or_default().push(one.row.to_string()));
-    reasons.iter().map(|(reason, rows)| format!("  row {}: {reason}\n", rows.join(", "))).collect()
+    let line = |(reason, rows): (&&str, &Vec<String>)| {
+        let shown = rows[..rows.len().min(MOST_ROWS)].join(", ");
+        let more = rows.len().saturating_sub(MOST_ROWS);
+        let more = if more > 0 { format!(" and {more} more (all with --json)") } else { String::new() };
+        format!("  row {shown}{more}: {reason}\n")
+    };
+    reasons.iter().map(line).collect()
 }
 
 pub(crate) fn law_name(law: Law) -> &'static str {

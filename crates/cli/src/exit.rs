@@ -1,5 +1,6 @@
 //! What went wrong, and the exit code for it: one documented table.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Why a command ends without doing what it was asked.
@@ -56,18 +57,22 @@ pub(crate) fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
-/// A message to a person, on standard error.
-#[expect(clippy::print_stderr, reason = "the one place that does")]
+/// A message to a person, on standard error. A reader that has gone away or a full disk must not stop a sweep.
 pub(crate) fn say(message: &str) {
-    eprintln!("{message}");
+    let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
-/// Data, on standard output. A reader that has gone away is not an error.
+/// Data, on standard output. A reader that has gone away is not an error; a table that is cut off is one, and the process
+/// ends with it, so that nobody goes on with half a table.
 pub(crate) fn print(data: &str) {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(data.as_bytes());
-    if !data.ends_with('\n') {
-        let _ = out.write_all(b"\n");
+    let end = if data.ends_with('\n') { "" } else { "\n" };
+    let written =
+        out.write_all(data.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        say(&format!("scalelaw: cannot write to standard output: {error}"));
+        std::process::exit(3);
     }
 }

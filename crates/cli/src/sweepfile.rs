@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
 /// Reads a sweep file; everything that is wrong with it is said at once.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    // Some editors begin a file with a mark that no format wants.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
     let format = Format::of_file_name(&path.to_string_lossy());
     let sweep = Sweep::parse(&text, format).map_err(|problems| refuse(path, &problems))?;
     Ok(Loaded { text, sweep, path: path.to_owned() })
@@ -78,6 +80,10 @@ impl Loaded {
             }
         };
         let dataset = Dataset::open(&folder, remedy)?;
+        if self.sweep.data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
+            let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", folder.display());
+            return Err(Failure::environment(message));
+        }
         let folder = std::path::absolute(&folder)
             .map_err(|error| Failure::environment(format!("{}: {error}", folder.display())))?;
         Ok((folder, dataset))

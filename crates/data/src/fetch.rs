@@ -61,8 +61,15 @@ pub fn fetch(cache: &Path, dataset: &str, say: &dyn Fn(&str)) -> Result<PathBuf,
     Err(DataError::Unavailable { dataset: dataset.to_owned(), tried })
 }
 
+/// Whether the four files are there and are what they should be.
 fn is_whole(home: &Path) -> bool {
-    FILES.iter().all(|name| home.join(name).is_file())
+    let right =
+        |(name, expected): (&&str, &str)| fs::read(home.join(name)).is_ok_and(|content| sha256(&content) == expected);
+    FILES.iter().zip(FASHION_MNIST).all(right)
+}
+
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 type Get = fn(&Path) -> Result<PathBuf, String>;
@@ -124,7 +131,7 @@ fn unpack(files: &Path, done: &Path) -> Result<PathBuf, String> {
     for (name, expected) in FILES.iter().zip(FASHION_MNIST) {
         let array = idx::read(&files.join(name), "the source does not have it").map_err(|error| error.to_string())?;
         let content = serialise(&array);
-        let found: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256(&content);
         if found != expected {
             return Err(format!("{name}: SHA-256 {found}, expected {expected}"));
         }

@@ -169,7 +169,8 @@ impl Core {
             Ending::Diverged => (Outcome::Diverged, Transition::Diverge, None),
             Ending::Preempted => (Outcome::Preempted, Transition::Requeue, None),
             // It was asked to stop or killed, so it is not to blame: a signal also ends a worker that is not ready for it.
-            Ending::Crashed { message, .. } if working.asked.is_some() || working.killed => {
+            Ending::Crashed { .. } if working.asked.is_some() || working.killed => {
+                let message = "told to stop, and ended before it could save its state".to_owned();
                 (Outcome::Preempted, Transition::Requeue, Some(message))
             }
             Ending::Crashed { class, message } => {

@@ -161,7 +161,7 @@ impl Shell<'_> {
                 },
                 _ = ticks.tick() => { self.follow_all().await?; Event::Tick }
             };
-            if event == Event::Stop {
+            if event == Event::Stop && !core.is_stopping() {
                 (self.watch)(News::Stopping);
             }
             for action in core.handle(began.elapsed(), event) {

@@ -44,6 +44,9 @@ fn read_family(node: &Node, path: &str, problems: &mut Problems) -> Vec<Model> {
 
 fn refuse_repeats(models: &[Model], problems: &mut Problems) {
     for (index, model) in models.iter().enumerate() {
+        if model.name.trim().is_empty() {
+            problems.add(model.place, "model: a model needs a name, which figures and tables call it by");
+        }
         for other in &models[..index] {
             if other.name == model.name {
                 problems.add(model.place, format!("model: two models are named {:?}", model.name));
