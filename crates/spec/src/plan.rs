@@ -128,8 +128,7 @@ impl Plan {
         speed: Speed,
         problems: &mut Problems,
     ) {
-        let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
-        let settings = overrides.fold(Settings::of(sweep, model), Settings::with);
+        let settings = Settings::of_cells(sweep, model, epochs);
         if settings.batch > data.train_examples {
             let message = format!(
                 "train.batch: {} is more than the {} examples of the training set",
@@ -174,8 +173,7 @@ fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
     }
     for (index, rule) in sweep.skips.iter().enumerate() {
         let meant = |(model, epochs): (&Model, f64)| {
-            let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
-            let settings = overrides.fold(Settings::of(sweep, model), Settings::with);
+            let settings = Settings::of_cells(sweep, model, epochs);
             settings.lr.iter().any(|lr| rule.when.holds(&model.name, epochs, Some(*lr)))
         };
         if !cells().any(meant) {
@@ -195,6 +193,12 @@ struct Settings {
 }
 
 impl Settings {
+    /// Those of one model and epoch budget, with all overrides that hold for them.
+    fn of_cells(sweep: &Sweep, model: &Model, epochs: f64) -> Settings {
+        let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
+        overrides.fold(Settings::of(sweep, model), Settings::with)
+    }
+
     fn of(sweep: &Sweep, model: &Model) -> Settings {
         Settings {
             lr: model.lr.clone().unwrap_or_else(|| sweep.lr.clone()),
