@@ -5,7 +5,8 @@ use crate::document::Problem;
 use crate::fields::Problems;
 use crate::network::ModelSpec;
 use crate::run::{Agc, Augment, DataSpec, OptimizerSpec, RunSpec, TrainSpec, short};
-use crate::sweep::{Data, Model, Override, Sweep, Train, Warmup};
+use crate::schedule::Decay;
+use crate::sweep::{Data, Model, Override, ScheduleName, Sweep, Train, Warmup};
 
 /// What opening the data set tells, or its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -246,6 +247,7 @@ impl Settings {
                 batch: self.batch,
                 lr,
                 warmup_steps: 0,
+                decay: Decay::Cosine,
                 optimizer: self.optimizer(train, &model.spec),
                 label_smoothing: train.label_smoothing,
                 augment: Augment { crop_padding: train.crop_padding, flip: train.flip },
@@ -258,6 +260,15 @@ impl Settings {
         run.train.warmup_steps = match train.warmup {
             Warmup::Share(share) => (share * run.steps() as f64).round() as u64,
             Warmup::Steps(steps) => steps.min(run.steps() - 1),
+        };
+        let behind = run.steps() - run.train.warmup_steps;
+        // The step that the cooldown starts from is taken at the full rate.
+        let cooled = |share: f64| ((share * run.steps() as f64).round() as u64).min(behind.saturating_sub(1));
+        run.train.decay = match train.schedule {
+            ScheduleName::Cosine => Decay::Cosine,
+            ScheduleName::Constant => Decay::Constant,
+            ScheduleName::Rsqrt { timescale, cooldown } => Decay::Rsqrt { timescale, cooldown_steps: cooled(cooldown) },
+            ScheduleName::Wsd { cooldown } => Decay::Wsd { cooldown_steps: cooled(cooldown) },
         };
         run
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::Error as _};
 
 use crate::network::ModelSpec;
 use crate::order::{SampleOrder, mix};
-use crate::schedule::Schedule;
+use crate::schedule::{Decay, Schedule};
 
 /// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,10 @@ pub struct TrainSpec {
     pub lr: f64,
     /// Steps over which the learning rate rises to its peak.
     pub warmup_steps: u64,
+    /// What it does then. The paper's cosine is not written down, so that runs from before there was a choice keep their
+    /// identity.
+    #[serde(default, skip_serializing_if = "Decay::is_cosine")]
+    pub decay: Decay,
     /// What turns gradients into steps.
     pub optimizer: OptimizerSpec,
     /// Share of the label spread over all classes.
@@ -136,7 +140,8 @@ impl RunSpec {
 
     /// The learning rate of every step.
     pub fn schedule(&self) -> Schedule {
-        Schedule { peak: self.train.lr, warmup_steps: self.train.warmup_steps, steps: self.steps() }
+        let train = &self.train;
+        Schedule { peak: train.lr, warmup_steps: train.warmup_steps, steps: self.steps(), decay: train.decay }
     }
 
     /// The order of the examples; `None` for an empty training set.

@@ -102,6 +102,27 @@ pub enum Warmup {
     Steps(u64),
 }
 
+/// What the learning rate does behind the warm-up, before there is a number of steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ScheduleName {
+    /// Half a cosine to 0.
+    Cosine,
+    /// The peak until the end.
+    Constant,
+    /// Reciprocal square root, then a cooldown.
+    Rsqrt {
+        /// Steps after which the rate has fallen to 1 / sqrt(2).
+        timescale: u64,
+        /// Share of all steps.
+        cooldown: f64,
+    },
+    /// Warm-up, stable, decay.
+    Wsd {
+        /// Share of all steps.
+        cooldown: f64,
+    },
+}
+
 /// Training settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Train {
@@ -109,6 +130,8 @@ pub struct Train {
     pub batch: u64,
     /// Length of the warm-up.
     pub warmup: Warmup,
+    /// What follows it.
+    pub schedule: ScheduleName,
     /// Nesterov momentum.
     pub momentum: f64,
     /// Coupled weight decay.

@@ -1,7 +1,8 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
 use super::{
-    Adamw, Condition, Data, Description, Match, Override, Policy, Resources, Skip, Source, Sweep, Train, Warmup, models,
+    Adamw, Condition, Data, Description, Match, Override, Policy, Resources, ScheduleName, Skip, Source, Sweep, Train,
+    Warmup, models,
 };
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
@@ -21,10 +22,11 @@ pub(crate) const DATA_KEYS: [&str; 8] = [
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
 pub(crate) const ADAMW_KEYS: [&str; 5] = ["beta1", "beta2", "eps", "weight_decay", "clip_norm"];
-pub(crate) const TRAIN_KEYS: [&str; 13] = [
+pub(crate) const TRAIN_KEYS: [&str; 14] = [
     "batch",
     "warmup",
     "warmup_steps",
+    "schedule",
     "momentum",
     "weight_decay",
     "agc_lambda",
@@ -36,6 +38,7 @@ pub(crate) const TRAIN_KEYS: [&str; 13] = [
     "evaluations",
     "divergence",
 ];
+pub(crate) const SCHEDULE_KEYS: [&str; 3] = ["name", "timescale", "cooldown"];
 pub(crate) const RESOURCE_KEYS: [&str; 3] = ["slots", "threads", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
@@ -196,6 +199,7 @@ fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
     Train {
         batch: train.whole("batch", 1, 1 << 24, problems).unwrap_or(1),
         warmup: steps.map_or(Warmup::Share(share), Warmup::Steps),
+        schedule: read_schedule(&train, share, problems).unwrap_or(ScheduleName::Cosine),
         momentum: train.number("momentum", Range::From(0.0, 1.0), problems).unwrap_or(0.9),
         weight_decay: train.number("weight_decay", Range::NotNegative, problems).unwrap_or(0.0),
         agc_lambda: train.number("agc_lambda", Range::Positive, problems).unwrap_or(0.01),
@@ -208,6 +212,52 @@ fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
         divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
         place: train.place_of("batch"),
     }
+}
+
+/// A name, or a table with a name and what that schedule can be told.
+fn read_schedule(train: &Fields<'_>, warmup: f64, problems: &mut Problems) -> Option<ScheduleName> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Name {
+        Cosine,
+        Constant,
+        Rsqrt,
+        Wsd,
+    }
+    const NAMES: [(&str, Name); 4] =
+        [("cosine", Name::Cosine), ("constant", Name::Constant), ("rsqrt", Name::Rsqrt), ("wsd", Name::Wsd)];
+    let node = train.get("schedule")?;
+    let fields = match node.value {
+        Value::Table(_) => Fields::of(node, "train.schedule", &SCHEDULE_KEYS, problems),
+        _ => Fields::unchecked(node, "train.schedule"),
+    };
+    let name = match node.value {
+        Value::Table(_) => {
+            fields.require("name", "cosine, constant, rsqrt or wsd", problems);
+            fields.word("name", &NAMES, problems)?
+        }
+        _ => train.word("schedule", &NAMES, problems)?,
+    };
+    let cooldown = fields.number("cooldown", Range::From(0.0, 1.0), problems).unwrap_or(0.2);
+    let timescale = fields.whole("timescale", 1, 1 << 40, problems).unwrap_or(10_000);
+    let meant = |key: &str| match key {
+        "timescale" => name == Name::Rsqrt,
+        _ => name == Name::Rsqrt || name == Name::Wsd,
+    };
+    for key in ["timescale", "cooldown"].into_iter().filter(|key| fields.has(key) && !meant(key)) {
+        let message = format!("train.schedule.{key}: this schedule has none");
+        problems.add(fields.place_of(key), message);
+    }
+    if meant("cooldown") && warmup + cooldown > 1.0 {
+        let message =
+            format!("train.schedule: a warm-up of {warmup} and a cooldown of {cooldown} are more than all steps");
+        problems.add(node.place, message);
+    }
+    Some(match name {
+        Name::Cosine => ScheduleName::Cosine,
+        Name::Constant => ScheduleName::Constant,
+        Name::Rsqrt => ScheduleName::Rsqrt { timescale, cooldown },
+        Name::Wsd => ScheduleName::Wsd { cooldown },
+    })
 }
 
 /// What the table does not say is what ViTs are usually trained with (arXiv 2106.10270, section 3.4, with the decoupled

@@ -63,10 +63,36 @@ fn unknown_keys_are_refused_with_the_nearest() {
 }
 
 #[test]
+fn a_schedule_has_to_be_a_known_one() {
+    check(
+        &with("batch = 10", "batch = 10\nschedule = \"cosin\""),
+        &[
+            "17:12: train.schedule: unknown value \"cosin\"; did you mean cosine? (allowed: cosine, constant, rsqrt, wsd)",
+        ],
+    );
+    check(
+        &with("batch = 10", "batch = 10\nschedule = { cooldown = 0.1 }"),
+        &["17:12: train.schedule.name: missing; cosine, constant, rsqrt or wsd"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\nschedule = 3"),
+        &["17:12: train.schedule: found 3, expected one of cosine, constant, rsqrt, wsd"],
+    );
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     check(
         &with("batch = 10", "batch = 10\nwarmup = 0.1\nwarmup_steps = 3"),
         &["18:16: train.warmup_steps: give it or train.warmup, not both"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\nschedule = { name = \"constant\", cooldown = 0.1 }"),
+        &["17:44: train.schedule.cooldown: this schedule has none"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\nwarmup = 0.5\nschedule = { name = \"wsd\", cooldown = 0.75 }"),
+        &["18:12: train.schedule: a warm-up of 0.5 and a cooldown of 0.75 are more than all steps"],
     );
     check(&with("[0.1, 0.2]", "[0.1, 0.1]"), &["14:6: grid.lr: 0.1 stands there twice"]);
     check(&with("name = \"b\"", "name = \"a\""), &["11:44: model: two models are named \"a\""]);

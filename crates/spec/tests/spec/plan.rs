@@ -7,6 +7,7 @@ use spec::document::Format;
 use spec::network::ModelSpec;
 use spec::plan::Plan;
 use spec::run::{OptimizerSpec, RunId, RunSpec};
+use spec::schedule::Decay;
 use spec::sweep::Sweep;
 use spec::vit::Pooling;
 
@@ -33,6 +34,27 @@ fn a_fraction_of_an_epoch_is_a_number_of_steps() {
     assert_eq!((price.samples, price.steps, spec.train.warmup_steps), (25, 3, 1));
     let layout_macs = price.macs as f64;
     assert_eq!(price.flops, 6.0 * layout_macs * 25.0, "two operations per MAC, three passes");
+}
+
+#[test]
+fn a_cooldown_is_a_share_of_the_steps_and_another_schedule_is_another_run() {
+    let with = |schedule: &str| {
+        let text = GOOD.replace("[0.5, 1]", "[1]").replace("batch = 10", &format!("batch = 10\nschedule = {schedule}"));
+        planned(&text).runs.remove(0).spec
+    };
+    let decay = |schedule| with(schedule).train.decay;
+    // 100 examples in batches of 10.
+    assert_eq!(decay("\"wsd\""), Decay::Wsd { cooldown_steps: 2 });
+    assert_eq!(
+        decay("{ name = \"rsqrt\", timescale = 7, cooldown = 0.5 }"),
+        Decay::Rsqrt { timescale: 7, cooldown_steps: 5 }
+    );
+    assert_eq!(decay("\"constant\""), Decay::Constant);
+    let untold = planned(&GOOD.replace("[0.5, 1]", "[1]")).runs.remove(0).spec;
+    assert_eq!(with("\"cosine\"").id(), untold.id());
+    assert_ne!(with("\"constant\"").id(), untold.id());
+    let json = serde_json::to_string(&with("\"wsd\"")).expect("plain data");
+    assert_eq!(serde_json::from_str::<RunSpec>(&json).expect("its own output"), with("\"wsd\""));
 }
 
 #[test]
