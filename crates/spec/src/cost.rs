@@ -73,6 +73,8 @@ impl Speed {
     pub fn run_seconds(&self, network: &Footprint, run: &RunSpec) -> f64 {
         let step = self.step_seconds(network, run.train.batch);
         let evaluated = run.data.heldout_examples as f64 * run.evaluation_steps().len() as f64;
-        self.seconds_per_run + step * (run.steps() as f64 + evaluated / run.train.batch as f64 / 3.0)
+        // Sharpness-aware minimisation goes through a part of the examples twice.
+        let again = run.examples_computed() as f64 / run.samples() as f64;
+        self.seconds_per_run + step * (run.steps() as f64 * again + evaluated / run.train.batch as f64 / 3.0)
     }
 }

@@ -69,6 +69,9 @@ pub struct TrainSpec {
     pub optimizer: OptimizerSpec,
     /// Share of the label spread over all classes.
     pub label_smoothing: f64,
+    /// What keeps the network from fitting few examples too closely; nothing in large-scale pre-training.
+    #[serde(default, skip_serializing_if = "Regularisation::is_none")]
+    pub regularisation: Regularisation,
     /// What happens to a picture before it is trained on.
     pub augment: Augment,
     /// Evaluations on the held-out set before the one at the end, evenly spread.
@@ -107,6 +110,44 @@ pub enum OptimizerSpec {
     },
 }
 
+/// What is switched on for small data and for fine-tuning (arXiv 2102.06171, appendix A.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Regularisation {
+    /// Rate at which the residual branch of the deepest block is left out for an example (arXiv 1603.09382); it grows with
+    /// the depth of the block.
+    pub stochastic_depth: f64,
+    /// Decay of the moving average of the weights, which is then what is evaluated.
+    pub ema: Option<f64>,
+    /// Sharpness-aware minimisation.
+    pub sam: Option<Sam>,
+}
+
+impl Regularisation {
+    fn is_none(&self) -> bool {
+        *self == Regularisation::default()
+    }
+}
+
+/// Sharpness-aware minimisation (arXiv 2010.01412): every step is taken with the gradient found at weights that were moved by
+/// `rho` along the gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sam {
+    /// Length of the move, over all parameters.
+    pub rho: f64,
+    /// Share of the batch, its first examples, that finds the direction (arXiv 2102.06171, appendix A.4: 0.2 is as good as
+    /// all of it).
+    pub batch_share: f64,
+}
+
+impl Sam {
+    /// Examples of a batch of `batch` that find the direction, at least one.
+    pub fn examples(&self, batch: u64) -> u64 {
+        ((self.batch_share * batch as f64).ceil() as u64).clamp(1, batch.max(1))
+    }
+}
+
 /// Adaptive gradient clipping (arXiv 2102.06171, section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +172,15 @@ impl RunSpec {
     /// Samples that enter the weights: epochs times examples, to the nearest whole sample, at least one.
     pub fn samples(&self) -> u64 {
         ((self.train.epochs * self.data.train_examples as f64).round() as u64).max(1)
+    }
+
+    /// Examples that go forward and backward: the samples, and once more those that find the direction of SAM.
+    pub fn examples_computed(&self) -> u64 {
+        let (samples, batch) = (self.samples(), self.train.batch);
+        let Some(sam) = self.train.regularisation.sam else { return samples };
+        let (whole, rest) = (samples / batch, samples % batch);
+        let last = if rest > 0 { sam.examples(rest) } else { 0 };
+        samples + whole * sam.examples(batch) + last
     }
 
     /// Optimiser steps. The last one may be smaller, so that a whole number of epochs ends with every example seen.

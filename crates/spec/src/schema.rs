@@ -9,8 +9,8 @@ mod tests {
 
     use super::SWEEP_SCHEMA;
     use crate::sweep::read::{
-        ADAMW_KEYS, DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SCHEDULE_KEYS, SKIP_KEYS,
-        SWEEP_KEYS, TRAIN_KEYS, WHEN_KEYS,
+        ADAMW_KEYS, DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SAM_KEYS, SCHEDULE_KEYS,
+        SKIP_KEYS, SWEEP_KEYS, TRAIN_KEYS, WHEN_KEYS,
     };
     use crate::sweep::{nfnets, vits};
 
@@ -40,6 +40,7 @@ mod tests {
         check(&schema, "/properties/train", &TRAIN_KEYS);
         check(&schema, "/properties/train/properties/adamw", &ADAMW_KEYS);
         check(&schema, "/properties/train/properties/schedule/oneOf/1", &SCHEDULE_KEYS);
+        check(&schema, "/properties/train/properties/sam", &SAM_KEYS);
         check(&schema, "/properties/resources", &RESOURCE_KEYS);
         check(&schema, "/properties/policy", &POLICY_KEYS);
         check(&schema, "/properties/override/items", &OVERRIDE_KEYS);

@@ -11,6 +11,7 @@ pub(crate) mod vits;
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
 use crate::network::ModelSpec;
+use crate::run::Regularisation;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +145,8 @@ pub struct Train {
     pub adamw: Adamw,
     /// Share of the label spread over all classes.
     pub label_smoothing: f64,
+    /// Stochastic depth, moving average of the weights, sharpness-aware minimisation.
+    pub regularisation: Regularisation,
     /// Pixels of padding before a random crop.
     pub crop_padding: u32,
     /// Mirror half of the pictures.

@@ -19,7 +19,7 @@ use crate::checkpoint::{Checkpoints, Progress, state_hash};
 use crate::evaluate::{Evaluation, evaluate, normalised};
 use crate::journal::Journal;
 use crate::network::{self, Mode, Network};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, ascend, gradients};
 use crate::parameters::Parameters;
 
 /// Lines of progress in a whole run.
@@ -140,7 +140,7 @@ impl<'a> Trainer<'a> {
         let mut parameters = Parameters::new(network::declare(&layout), spec.seed, device)?;
         let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
         let network = Network::new(&layout, &parameters).ok_or_else(missing)?;
-        let mut optimizer = Optimizer::new(spec.train.optimizer, &parameters)?;
+        let mut optimizer = Optimizer::new(spec.train.optimizer, spec.train.regularisation.ema, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
         let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
         let progress =
@@ -189,16 +189,35 @@ impl<'a> Trainer<'a> {
         let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
-        let logits = self.network.forward(&self.parameters, &pictures, Mode::Train)?;
-        let loss =
-            logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, spec.train.label_smoothing)?;
-        self.optimizer.step(&self.parameters, &loss, self.schedule.rate(self.step), self.step)?;
+        let before = match spec.train.regularisation.sam {
+            Some(sam) => {
+                let examples = sam.examples(to - from) as i64;
+                let (pictures, labels) = (pictures.f_narrow(0, 0, examples)?, labels.f_narrow(0, 0, examples)?);
+                let uphill = gradients(&self.parameters, &self.loss(&pictures, &labels)?)?;
+                Some(ascend(&self.parameters, &uphill, sam.rho)?)
+            }
+            None => None,
+        };
+        let loss = self.loss(&pictures, &labels)?;
+        let downhill = gradients(&self.parameters, &loss)?;
+        if let Some(before) = before {
+            self.parameters.load(&before)?;
+        }
+        self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
         let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
         self.losses += 1;
         self.step += 1;
         self.setting.step.store(self.step, Ordering::Relaxed);
         self.step_seconds.push(began.elapsed().as_secs_f32());
         self.count(&batch, from)
+    }
+
+    /// The mean training loss of some pictures.
+    fn loss(&self, pictures: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
+        let train = &self.spec.train;
+        let mode = Mode::Train { stochastic_depth: train.regularisation.stochastic_depth };
+        let logits = self.network.forward(&self.parameters, pictures, mode)?;
+        Ok(logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, train.label_smoothing)?)
     }
 
     /// Adds the examples of a finished step to the digest of their epoch.
@@ -240,7 +259,8 @@ impl<'a> Trainer<'a> {
     /// `None` if the attempt was told to stop meanwhile.
     fn evaluate(&self) -> Result<Option<Evaluation>, TrainError> {
         let stop = &self.setting.stop;
-        Ok(evaluate(&self.network, &self.parameters, &self.dataset.heldout, self.shape, &self.spec.data, stop)?)
+        let weights = self.optimizer.evaluated(&self.parameters);
+        Ok(evaluate(&self.network, weights, &self.dataset.heldout, self.shape, &self.spec.data, stop)?)
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

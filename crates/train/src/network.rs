@@ -1,7 +1,7 @@
 //! The network of a run, whichever family it is of.
 
 use spec::network::Layout;
-use tch::{TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::parameters::{Declared, Parameters};
 use crate::{nfnet, vit};
@@ -14,11 +14,14 @@ pub enum Network {
     Vit(vit::Vit),
 }
 
-/// Whether dropout is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether dropout and stochastic depth are on.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     /// A training step.
-    Train,
+    Train {
+        /// Rate at which the deepest residual branch is left out.
+        stochastic_depth: f64,
+    },
     /// An evaluation.
     Evaluate,
 }
@@ -44,7 +47,28 @@ impl Network {
     pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         match self {
             Network::Nfnet(network) => network.forward(parameters, pictures, mode),
-            Network::Vit(network) => network.forward(parameters, pictures),
+            Network::Vit(network) => network.forward(parameters, pictures, mode),
         }
+    }
+}
+
+impl Mode {
+    /// Which of `examples` keep the branch of block `index` (from 0), as a vector of ones and zeros, and the share that is
+    /// kept on average; `None` where all are. The rate grows in a straight line from 0 at the first block to its full
+    /// height at index `deepest`.
+    pub(crate) fn kept(
+        self,
+        index: usize,
+        deepest: usize,
+        examples: i64,
+        device: Device,
+    ) -> Result<Option<(Tensor, f64)>, TchError> {
+        let Mode::Train { stochastic_depth } = self else { return Ok(None) };
+        let rate = stochastic_depth * index as f64 / deepest.max(1) as f64;
+        if rate == 0.0 {
+            return Ok(None);
+        }
+        let kept = Tensor::f_rand([examples], (Kind::Float, device))?.f_ge(rate)?.f_to_kind(Kind::Float)?;
+        Ok(Some((kept, 1.0 - rate)))
     }
 }

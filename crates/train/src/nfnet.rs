@@ -131,14 +131,19 @@ impl Nfnet {
             }
         }
         watch(&x);
-        for block in &self.blocks {
-            x = block.forward(parameters, &x)?;
+        // As in the released code: the rate would be reached one block behind the last, and what is kept is not scaled up.
+        for (index, block) in self.blocks.iter().enumerate() {
+            let kept = mode.kept(index, self.blocks.len(), x.size()[0], x.device())?;
+            x = block.forward(parameters, &x, kept.map(|(kept, _)| kept))?;
             watch(&x);
         }
         let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;
-        let kept =
-            if mode == Mode::Train && self.dropout > 0.0 { pooled.f_dropout(self.dropout, true)? } else { pooled };
+        let kept = if matches!(mode, Mode::Train { .. }) && self.dropout > 0.0 {
+            pooled.f_dropout(self.dropout, true)?
+        } else {
+            pooled
+        };
         self.head.forward(parameters, &kept)
     }
 }
@@ -173,7 +178,8 @@ impl NfBlock {
         })
     }
 
-    fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
+    /// `kept` says for which examples the residual branch counts.
+    fn forward(&self, parameters: &Parameters, x: &Tensor, kept: Option<Tensor>) -> Result<Tensor, TchError> {
         let active = x.f_gelu("tanh")?;
         let shortcut = match &self.shortcut {
             Some(conv) if self.pooled => {
@@ -193,7 +199,12 @@ impl NfBlock {
         let pooled = out.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
         let excited = self.excite.forward(parameters, &self.squeeze.forward(parameters, &pooled)?.f_relu()?)?;
         let skip_gain = parameters.views()[self.skip_gain].f_mul_scalar(2.0 * self.alpha)?;
-        let factor = excited.f_sigmoid()?.f_mul(&skip_gain)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+        let factor = excited.f_sigmoid()?.f_mul(&skip_gain)?;
+        let factor = match kept {
+            Some(kept) => factor.f_mul(&kept.f_unsqueeze(-1)?)?,
+            None => factor,
+        };
+        let factor = factor.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         shortcut.f_addcmul(&out, &factor)
     }
 }

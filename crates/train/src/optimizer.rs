@@ -14,17 +14,39 @@ pub struct Optimizer {
     spec: OptimizerSpec,
     /// One vector over all parameters for each name.
     states: Vec<(&'static str, Tensor)>,
+    average: Option<Average>,
 }
 
+/// The moving average of the weights, with a warm-up of its decay (arXiv 2102.06171, appendix A.1; released code).
+struct Average {
+    decay: f64,
+    /// Shares its memory with the state of this name.
+    weights: Parameters,
+}
+
+/// Name of the state that holds the average.
+const AVERAGE: &str = "ema";
+
 impl Optimizer {
-    /// An optimiser that has seen nothing yet.
-    pub fn new(spec: OptimizerSpec, parameters: &Parameters) -> Result<Optimizer, TchError> {
+    /// An optimiser that has seen nothing yet; with `ema` it also keeps a moving average of the weights with that decay.
+    pub fn new(spec: OptimizerSpec, ema: Option<f64>, parameters: &Parameters) -> Result<Optimizer, TchError> {
         let names: &[&str] = match spec {
             OptimizerSpec::Sgd { .. } => &["momentum"],
             OptimizerSpec::Adamw { .. } => &["mean", "square"],
         };
         let states = names.iter().map(|name| Ok((*name, no_grad(|| parameters.flat().f_zeros_like())?)));
-        Ok(Optimizer { spec, states: states.collect::<Result<_, TchError>>()? })
+        let mut states: Vec<_> = states.collect::<Result<_, TchError>>()?;
+        let average = match ema {
+            Some(decay) => Some(Average { decay, weights: parameters.copied()? }),
+            None => None,
+        };
+        states.extend(average.iter().map(|average| (AVERAGE, average.weights.flat().shallow_clone())));
+        Ok(Optimizer { spec, states, average })
+    }
+
+    /// The weights that are evaluated: the average where one is kept, otherwise `parameters`.
+    pub fn evaluated<'a>(&'a self, parameters: &'a Parameters) -> &'a Parameters {
+        self.average.as_ref().map_or(parameters, |average| &average.weights)
     }
 
     /// What it remembers: a name and a vector over all parameters, in this order.
@@ -40,14 +62,34 @@ impl Optimizer {
         Ok(())
     }
 
-    /// One step with the gradients of `loss` at learning rate `rate`; `step` counts from 0.
-    pub fn step(&mut self, parameters: &Parameters, loss: &Tensor, rate: f64, step: u64) -> Result<(), TchError> {
-        let gradients = Tensor::f_run_backward(&[loss], parameters.views(), false, false)?;
-        no_grad(|| match (self.spec, &mut self.states[..]) {
-            (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity)]) => {
+    /// One step along `gradients`, one per parameter, at learning rate `rate`; `step` counts from 0.
+    pub fn step(
+        &mut self,
+        parameters: &Parameters,
+        gradients: Vec<Tensor>,
+        rate: f64,
+        step: u64,
+    ) -> Result<(), TchError> {
+        no_grad(|| self.update(parameters, gradients, rate, step))?;
+        if let Some(average) = &self.average {
+            let decay = average.decay.min((1.0 + step as f64) / (10.0 + step as f64));
+            let _ = no_grad(|| average.weights.flat().shallow_clone().f_lerp_(parameters.flat(), 1.0 - decay))?;
+        }
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        parameters: &Parameters,
+        gradients: Vec<Tensor>,
+        rate: f64,
+        step: u64,
+    ) -> Result<(), TchError> {
+        match (self.spec, &mut self.states[..]) {
+            (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity), ..]) => {
                 sgd(parameters, gradients, velocity, rate, momentum, weight_decay, agc)
             }
-            (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square)]) => {
+            (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square), ..]) => {
                 let gradient = clipped(flatten(&gradients)?, clip_norm)?;
                 let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
                 let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
@@ -64,7 +106,7 @@ impl Optimizer {
                 Ok(())
             }
             _ => Err(TchError::Kind("an optimiser without its states".to_owned())),
-        })
+        }
     }
 }
 
@@ -102,4 +144,21 @@ fn flatten(gradients: &[Tensor]) -> Result<Tensor, TchError> {
 fn clipped(mut gradient: Tensor, largest: f64) -> Result<Tensor, TchError> {
     let norm = gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
     gradient.f_mul_(&norm.f_reciprocal()?.f_mul_scalar(largest)?.f_clamp_max(1.0)?)
+}
+
+/// The gradients of `loss`, one per parameter.
+pub fn gradients(parameters: &Parameters, loss: &Tensor) -> Result<Vec<Tensor>, TchError> {
+    Tensor::f_run_backward(&[loss], parameters.views(), false, false)
+}
+
+/// Moves the weights by `rho` along the whole gradient, uphill (arXiv 2010.01412, equation 2), and returns where they were.
+pub fn ascend(parameters: &Parameters, gradients: &[Tensor], rho: f64) -> Result<Tensor, TchError> {
+    no_grad(|| {
+        let before = parameters.flat().f_detach_copy()?;
+        let gradient = flatten(gradients)?;
+        let norm = gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+        let uphill = gradient.f_mul(&norm.f_reciprocal()?.f_mul_scalar(rho)?)?;
+        let _ = parameters.flat().shallow_clone().f_add_(&uphill)?;
+        Ok(before)
+    })
 }

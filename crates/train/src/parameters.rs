@@ -67,6 +67,16 @@ impl Parameters {
             draw(one, seed, &mut values);
         }
         let flat = Tensor::f_from_slice(&values)?.f_to_device(device)?;
+        Parameters::over(declared, flat)
+    }
+
+    /// The same parameters with the same values in a memory of their own.
+    pub fn copied(&self) -> Result<Parameters, TchError> {
+        let flat = no_grad(|| self.flat.f_detach_copy())?;
+        Parameters::over(self.declared.clone(), flat)
+    }
+
+    fn over(declared: Vec<Declared>, flat: Tensor) -> Result<Parameters, TchError> {
         let decayed = declared.iter().filter(|one| one.role != Role::Vector).map(Declared::len).sum();
         let mut views = Vec::new();
         no_grad(|| {

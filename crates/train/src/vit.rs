@@ -6,6 +6,7 @@ use spec::vit::{Architecture, Pooling};
 use tch::{TchError, Tensor};
 
 use crate::layers::Linear;
+use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
 
 /// Standard deviation of a standard normal cut off at two of them: what a truncated draw is divided by.
@@ -163,7 +164,7 @@ impl Vit {
 
     /// Logits for pictures of shape [examples, channels, height, width]. Another resolution than that of the layout is
     /// met by resampling the position embeddings.
-    pub fn forward(&self, parameters: &Parameters, pictures: &Tensor) -> Result<Tensor, TchError> {
+    pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let views = parameters.views();
         let (weight, bias) = (&views[self.patch.weight], Some(&views[self.patch.bias]));
         let patches = pictures.f_conv2d(weight, bias, [self.patch_size; 2], [0, 0], [1, 1], 1)?;
@@ -177,8 +178,14 @@ impl Vit {
             None => patches,
         };
         let mut x = tokens.f_add(&self.positions(&views[self.positions], side)?)?;
-        for block in &self.blocks {
-            x = block.forward(parameters, &x, self.heads)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(parameters, &x, self.heads, |branch| {
+                // As timm has it: the last block has the full rate, and what is kept is scaled up.
+                Ok(match mode.kept(index, self.blocks.len() - 1, examples, branch.device())? {
+                    Some((kept, share)) => branch.f_mul(&kept.f_div_scalar(share)?.f_view([-1, 1, 1])?)?,
+                    None => branch,
+                })
+            })?;
         }
         let x = self.norm.normalise(parameters, &x)?;
         let features = match &self.pool {
@@ -203,14 +210,21 @@ impl Vit {
 }
 
 impl Block {
-    fn forward(&self, parameters: &Parameters, x: &Tensor, heads: i64) -> Result<Tensor, TchError> {
+    /// `drop` is called on each of the two residual branches.
+    fn forward(
+        &self,
+        parameters: &Parameters,
+        x: &Tensor,
+        heads: i64,
+        drop: impl Fn(Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
         let normal = self.norm1.normalise(parameters, x)?;
         let parts = self.qkv.forward(parameters, &normal)?.f_chunk(3, -1)?;
         let [query, key, value] = &parts[..] else { return Err(TchError::Shape("three projections".to_owned())) };
         let attended = attention(query, key, value, heads)?;
-        let x = x.f_add(&self.out.forward(parameters, &attended)?)?;
+        let x = x.f_add(&drop(self.out.forward(parameters, &attended)?)?)?;
         let normal = self.norm2.normalise(parameters, &x)?;
-        x.f_add(&self.mlp.forward(parameters, &normal)?)
+        x.f_add(&drop(self.mlp.forward(parameters, &normal)?)?)
     }
 }
 

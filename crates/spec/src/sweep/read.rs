@@ -6,6 +6,7 @@ use super::{
 };
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
+use crate::run::{Regularisation, Sam};
 
 pub(crate) const SWEEP_KEYS: [&str; 11] =
     ["$schema", "name", "description", "data", "model", "grid", "train", "resources", "policy", "override", "skip"];
@@ -22,7 +23,7 @@ pub(crate) const DATA_KEYS: [&str; 8] = [
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
 pub(crate) const ADAMW_KEYS: [&str; 5] = ["beta1", "beta2", "eps", "weight_decay", "clip_norm"];
-pub(crate) const TRAIN_KEYS: [&str; 14] = [
+pub(crate) const TRAIN_KEYS: [&str; 17] = [
     "batch",
     "warmup",
     "warmup_steps",
@@ -33,12 +34,16 @@ pub(crate) const TRAIN_KEYS: [&str; 14] = [
     "agc_eps",
     "adamw",
     "label_smoothing",
+    "stochastic_depth",
+    "ema",
+    "sam",
     "crop_padding",
     "flip",
     "evaluations",
     "divergence",
 ];
 pub(crate) const SCHEDULE_KEYS: [&str; 3] = ["name", "timescale", "cooldown"];
+pub(crate) const SAM_KEYS: [&str; 2] = ["rho", "batch_share"];
 pub(crate) const RESOURCE_KEYS: [&str; 3] = ["slots", "threads", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
@@ -206,12 +211,24 @@ fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
         agc_eps: train.number("agc_eps", Range::Positive, problems).unwrap_or(1e-3),
         adamw: read_adamw(train.get("adamw"), problems),
         label_smoothing: train.number("label_smoothing", Range::From(0.0, 1.0), problems).unwrap_or(0.0),
+        regularisation: Regularisation {
+            stochastic_depth: train.number("stochastic_depth", Range::From(0.0, 1.0), problems).unwrap_or(0.0),
+            ema: train.number("ema", Range::From(0.0, 1.0), problems),
+            sam: train.get("sam").and_then(|node| read_sam(node, problems)),
+        },
         crop_padding: train.whole("crop_padding", 0, 1024, problems).unwrap_or(0) as u32,
         flip: train.flag("flip", problems).unwrap_or(false),
         evaluations: train.whole("evaluations", 0, 1000, problems).unwrap_or(0) as u32,
         divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
         place: train.place_of("batch"),
     }
+}
+
+fn read_sam(node: &Node, problems: &mut Problems) -> Option<Sam> {
+    let fields = Fields::of(node, "train.sam", &SAM_KEYS, problems);
+    fields.require("rho", "how far the weights are moved along the gradient; 0.05 in arXiv 2102.06171", problems);
+    let batch_share = fields.number("batch_share", Range::Above0(1.0), problems).unwrap_or(1.0);
+    Some(Sam { rho: fields.number("rho", Range::Positive, problems)?, batch_share })
 }
 
 /// A name, or a table with a name and what that schedule can be told.

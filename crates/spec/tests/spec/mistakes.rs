@@ -81,6 +81,18 @@ fn a_schedule_has_to_be_a_known_one() {
 }
 
 #[test]
+fn sharpness_aware_minimisation_needs_its_length() {
+    check(
+        &with("batch = 10", "batch = 10\nsam = { batch_share = 0.2 }"),
+        &["17:7: train.sam.rho: missing; how far the weights are moved along the gradient; 0.05 in arXiv 2102.06171"],
+    );
+    check(
+        &with("batch = 10", "batch = 10\nsam = { rho = 0.05, batch_share = 2 }"),
+        &["17:36: train.sam.batch_share: found 2, expected a number above 0, at most 1"],
+    );
+}
+
+#[test]
 fn what_contradicts_itself_is_refused() {
     check(
         &with("batch = 10", "batch = 10\nwarmup = 0.1\nwarmup_steps = 3"),

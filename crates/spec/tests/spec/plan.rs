@@ -58,6 +58,27 @@ fn a_cooldown_is_a_share_of_the_steps_and_another_schedule_is_another_run() {
 }
 
 #[test]
+fn sharpness_aware_minimisation_has_its_price_and_regularisation_makes_another_run() {
+    let with = |settings: &str| {
+        let text = GOOD.replace("[0.5, 1]", "[0.25]").replace("batch = 10", &format!("batch = 10\n{settings}"));
+        planned(&text).runs.remove(0)
+    };
+    let (plain, sam) = (with(""), with("sam = { rho = 0.05, batch_share = 0.25 }"));
+    // 25 examples in batches of 10, 10 and 5, of which 3, 3 and 2 go through twice.
+    assert_eq!(sam.price.flops, plain.price.flops / 25.0 * 33.0);
+    assert!(sam.price.seconds > plain.price.seconds && sam.price.samples == plain.price.samples);
+    let ids: BTreeSet<RunId> = ["", "sam = { rho = 0.05 }", "ema = 0.99", "stochastic_depth = 0.1"]
+        .iter()
+        .map(|settings| with(settings).spec.id())
+        .collect();
+    assert_eq!(ids.len(), 4);
+    for settings in ["", "sam = { rho = 0.05 }\nema = 0.99"] {
+        let json = serde_json::to_string(&with(settings).spec).expect("plain data");
+        assert_eq!(serde_json::from_str::<RunSpec>(&json).expect("its own output"), with(settings).spec);
+    }
+}
+
+#[test]
 fn overrides_change_some_cells_and_skips_leave_some_out_with_the_reason() {
     let rules = r#"
 [[override]]

@@ -20,7 +20,7 @@ fn state(seed: u64) -> (Parameters, Optimizer) {
     let parameters = Parameters::new(declare(&layout), seed, Device::Cpu).expect("memory");
     let agc = Agc { lambda: 0.1, eps: 1e-3 };
     let sgd = OptimizerSpec::Sgd { momentum: 0.9, weight_decay: 0.0, agc };
-    let mut optimizer = Optimizer::new(sgd, &parameters).expect("memory");
+    let mut optimizer = Optimizer::new(sgd, None, &parameters).expect("memory");
     let count = parameters.len();
     optimizer.load(&[tensor(&numbers(count as usize, seed), &[count])]).expect("the same length");
     (parameters, optimizer)

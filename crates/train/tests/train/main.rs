@@ -3,6 +3,7 @@
 mod checkpoints;
 mod network;
 mod plain;
+mod random;
 mod steps;
 mod vits;
 

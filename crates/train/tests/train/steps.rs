@@ -3,7 +3,7 @@
 use spec::run::{Agc, OptimizerSpec};
 use tch::{Device, Kind, Tensor};
 use train::agc;
-use train::optimizer::Optimizer;
+use train::optimizer::{self, Optimizer};
 use train::parameters::{Declared, Init, Parameters, Role};
 
 use crate::{check_close, numbers, tensor, values};
@@ -86,25 +86,19 @@ fn a_vanishing_gradient_stays_finite() {
     assert!(found.iter().flat_map(values).all(|value| value == 0.0));
 }
 
-/// A loss with these gradients: the gradient of sum(weight * constant) is the constant.
-fn loss_with(parameters: &Parameters, gradients: &[Vec<f64>]) -> Tensor {
-    let parts = as_tensors(parameters, gradients);
-    parameters.views().iter().zip(&parts).map(|(view, part)| (view * part).sum(Kind::Float)).sum::<Tensor>()
-}
-
 /// Clip, then add the decay of weights, then momentum, then the step along gradient + momentum (released code).
 #[test]
 fn steps_follow_the_order_of_the_released_code() {
     let (momentum, weight_decay) = (0.9, 0.02);
     let parameters = parameters();
     let sgd = OptimizerSpec::Sgd { momentum, weight_decay, agc: AGC };
-    let mut optimizer = Optimizer::new(sgd, &parameters).expect("memory");
+    let mut optimizer = Optimizer::new(sgd, None, &parameters).expect("memory");
     let mut weights: Vec<Vec<f64>> = parameters.views().iter().map(values).collect();
     let mut momenta: Vec<Vec<f64>> = weights.iter().map(|numbers| vec![0.0; numbers.len()]).collect();
     for step in 0..4 {
         let gradients = gradients(&parameters, step);
         let rate = 0.3 / (step + 1) as f64;
-        optimizer.step(&parameters, &loss_with(&parameters, &gradients), rate, step).expect("shapes fit");
+        optimizer.step(&parameters, as_tensors(&parameters, &gradients), rate, step).expect("shapes fit");
         for (index, one) in parameters.declared().iter().enumerate() {
             let clipped = clipped(one, &weights[index], &gradients[index]);
             let decay = if one.role == Role::Vector { 0.0 } else { weight_decay };
@@ -126,7 +120,7 @@ fn adamw_follows_its_algorithm() {
     let (beta1, beta2, eps, weight_decay, clip_norm) = (0.9, 0.99, 1e-8, 0.1, 1.0);
     let parameters = parameters();
     let adamw = OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm };
-    let mut optimizer = Optimizer::new(adamw, &parameters).expect("memory");
+    let mut optimizer = Optimizer::new(adamw, None, &parameters).expect("memory");
     let mut weights: Vec<Vec<f64>> = parameters.views().iter().map(values).collect();
     let zeros: Vec<Vec<f64>> = weights.iter().map(|numbers| vec![0.0; numbers.len()]).collect();
     let (mut means, mut squares) = (zeros.clone(), zeros);
@@ -137,7 +131,7 @@ fn adamw_follows_its_algorithm() {
             gradients.iter_mut().flatten().for_each(|gradient| *gradient *= 1e-4);
         }
         let rate = 0.01 / f64::from(step + 1);
-        optimizer.step(&parameters, &loss_with(&parameters, &gradients), rate, step as u64).expect("shapes fit");
+        optimizer.step(&parameters, as_tensors(&parameters, &gradients), rate, step as u64).expect("shapes fit");
         let norm = gradients.iter().flatten().map(|gradient| gradient * gradient).sum::<f64>().sqrt();
         let scale = (clip_norm / norm).min(1.0);
         for (index, one) in parameters.declared().iter().enumerate() {
@@ -156,4 +150,46 @@ fn adamw_follows_its_algorithm() {
     for (index, one) in parameters.declared().iter().enumerate() {
         check_close(&values(&parameters.views()[index]), &weights[index], 1e-5, &one.name);
     }
+}
+
+/// ema <- d ema + (1 - d) weights with d = min(decay, (1 + t) / (10 + t)), beginning at the initial weights.
+#[test]
+fn the_average_of_the_weights_warms_up() {
+    let parameters = parameters();
+    let sgd = OptimizerSpec::Sgd { momentum: 0.9, weight_decay: 0.0, agc: AGC };
+    let mut optimizer = Optimizer::new(sgd, Some(0.25), &parameters).expect("memory");
+    let mut average = values(parameters.flat());
+    for step in 0..6_i32 {
+        let gradients = as_tensors(&parameters, &gradients(&parameters, step as u64));
+        optimizer.step(&parameters, gradients, 0.3, step as u64).expect("shapes fit");
+        let decay = (f64::from(1 + step) / f64::from(10 + step)).min(0.25);
+        for (average, weight) in average.iter_mut().zip(values(parameters.flat())) {
+            *average = decay * *average + (1.0 - decay) * weight;
+        }
+    }
+    check_close(&values(optimizer.evaluated(&parameters).flat()), &average, 2e-6, "average");
+    let (name, state) = &optimizer.states()[1];
+    assert_eq!((*name, values(state)), ("ema", values(optimizer.evaluated(&parameters).flat())), "what is saved");
+    assert_ne!(values(state), values(parameters.flat()));
+}
+
+/// Foret et al. (arXiv 2010.01412), equation 2: w + rho g / |g| with one norm over all parameters.
+#[test]
+fn sharpness_aware_minimisation_looks_uphill() {
+    let mut parameters = parameters();
+    let start = values(parameters.flat());
+    // The gradient of half the squared weights is the weights.
+    let squares = |parameters: &Parameters| {
+        parameters.views().iter().map(|view| (view * view).sum(Kind::Float) * 0.5).sum::<Tensor>()
+    };
+    let uphill = optimizer::gradients(&parameters, &squares(&parameters)).expect("a graph");
+    let before = optimizer::ascend(&parameters, &uphill, 0.5).expect("shapes fit");
+    let norm = start.iter().map(|weight| weight * weight).sum::<f64>().sqrt();
+    let moved: Vec<f64> = start.iter().map(|weight| weight * (1.0 + 0.5 / norm)).collect();
+    check_close(&values(parameters.flat()), &moved, 1e-6, "moved weights");
+    // The gradient that the step is taken with is the one found there.
+    let there = optimizer::gradients(&parameters, &squares(&parameters)).expect("a graph");
+    check_close(&there.iter().flat_map(values).collect::<Vec<_>>(), &moved, 1e-6, "gradient there");
+    parameters.load(&before).expect("the same length");
+    assert_eq!(values(parameters.flat()), start, "back to the last bit");
 }

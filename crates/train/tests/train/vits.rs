@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spec::vit::{Architecture, PRESETS, Pooling, Vit as Model};
 use tch::Device;
+use train::network::Mode;
 use train::parameters::Parameters;
 use train::vit::{Vit, declare};
 
@@ -147,7 +148,8 @@ fn it_computes_the_papers_formulas() {
         let parameters = stirred(&layout);
         let network = Vit::new(&layout, &parameters).expect("declared by the same layout");
         let pictures = numbers(2 * 2 * 12 * 12, 5);
-        let found = network.forward(&parameters, &tensor(&pictures, &[2, 2, 12, 12])).expect("the right shape");
+        let found =
+            network.forward(&parameters, &tensor(&pictures, &[2, 2, 12, 12]), Mode::Evaluate).expect("the right shape");
         let named = parameters.declared().iter().zip(parameters.views());
         let weights: Weights = named.map(|(one, view)| (one.name.clone(), values(view))).collect();
         let expected: Vec<f64> = pictures.chunks(288).flat_map(|picture| plain(&layout, &weights, picture)).collect();
@@ -162,7 +164,10 @@ fn another_resolution_resamples_the_positions() {
         let mut parameters = stirred(&layout);
         let network = Vit::new(&layout, &parameters).expect("declared by the same layout");
         let large = tensor(&numbers(2 * 20 * 20, 5), &[1, 2, 20, 20]);
-        assert_eq!(network.forward(&parameters, &large).expect("a multiple of the patch").size(), [1, 5]);
+        assert_eq!(
+            network.forward(&parameters, &large, Mode::Evaluate).expect("a multiple of the patch").size(),
+            [1, 5]
+        );
         // Where all positions are alike, and all patches too, a larger picture of the same patches looks the same.
         let mut flat = values(parameters.flat());
         let mut at = 0;
@@ -176,7 +181,7 @@ fn another_resolution_resamples_the_positions() {
         parameters.load(&tensor(&flat, &[flat.len() as i64])).expect("the same length");
         let of = |side: i64| {
             let picture = tensor(&vec![0.3; (2 * side * side) as usize], &[1, 2, side, side]);
-            values(&network.forward(&parameters, &picture).expect("a multiple of the patch"))
+            values(&network.forward(&parameters, &picture, Mode::Evaluate).expect("a multiple of the patch"))
         };
         if pooling == Pooling::Map {
             check_close(&of(20), &of(12), 1e-5, "attention over more of the same");
