@@ -88,7 +88,7 @@ fn sharpness_aware_minimisation_needs_its_length() {
     );
     check(
         &with("batch = 10", "batch = 10\nsam = { rho = 0.05, batch_share = 2 }"),
-        &["17:36: train.sam.batch_share: found 2, expected a number above 0, at most 1"],
+        &["17:35: train.sam.batch_share: found 2, expected a number above 0, at most 1"],
     );
 }
 
