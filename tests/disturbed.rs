@@ -22,7 +22,7 @@ fn kills_leave_every_cell_trained_once_to_the_same_bits() {
     let sweep = crate::support::tiny("0.02, 0.05")
         .replace("[1, 2.5]", "[6, 12.5]")
         // Everything that draws random numbers.
-        .replace("batch = 16", "batch = 16\nflip = true\ncrop_padding = 1\nlabel_smoothing = 0.1")
+        .replace("batch = 16", "batch = 16\nflip = true\ncrop_padding = 1\nlabel_smoothing = 0.1\nstochastic_depth = 0.2\nema = 0.9\nsam = { rho = 0.05, batch_share = 0.25 }")
         .replace("initial_skip_gain = 1", "initial_skip_gain = 1\ndropout = 0.1")
         .replace("[model]", "[[model]]")
         + "[[model]]\nfamily = \"vit\"\nlr = [1e-3]\nsizes = [{ name = \"vit\", patch = 2, width = 8, depth = 2, heads = 2 }]\n";

@@ -202,6 +202,9 @@ pub(crate) struct Export {
     /// The format.
     #[arg(value_enum)]
     pub(crate) format: ExportFormat,
+    /// Operations per second of one device on its data sheet; fills the column mfu (model FLOPs utilisation).
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
+    pub(crate) peak_flops: Option<f64>,
     #[command(flatten)]
     pub(crate) chosen: Chosen,
 }
@@ -245,4 +248,10 @@ pub(crate) enum DataCommand {
         /// Its name, or a folder with IDX files.
         dataset: String,
     },
+}
+
+/// A finite number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "expected a number above 0, such as 9.9e14".to_owned())
 }

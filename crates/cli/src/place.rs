@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sched::StateFolder;
 use spec::document::Format;
 use spec::sweep::Sweep;
-use store::{Store, SweepRow};
+use store::{Store, StoreError, SweepRow};
 
 use crate::exit::Failure;
 
@@ -20,9 +20,17 @@ impl Place {
         Place { state: StateFolder::at(&state_dir), json }
     }
 
-    /// Opens the database to read.
+    /// Opens the database to read. One of an older version is brought up to date where no scheduler works on it.
     pub(crate) async fn read(&self) -> Result<Store, Failure> {
-        Ok(Store::open_to_read(&self.state.database()).await?)
+        let database = self.state.database();
+        match Store::open_to_read(&database).await {
+            Err(outdated @ StoreError::Outdated(_)) => {
+                let Ok(_lock) = self.state.lock() else { return Err(outdated.into()) };
+                Store::open(&database).await?.close().await;
+                Ok(Store::open_to_read(&database).await?)
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// The sweep that is meant: by name, by its file, or the newest.

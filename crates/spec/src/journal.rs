@@ -92,6 +92,8 @@ pub enum Event {
         /// Steps it holds.
         step: u64,
     },
+    /// What the attempt took; written before the line that ends it.
+    Usage(Usage),
     /// The attempt was told to stop and has saved its state.
     Preempted {
         /// Steps the checkpoint holds.
@@ -111,6 +113,24 @@ pub enum Event {
         /// What to tell a person.
         message: String,
     },
+}
+
+/// Where the time of an attempt went, in seconds of the clock, and the memory it took. Starting the process and opening the
+/// data are not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Making batches.
+    pub data_seconds: f64,
+    /// Forward and backward passes.
+    pub gradient_seconds: f64,
+    /// Clipping and the step.
+    pub optimizer_seconds: f64,
+    /// Evaluations.
+    pub evaluation_seconds: f64,
+    /// Writing checkpoints.
+    pub checkpoint_seconds: f64,
+    /// Most memory the process ever had resident; 0 where the system does not say.
+    pub peak_memory_bytes: u64,
 }
 
 /// What a run that reached its budget has to say.

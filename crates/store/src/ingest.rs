@@ -97,6 +97,23 @@ async fn store(
                 .execute(connection)
                 .await?;
         }
+        Event::Usage(usage) => {
+            sqlx::query(
+                "update attempt set data_seconds = ?3, gradient_seconds = ?4, optimizer_seconds = ?5,
+                     evaluation_seconds = ?6, checkpoint_seconds = ?7, peak_memory_bytes = ?8
+                 where run_id = ?1 and attempt = ?2",
+            )
+            .bind(run)
+            .bind(attempt)
+            .bind(usage.data_seconds)
+            .bind(usage.gradient_seconds)
+            .bind(usage.optimizer_seconds)
+            .bind(usage.evaluation_seconds)
+            .bind(usage.checkpoint_seconds)
+            .bind(usage.peak_memory_bytes as i64)
+            .execute(connection)
+            .await?;
+        }
         Event::Finished(finished) => {
             // The result is what this line says, whatever became of the line of the evaluation.
             evaluated(connection, run, attempt, finished.step, finished.heldout_loss, finished.accuracy).await?;

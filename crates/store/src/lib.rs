@@ -15,6 +15,7 @@ mod read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
@@ -47,6 +48,9 @@ pub enum StoreError {
         /// What does not fit.
         source: sqlx::migrate::MigrateError,
     },
+    /// The database was made by an older version and has not been brought up to date.
+    #[error("{0}: made by an older scalelaw; `scalelaw run SWEEP` brings it up to date once no scheduler works there")]
+    Outdated(PathBuf),
     /// A library with a known bug.
     #[error("SQLite {0} is older than 3.51.3 and can lose commits; build with the bundled one")]
     OldSqlite(String),
@@ -74,6 +78,9 @@ fn hint(error: &sqlx::Error) -> &'static str {
     }
 }
 
+/// What the database has to look like.
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
 /// The open database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -95,20 +102,26 @@ impl Store {
             .pragma("journal_size_limit", "67108864")
             .busy_timeout(Duration::from_secs(10));
         let store = Store::connect(path, options).await?;
-        sqlx::migrate!("../../migrations")
-            .run(&store.pool)
-            .await
-            .map_err(|source| StoreError::Migration { path: path.to_owned(), source })?;
+        MIGRATIONS.run(&store.pool).await.map_err(|source| StoreError::Migration { path: path.to_owned(), source })?;
         Ok(store)
     }
 
-    /// Opens an existing database for reading only.
+    /// Opens an existing database for reading only. One of an older version is refused: [`Store::open`] mends it.
     pub async fn open_to_read(path: &Path) -> Result<Store, StoreError> {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
         }
         let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(10));
-        Store::connect(path, options).await
+        let store = Store::connect(path, options).await?;
+        let applied: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
+            .fetch_one(&store.pool)
+            .await
+            .map_err(|source| store.sqlite(source))?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        if applied < newest {
+            return Err(StoreError::Outdated(path.to_owned()));
+        }
+        Ok(store)
     }
 
     async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Store, StoreError> {

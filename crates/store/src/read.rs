@@ -1,5 +1,6 @@
 //! What a person, a fit or a figure wants to know.
 
+use spec::journal::Usage;
 use spec::plan::run_label;
 use spec::run::{RunId, RunSpec};
 use spec::state::RunState;
@@ -56,6 +57,8 @@ pub struct RunRow {
     pub samples: u64,
     /// Seconds that all attempts held a slot: what is billed.
     pub device_seconds: f64,
+    /// What all attempts took together, those that were killed left out; `None` where no attempt has said.
+    pub usage: Option<Usage>,
     /// The result.
     pub result: Option<ResultRow>,
 }
@@ -77,6 +80,17 @@ impl RunRow {
     /// The run in words.
     pub fn label(&self) -> String {
         run_label(&self.model, &self.spec)
+    }
+
+    /// Training examples per second at the median step.
+    pub fn images_per_second(&self) -> Option<f64> {
+        let median = self.result.as_ref().map(|result| result.step_seconds).filter(|seconds| *seconds > 0.0);
+        median.map(|seconds| self.spec.train.batch as f64 / seconds)
+    }
+
+    /// Operations per second at the median step, by the count of the architecture.
+    pub fn flops_per_second(&self) -> Option<f64> {
+        self.images_per_second().map(|images| images * self.flops / self.samples as f64)
     }
 
     /// Seconds of training if nothing had been restarted: steps times the median step, the paper's convention.
@@ -113,8 +127,16 @@ const RUNS: &str = "
     select run.run_id, sweep_run.model, run.spec, run.state, run.failure, run.message, run.attempt, run.crashes, run.step,
         cell.steps, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
         cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.step_seconds, run.state_hash,
-        (select total(attempt.device_seconds) from attempt where attempt.run_id = run.run_id) as device_seconds
+        coalesce(took.device_seconds, 0.0) as device_seconds, took.data_seconds, took.gradient_seconds,
+        took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes
     from sweep_run join run using (run_id) join cell using (cell_key)
+        left join (
+            select run_id, total(device_seconds) as device_seconds, sum(data_seconds) as data_seconds,
+                total(gradient_seconds) as gradient_seconds, total(optimizer_seconds) as optimizer_seconds,
+                total(evaluation_seconds) as evaluation_seconds, total(checkpoint_seconds) as checkpoint_seconds,
+                max(peak_memory_bytes) as peak_memory_bytes
+            from attempt group by run_id
+        ) as took using (run_id)
     where sweep_run.sweep_id = ?1
     order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id";
 
@@ -191,6 +213,18 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         }),
         None => None,
     };
+    // A sum over nothing but nulls is null.
+    let usage = match row.try_get::<Option<f64>, _>("data_seconds")? {
+        Some(data_seconds) => Some(Usage {
+            data_seconds,
+            gradient_seconds: row.try_get("gradient_seconds")?,
+            optimizer_seconds: row.try_get("optimizer_seconds")?,
+            evaluation_seconds: row.try_get("evaluation_seconds")?,
+            checkpoint_seconds: row.try_get("checkpoint_seconds")?,
+            peak_memory_bytes: row.try_get::<Option<i64>, _>("peak_memory_bytes")?.unwrap_or(0) as u64,
+        }),
+        None => None,
+    };
     Ok(RunRow {
         run: text("run_id")?.parse()?,
         model: text("model")?,
@@ -209,6 +243,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         flops: row.try_get("flops")?,
         samples: number("samples")?,
         device_seconds: row.try_get("device_seconds")?,
+        usage,
         result,
     })
 }

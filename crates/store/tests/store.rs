@@ -1,7 +1,9 @@
 //! The database, through its public functions: every query runs here against the migrated schema.
 
+use std::path::Path;
+
 use spec::document::Format;
-use spec::journal::{Event, Finished, Line};
+use spec::journal::{Event, Finished, Line, Usage};
 use spec::plan::{DatasetFacts, Plan};
 use spec::run::RunId;
 use spec::state::{Failure, RunState, Transition};
@@ -95,6 +97,7 @@ async fn a_run_goes_from_queued_to_completed() {
         Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
         // The evaluation at the end got lost; the result is in the last line all the same.
         Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8 },
+        Event::Usage(Usage { data_seconds: 1.0, gradient_seconds: 3.0, peak_memory_bytes: 5, ..Usage::default() }),
         Event::Finished(finished),
     ];
     assert!(store.ingest(run, 1, &lines(events), 0, 500).await.expect("writable"));
@@ -104,6 +107,12 @@ async fn a_run_goes_from_queued_to_completed() {
     let result = row.result.as_ref().expect("a result");
     assert_eq!((result.heldout_loss, result.accuracy, result.state_hash.as_str()), (0.5, 0.9, "h"));
     assert_eq!(row.train_seconds(), Some(2.5));
+    let usage = row.usage.expect("it was said");
+    assert_eq!((usage.data_seconds, usage.gradient_seconds, usage.peak_memory_bytes), (1.0, 3.0, 5));
+    let images = row.spec.train.batch as f64 / 0.25;
+    assert_eq!(row.images_per_second(), Some(images));
+    let per_image = row.flops / row.samples as f64;
+    assert!((row.flops_per_second().expect("a result") / (images * per_image) - 1.0).abs() < 1e-12);
     assert_eq!(row.device_seconds, 2.0);
     let epochs = store.epochs(run).await.expect("readable");
     assert_eq!((epochs[0].samples, epochs[0].digest.as_str()), (100, "00"));
@@ -197,4 +206,29 @@ async fn readers_cannot_write_and_a_missing_database_is_said() {
     assert!(reader.save_fit(world.sweep, "l", "p", "{}", 1).await.is_err());
     let missing = Store::open_to_read(&path.with_file_name("none.db")).await.expect_err("nothing there");
     assert!(missing.to_string().contains("scalelaw run"), "{missing}");
+}
+
+/// A database as the first version left it, with a finished run in it.
+#[tokio::test]
+async fn an_older_database_is_refused_to_readers_and_brought_up_to_date_by_the_writer() {
+    use sqlx::migrate::{Migrate, Migrator};
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{Connection, SqliteConnection};
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("s.db");
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    let migrations = Migrator::new(migrations).await.expect("there");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.expect("a new database");
+    let table = migrations.table_name.clone();
+    old.ensure_migrations_table(&table).await.expect("empty");
+    let first = migrations.iter().next().expect("there is one");
+    old.apply(&table, first).await.expect("empty");
+    old.close().await.expect("open");
+    assert!(matches!(Store::open_to_read(&path).await, Err(StoreError::Outdated(_))));
+    let store = Store::open(&path).await.expect("an older one");
+    let (sweep, _) = store.apply("s", SWEEP, &plan(SWEEP), 1).await.expect("applies");
+    store.close().await;
+    let reader = Store::open_to_read(&path).await.expect("up to date");
+    assert_eq!(reader.runs(sweep).await.expect("readable")[0].usage, None);
 }

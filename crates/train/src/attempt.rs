@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use data::Dataset;
 use data::batch::{self, Batch, Shape};
-use spec::journal::{Event, Finished};
+use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
 use spec::run::{RunSpec, SpecFile};
 use spec::schedule::Schedule;
@@ -67,6 +67,7 @@ struct Trainer<'a> {
     losses: u64,
     step_seconds: Vec<f32>,
     earlier_step_seconds: f64,
+    usage: Usage,
     started: Instant,
 }
 
@@ -86,7 +87,7 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
             if trainer.step > saved.0 {
                 trainer.save()?;
             }
-            journal.write(Event::Preempted { step: trainer.step })?;
+            trainer.end(Event::Preempted { step: trainer.step })?;
             return Ok(Ending::Preempted);
         }
         // An attempt that goes on from a step whose evaluation is due does it (again): it changes nothing but time.
@@ -169,6 +170,7 @@ impl<'a> Trainer<'a> {
             losses: progress.losses,
             step_seconds: Vec::new(),
             earlier_step_seconds: progress.step_seconds,
+            usage: Usage::default(),
             started: Instant::now(),
         })
     }
@@ -179,6 +181,7 @@ impl<'a> Trainer<'a> {
 
     fn train_step(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
+        let mut lap = began;
         let spec = self.spec;
         let from = self.samples();
         let to = (from + spec.train.batch).min(spec.samples());
@@ -187,6 +190,7 @@ impl<'a> Trainer<'a> {
         let device = self.parameters.flat().device();
         let pictures = normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, device)?;
         let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
+        self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
         let before = match spec.train.regularisation.sam {
@@ -203,7 +207,9 @@ impl<'a> Trainer<'a> {
         if let Some(before) = before {
             self.parameters.load(&before)?;
         }
+        self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
+        self.usage.optimizer_seconds += elapsed(&mut lap);
         let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
         self.losses += 1;
         self.step += 1;
@@ -257,10 +263,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// `None` if the attempt was told to stop meanwhile.
-    fn evaluate(&self) -> Result<Option<Evaluation>, TrainError> {
-        let stop = &self.setting.stop;
+    fn evaluate(&mut self) -> Result<Option<Evaluation>, TrainError> {
+        let mut lap = Instant::now();
         let weights = self.optimizer.evaluated(&self.parameters);
-        Ok(evaluate(&self.network, weights, &self.dataset.heldout, self.shape, &self.spec.data, stop)?)
+        let (held_out, stop) = (&self.dataset.heldout, &self.setting.stop);
+        let found = evaluate(&self.network, weights, held_out, self.shape, &self.spec.data, stop)?;
+        self.usage.evaluation_seconds += elapsed(&mut lap);
+        Ok(found)
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
@@ -271,20 +280,28 @@ impl<'a> Trainer<'a> {
             losses: self.losses,
             step_seconds: self.median_step_seconds(),
         };
+        let mut lap = Instant::now();
         self.checkpoints.save(&self.parameters, &self.optimizer, &progress)?;
+        self.usage.checkpoint_seconds += elapsed(&mut lap);
         self.journal.write(Event::Checkpoint { step: self.step })
+    }
+
+    /// Writes the line that ends the attempt, and before it what the attempt took.
+    fn end(&self, last: Event) -> Result<(), TrainError> {
+        self.journal.write(Event::Usage(Usage { peak_memory_bytes: peak_memory_bytes(), ..self.usage }))?;
+        self.journal.write(last)
     }
 
     fn finished(&self, heldout_loss: Loss, accuracy: f64) -> Result<Ending, TrainError> {
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
         let (step, step_seconds) = (self.step, self.median_step_seconds());
-        self.journal.write(Event::Finished(Finished { step, heldout_loss, accuracy, step_seconds, state_hash }))?;
+        self.end(Event::Finished(Finished { step, heldout_loss, accuracy, step_seconds, state_hash }))?;
         self.checkpoints.drop_all();
         Ok(Ending::Result)
     }
 
     fn diverged(&self) -> Result<Ending, TrainError> {
-        self.journal.write(Event::Diverged { step: self.step })?;
+        self.end(Event::Diverged { step: self.step })?;
         self.checkpoints.drop_all();
         Ok(Ending::Result)
     }
@@ -302,4 +319,20 @@ impl<'a> Trainer<'a> {
         let (_, median, _) = seconds.select_nth_unstable_by(middle, f32::total_cmp);
         f64::from(*median)
     }
+}
+
+/// Seconds since `lap`, which is set to now.
+fn elapsed(lap: &mut Instant) -> f64 {
+    let now = Instant::now();
+    let seconds = now.duration_since(*lap).as_secs_f64();
+    *lap = now;
+    seconds
+}
+
+/// The high-water mark of the resident memory of this process; 0 where the system does not say.
+fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
 }

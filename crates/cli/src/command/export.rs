@@ -14,7 +14,7 @@ pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> 
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
-    let rows = rows.iter().map(|row| record(&sweep.name, row));
+    let rows = rows.iter().map(|row| record(&sweep.name, row, options.peak_flops));
     if place.json {
         let runs: Vec<Value> =
             rows.map(|row| row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).collect();
@@ -43,8 +43,8 @@ fn as_text(value: &Value) -> String {
 }
 
 /// The columns of a run.
-fn record(sweep: &str, row: &RunRow) -> Vec<(&'static str, Value)> {
-    let (train, result) = (&row.spec.train, row.result.as_ref());
+fn record(sweep: &str, row: &RunRow, peak_flops: Option<f64>) -> Vec<(&'static str, Value)> {
+    let (train, result, usage) = (&row.spec.train, row.result.as_ref(), row.usage);
     vec![
         ("sweep", json!(sweep)),
         ("run_id", json!(row.run)),
@@ -71,6 +71,15 @@ fn record(sweep: &str, row: &RunRow) -> Vec<(&'static str, Value)> {
         ("heldout_loss_nats", json!(result.map(|result| result.heldout_loss))),
         ("heldout_accuracy", json!(result.map(|result| result.accuracy))),
         ("step_seconds", json!(result.map(|result| result.step_seconds))),
+        ("images_per_second", json!(row.images_per_second())),
+        ("flops_per_second", json!(row.flops_per_second())),
+        ("mfu", json!(row.flops_per_second().zip(peak_flops).map(|(reached, peak)| reached / peak))),
+        ("data_seconds", json!(usage.map(|usage| usage.data_seconds))),
+        ("gradient_seconds", json!(usage.map(|usage| usage.gradient_seconds))),
+        ("optimizer_seconds", json!(usage.map(|usage| usage.optimizer_seconds))),
+        ("evaluation_seconds", json!(usage.map(|usage| usage.evaluation_seconds))),
+        ("checkpoint_seconds", json!(usage.map(|usage| usage.checkpoint_seconds))),
+        ("peak_memory_bytes", json!(usage.map(|usage| usage.peak_memory_bytes).filter(|bytes| *bytes > 0))),
         ("attempts", json!(row.attempt)),
         ("state_hash", json!(result.map(|result| &result.state_hash))),
     ]

@@ -7,7 +7,7 @@ use serde_json::json;
 use spec::plan::{Plan, PlannedRun};
 use spec::run::{RunId, short};
 use spec::state::RunState;
-use store::{Applied, RunRow, Store};
+use store::{Applied, RunRow};
 
 use super::table::{bytes, count, duration, hours, si, si_of, table};
 use crate::args::SweepFile;
@@ -64,7 +64,7 @@ async fn known_runs(place: &Place, name: &str) -> Result<Vec<RunRow>, Failure> {
     if !place.state.database().exists() {
         return Ok(Vec::new());
     }
-    let store = Store::open_to_read(&place.state.database()).await?;
+    let store = place.read().await?;
     match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
         Some(sweep) => Ok(store.runs(sweep.sweep_id).await?),
         None => Ok(Vec::new()),

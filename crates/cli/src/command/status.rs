@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
+use spec::journal::Usage;
 use spec::state::RunState;
 use store::{Ledger, RunRow};
 
@@ -73,12 +74,31 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> St
         let why = row.message.as_deref().unwrap_or("no message");
         let _ = writeln!(text, "  {label}: {}: {why} (run {})", row.state, row.run);
     }
+    let phases = phases(rows);
+    if phases.iter().any(|(_, share)| *share > 0.0) {
+        let parts: Vec<String> = phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
+        let _ = writeln!(text, "  time went into: {}", parts.join(", "));
+    }
     let best = rows.iter().filter_map(|row| row.result.as_ref().map(|result| (result.heldout_loss, row)));
     if let Some((loss, row)) = best.min_by(|a, b| a.0.total_cmp(&b.0)) {
         let label = row.label();
         let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
     }
     text
+}
+
+/// What attempts spent their time on, as shares of all that is known.
+fn phases(rows: &[&RunRow]) -> [(&'static str, f64); 5] {
+    let sum = |part: fn(&Usage) -> f64| rows.iter().filter_map(|row| row.usage.as_ref()).map(part).sum::<f64>();
+    let seconds = [
+        ("forward and backward", sum(|usage| usage.gradient_seconds)),
+        ("optimiser", sum(|usage| usage.optimizer_seconds)),
+        ("data", sum(|usage| usage.data_seconds)),
+        ("evaluation", sum(|usage| usage.evaluation_seconds)),
+        ("checkpoints", sum(|usage| usage.checkpoint_seconds)),
+    ];
+    let total = seconds.iter().map(|(_, seconds)| seconds).sum::<f64>().max(f64::MIN_POSITIVE);
+    seconds.map(|(name, seconds)| (name, seconds / total))
 }
 
 /// The billed device time, and what of it brought no result by itself.
@@ -111,6 +131,7 @@ fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> se
             "stopped": ledger.preempted / 3600.0,
             "crashed": ledger.crashed / 3600.0,
         },
+        "time_shares": phases(rows).into_iter().collect::<BTreeMap<_, _>>(),
         "attempts": ledger.attempts,
         "problems": problems.collect::<Vec<_>>(),
     })
