@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod network;
+mod parity;
 mod plain;
 mod random;
 mod steps;
