@@ -5,13 +5,14 @@ BIN := target/debug
 # The libtorch that the worker is linked against; see scripts/libtorch.sh.
 SETUP := scripts/libtorch.sh
 
-.PHONY: help demo test lint setup build data reports clean
+.PHONY: help demo test lint setup build data reports bench-train clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
 	@echo "make test     set everything up and run all tests"
 	@echo "make lint     check formatting and clippy"
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
+	@echo "make bench-train  images per second against PyTorch (fetches PyTorch, about 3 GB; 40 minutes on 2 cores)"
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
@@ -48,6 +49,14 @@ reports: build
 	    --x-label "TPU-v4 core hours" --y-label "JFT-4B held-out loss"
 	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
 	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
+
+# PyTorch and timm in a virtual environment of their own; kept, since it is large.
+BENCH_VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw/pytorch-2.11.0
+
+bench-train: data
+	@test -e $(BENCH_VENV)/ready || { python3 -m venv $(BENCH_VENV) \
+	    && $(BENCH_VENV)/bin/pip install --quiet -r scripts/pytorch-requirements.txt && touch $(BENCH_VENV)/ready; }
+	$(BENCH_VENV)/bin/python scripts/bench_train.py
 
 clean:
 	cargo clean
