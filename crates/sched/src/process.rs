@@ -25,10 +25,6 @@ pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, threads: u32, log: 
         .arg("--bound-to")
         .arg(std::process::id().to_string())
         .env("OMP_NUM_THREADS", threads.to_string())
-        // Pages that libtorch frees stay mapped and are used again at the next step: up to a fifth of the time of small nets.
-        .env("MALLOC_MMAP_MAX_", "0")
-        .env("MALLOC_TRIM_THRESHOLD_", "17179869184")
-        .env("MALLOC_TOP_PAD_", "67108864")
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)

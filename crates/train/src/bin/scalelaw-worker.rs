@@ -16,6 +16,9 @@ use train::attempt::{Ending, Setting};
 use train::journal::Journal;
 use train::{TrainError, attempt, first_line};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code of an attempt that saved its state and stopped: try again.
 const PREEMPTED: u8 = 75;
 
