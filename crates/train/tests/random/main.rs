@@ -1,5 +1,9 @@
-//! What draws random numbers. libtorch has one generator per process, so all of it is one test: stochastic depth leaves
-//! out what it should, and a run that was stopped, killed and damaged at random ends in the bits of one that was not.
+//! What draws random numbers. libtorch has one generator per process, so this is one test in a program of its own, beside
+//! which nothing else draws: stochastic depth leaves out what it should, and a run that was stopped, killed and damaged at
+//! random ends in the bits of one that was not.
+
+#[path = "../train/support.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +28,7 @@ use train::journal::Journal;
 use train::network::{Mode, Network, declare};
 use train::parameters::Parameters;
 
-use crate::{numbers, small_model, tensor, values};
+use support::{numbers, small_model, tensor, values};
 
 /// Random schedules of stops, kills and damage for each network.
 const SCHEDULES: u64 = 50;
