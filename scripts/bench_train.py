@@ -8,7 +8,6 @@ included; PyTorch gets its pictures ready in memory. Every figure is the median 
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -63,32 +62,23 @@ def pytorch(name, peer, steps):
     """One measurement, in a process of its own."""
     import torch
     import torch.nn.functional as F
-    from timm.models.nfnet import NfCfg, NormFreeNet
-    from timm.models.vision_transformer import VisionTransformer
     from timm.utils.agc import adaptive_clip_grad
+
+    from timm_networks import nfnet, vit
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if name in NFNETS:
         widths, stem, group = NFNETS[name]
-        model = NormFreeNet(
-            NfCfg(
-                depths=(1, 1, 2, 1), channels=widths, stem_type="3x3", stem_chs=stem, group_size=group, ch_div=8,
-                num_features=2 * widths[-1], extra_conv=True, gamma_in_act=True, same_padding=True, skipinit=True,
-                act_layer="gelu", attn_layer="se", attn_kwargs=dict(rd_ratio=0.5),
-            ),
-            num_classes=10, in_chans=1,
-        )
+        model = nfnet((1, 1, 2, 1), widths, group, stem_type="3x3", stem_chs=stem, classes=10, in_chans=1)
         head = {id(parameter) for parameter in model.head.parameters()}
         clipped = [parameter for parameter in model.parameters() if id(parameter) not in head]
         optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=2e-5, fused=True)
         clip = lambda: adaptive_clip_grad(clipped, 0.1)
     else:
         width, depth, heads = VITS[name]
-        model = VisionTransformer(
-            img_size=28, patch_size=7, in_chans=1, num_classes=10, embed_dim=width, depth=depth, num_heads=heads,
-            class_token=False, global_pool="map",
-        )
+        head = dict(class_token=False, global_pool="map")
+        model = vit(28, patch=7, width=width, depth=depth, heads=heads, mlp_ratio=4, classes=10, in_chans=1, **head)
         optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
         clip = lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     pictures, labels = torch.randn(BATCH, 1, 28, 28), torch.randint(0, 10, (BATCH,))

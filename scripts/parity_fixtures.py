@@ -12,14 +12,13 @@ Where timm and the released code of NFNet differ, the released code is followed:
 the variance of weights, one clipping norm for all gains of a convolution, no decay of gains.
 """
 
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from timm.models import nfnet
-from timm.models.vision_transformer import VisionTransformer
+
+from timm_networks import nfnet, vit
 
 FIXTURES = Path(__file__).parent.parent / "crates/train/tests/fixtures"
 CLASSES = 5
@@ -67,14 +66,7 @@ def write(name, tensors, before, gradient, after):
 
 
 def write_nfnet():
-    # timm knows only the exact GELU; the released code uses the approximation.
-    nfnet.GammaAct.forward = lambda self, x: F.gelu(x, approximate="tanh") * self.gamma
-    cfg = nfnet.NfCfg(
-        depths=(1, 2, 2, 1), channels=(16, 16, 32, 32), stem_type="deep_quad", stem_chs=16, group_size=8, ch_div=8,
-        num_features=64, extra_conv=True, gamma_in_act=True, same_padding=True, skipinit=True, std_conv_eps=1e-12,
-        act_layer="gelu", attn_layer="se", attn_kwargs=dict(rd_ratio=0.5, rd_divisor=1),
-    )
-    model = nfnet.NormFreeNet(cfg, num_classes=CLASSES)
+    model = nfnet((1, 2, 2, 1), (16, 16, 32, 32), 8, stem_type="deep_quad", stem_chs=16, classes=CLASSES)
     stir(model)
     # Of odd height after the second stride, where SAME padding is not what it is at even ones.
     tensors = gradients(model, 36)
@@ -85,10 +77,7 @@ def write_nfnet():
 
 
 def write_vit(name, **head):
-    model = VisionTransformer(
-        img_size=12, patch_size=4, num_classes=CLASSES, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), act_layer=partial(torch.nn.GELU, approximate="tanh"), **head,
-    )
+    model = vit(12, patch=4, width=16, depth=2, heads=2, mlp_ratio=2, classes=CLASSES, **head)
     stir(model)
     tensors = gradients(model, 12)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}

@@ -135,7 +135,7 @@ const RUNS: &str = "
                 total(gradient_seconds) as gradient_seconds, total(optimizer_seconds) as optimizer_seconds,
                 total(evaluation_seconds) as evaluation_seconds, total(checkpoint_seconds) as checkpoint_seconds,
                 max(peak_memory_bytes) as peak_memory_bytes
-            from attempt group by run_id
+            from attempt where run_id in (select run_id from sweep_run where sweep_id = ?1) group by run_id
         ) as took using (run_id)
     where sweep_run.sweep_id = ?1
     order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id";

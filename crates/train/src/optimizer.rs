@@ -70,43 +70,34 @@ impl Optimizer {
         rate: f64,
         step: u64,
     ) -> Result<(), TchError> {
-        no_grad(|| self.update(parameters, gradients, rate, step))?;
-        if let Some(average) = &self.average {
-            let decay = average.decay.min((1.0 + step as f64) / (10.0 + step as f64));
-            let _ = no_grad(|| average.weights.flat().shallow_clone().f_lerp_(parameters.flat(), 1.0 - decay))?;
-        }
-        Ok(())
-    }
-
-    fn update(
-        &mut self,
-        parameters: &Parameters,
-        gradients: Vec<Tensor>,
-        rate: f64,
-        step: u64,
-    ) -> Result<(), TchError> {
-        match (self.spec, &mut self.states[..]) {
-            (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity), ..]) => {
-                sgd(parameters, gradients, velocity, rate, momentum, weight_decay, agc)
-            }
-            (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square), ..]) => {
-                let gradient = clipped(flatten(&gradients)?, clip_norm)?;
-                let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
-                let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
-                // Both begin at 0; this takes out what that does to them.
-                let seen = (step + 1) as f64;
-                let (bias1, bias2) = (1.0 - beta1.powf(seen), 1.0 - beta2.powf(seen));
-                let spread = square.f_div_scalar(bias2)?.f_sqrt()?.f_add_scalar(eps)?;
-                let update = mean.f_div(&spread)?.f_mul_scalar(-rate / bias1)?;
-                if weight_decay > 0.0 {
-                    let mut weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
-                    let _ = weights.f_mul_scalar_(1.0 - rate * weight_decay)?;
+        no_grad(|| {
+            match (self.spec, &mut self.states[..]) {
+                (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity), ..]) => {
+                    sgd(parameters, gradients, velocity, rate, momentum, weight_decay, agc)?;
                 }
-                let _ = parameters.flat().shallow_clone().f_add_(&update)?;
-                Ok(())
+                (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square), ..]) => {
+                    let gradient = clipped(flatten(&gradients)?, clip_norm)?;
+                    let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
+                    let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+                    // Both begin at 0; this takes out what that does to them.
+                    let seen = (step + 1) as f64;
+                    let (bias1, bias2) = (1.0 - beta1.powf(seen), 1.0 - beta2.powf(seen));
+                    let spread = square.f_div_scalar(bias2)?.f_sqrt()?.f_add_scalar(eps)?;
+                    let update = mean.f_div(&spread)?.f_mul_scalar(-rate / bias1)?;
+                    if weight_decay > 0.0 {
+                        let mut weights = parameters.flat().f_narrow(0, 0, parameters.decayed())?;
+                        let _ = weights.f_mul_scalar_(1.0 - rate * weight_decay)?;
+                    }
+                    let _ = parameters.flat().shallow_clone().f_add_(&update)?;
+                }
+                _ => return Err(TchError::Kind("an optimiser without its states".to_owned())),
             }
-            _ => Err(TchError::Kind("an optimiser without its states".to_owned())),
-        }
+            if let Some(average) = &self.average {
+                let decay = average.decay.min((1.0 + step as f64) / (10.0 + step as f64));
+                let _ = average.weights.flat().shallow_clone().f_lerp_(parameters.flat(), 1.0 - decay)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -142,8 +133,12 @@ fn flatten(gradients: &[Tensor]) -> Result<Tensor, TchError> {
 
 /// The gradient, shortened to `largest` where it is longer.
 fn clipped(mut gradient: Tensor, largest: f64) -> Result<Tensor, TchError> {
-    let norm = gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-    gradient.f_mul_(&norm.f_reciprocal()?.f_mul_scalar(largest)?.f_clamp_max(1.0)?)
+    gradient.f_mul_(&inverse_norm(&gradient)?.f_mul_scalar(largest)?.f_clamp_max(1.0)?)
+}
+
+/// One over the norm of the whole gradient; finite where there is none.
+fn inverse_norm(gradient: &Tensor) -> Result<Tensor, TchError> {
+    gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?.f_reciprocal()
 }
 
 /// The gradients of `loss`, one per parameter.
@@ -156,8 +151,7 @@ pub fn ascend(parameters: &Parameters, gradients: &[Tensor], rho: f64) -> Result
     no_grad(|| {
         let before = parameters.flat().f_detach_copy()?;
         let gradient = flatten(gradients)?;
-        let norm = gradient.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-        let uphill = gradient.f_mul(&norm.f_reciprocal()?.f_mul_scalar(rho)?)?;
+        let uphill = gradient.f_mul(&inverse_norm(&gradient)?.f_mul_scalar(rho)?)?;
         let _ = parameters.flat().shallow_clone().f_add_(&uphill)?;
         Ok(before)
     })

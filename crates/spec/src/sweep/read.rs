@@ -233,48 +233,43 @@ fn read_sam(node: &Node, problems: &mut Problems) -> Option<Sam> {
 
 /// A name, or a table with a name and what that schedule can be told.
 fn read_schedule(train: &Fields<'_>, warmup: f64, problems: &mut Problems) -> Option<ScheduleName> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Name {
-        Cosine,
-        Constant,
-        Rsqrt,
-        Wsd,
-    }
-    const NAMES: [(&str, Name); 4] =
-        [("cosine", Name::Cosine), ("constant", Name::Constant), ("rsqrt", Name::Rsqrt), ("wsd", Name::Wsd)];
     let node = train.get("schedule")?;
-    let fields = match node.value {
-        Value::Table(_) => Fields::of(node, "train.schedule", &SCHEDULE_KEYS, problems),
-        _ => Fields::unchecked(node, "train.schedule"),
-    };
-    let name = match node.value {
-        Value::Table(_) => {
-            fields.require("name", "cosine, constant, rsqrt or wsd", problems);
-            fields.word("name", &NAMES, problems)?
-        }
-        _ => train.word("schedule", &NAMES, problems)?,
+    let is_table = matches!(node.value, Value::Table(_));
+    let fields = if is_table {
+        Fields::of(node, "train.schedule", &SCHEDULE_KEYS, problems)
+    } else {
+        Fields::unchecked(node, "train.schedule")
     };
     let cooldown = fields.number("cooldown", Range::From(0.0, 1.0), problems).unwrap_or(0.2);
     let timescale = fields.whole("timescale", 1, 1 << 40, problems).unwrap_or(10_000);
-    let meant = |key: &str| match key {
-        "timescale" => name == Name::Rsqrt,
-        _ => name == Name::Rsqrt || name == Name::Wsd,
+    let schedules = [
+        ("cosine", ScheduleName::Cosine),
+        ("constant", ScheduleName::Constant),
+        ("rsqrt", ScheduleName::Rsqrt { timescale, cooldown }),
+        ("wsd", ScheduleName::Wsd { cooldown }),
+    ];
+    let schedule = if is_table {
+        fields.require("name", "cosine, constant, rsqrt or wsd", problems);
+        fields.word("name", &schedules, problems)?
+    } else {
+        train.word("schedule", &schedules, problems)?
     };
-    for key in ["timescale", "cooldown"].into_iter().filter(|key| fields.has(key) && !meant(key)) {
-        let message = format!("train.schedule.{key}: this schedule has none");
-        problems.add(fields.place_of(key), message);
+    let (decays, cools) = match schedule {
+        ScheduleName::Cosine | ScheduleName::Constant => (false, false),
+        ScheduleName::Rsqrt { .. } => (true, true),
+        ScheduleName::Wsd { .. } => (false, true),
+    };
+    for (key, meant) in [("timescale", decays), ("cooldown", cools)] {
+        if fields.has(key) && !meant {
+            problems.add(fields.place_of(key), format!("train.schedule.{key}: this schedule has none"));
+        }
     }
-    if meant("cooldown") && warmup + cooldown > 1.0 {
+    if cools && warmup + cooldown > 1.0 {
         let message =
             format!("train.schedule: a warm-up of {warmup} and a cooldown of {cooldown} are more than all steps");
         problems.add(node.place, message);
     }
-    Some(match name {
-        Name::Cosine => ScheduleName::Cosine,
-        Name::Constant => ScheduleName::Constant,
-        Name::Rsqrt => ScheduleName::Rsqrt { timescale, cooldown },
-        Name::Wsd => ScheduleName::Wsd { cooldown },
-    })
+    Some(schedule)
 }
 
 /// What the table does not say is what ViTs are usually trained with (arXiv 2106.10270, section 3.4, with the decoupled
