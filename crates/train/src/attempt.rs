@@ -9,7 +9,7 @@ use data::Dataset;
 use data::batch::{self, Batch, Shape};
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
-use spec::run::{RunSpec, SpecFile};
+use spec::run::{RunId, RunSpec, SpecFile};
 use spec::schedule::Schedule;
 use spec::units::Loss;
 use tch::{Device, Reduction, Tensor, no_grad};
@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::network::{self, Mode, Network};
 use crate::optimizer::{Optimizer, ascend, gradients};
 use crate::parameters::Parameters;
+use crate::weights;
 
 /// Lines of progress in a whole run.
 const LINES_OF_PROGRESS: u64 = 100;
@@ -50,6 +51,7 @@ pub enum Ending {
 
 /// The state of a run between two steps.
 struct Trainer<'a> {
+    run_id: RunId,
     spec: &'a RunSpec,
     setting: &'a Setting,
     journal: &'a Journal,
@@ -150,6 +152,7 @@ impl<'a> Trainer<'a> {
         journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes })?;
         let empty = || TrainError::Spec("the training set is empty".to_owned());
         Ok(Trainer {
+            run_id: file.run_id,
             spec,
             setting,
             journal,
@@ -293,6 +296,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn finished(&self, heldout_loss: Loss, accuracy: f64) -> Result<Ending, TrainError> {
+        weights::write(&self.setting.run, self.run_id, self.optimizer.evaluated(&self.parameters))?;
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
         let (step, step_seconds) = (self.step, self.median_step_seconds());
         self.end(Event::Finished(Finished { step, heldout_loss, accuracy, step_seconds, state_hash }))?;

@@ -5,12 +5,10 @@
 //! for a name is complete. The last two are kept; one that is damaged is put aside under the name `damaged-STEP`, so that
 //! it neither counts nor gets lost. All of this happens under the lock of the run.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use spec::run::RunId;
 use tch::{TchError, Tensor};
@@ -18,6 +16,7 @@ use tch::{TchError, Tensor};
 use crate::TrainError;
 use crate::optimizer::Optimizer;
 use crate::parameters::{Parameters, bytes};
+use crate::stored::{self, sync_folder, write_synced};
 
 /// How many are kept.
 const KEPT: usize = 2;
@@ -175,25 +174,8 @@ impl Checkpoints {
         }
         let tensors = SafeTensors::deserialize(&state).map_err(|error| text(&error))?;
         let flat = |prefix: &str| {
-            let mut all = Vec::new();
-            for one in parameters.declared() {
-                let view = tensors.tensor(&format!("{prefix}{}", one.name)).map_err(|error| text(&error))?;
-                let shape: Vec<i64> = view.shape().iter().map(|size| *size as i64).collect();
-                if view.dtype() != Dtype::F32 || shape != one.shape {
-                    return Err(format!(
-                        "{}: {:?} of {shape:?}, expected 32-bit floats of {:?}",
-                        one.name,
-                        view.dtype(),
-                        one.shape
-                    ));
-                }
-                all.extend(
-                    view.data()
-                        .chunks_exact(4)
-                        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
-                );
-            }
-            Tensor::f_from_slice(&all).map_err(|error| text(&error))
+            let values = stored::values(&tensors, parameters.declared(), prefix)?;
+            Tensor::f_from_slice(&values).map_err(|error| text(&error))
         };
         let states = optimizer.states().iter().map(|(name, _)| flat(&format!("{name}.")));
         Ok((manifest.progress, flat("")?, states.collect::<Result<_, _>>()?))
@@ -215,26 +197,5 @@ fn serialise(parameters: &Parameters, optimizer: &Optimizer) -> Result<Vec<u8>, 
     for (name, state) in optimizer.states() {
         vectors.push((format!("{name}."), bytes(state)?));
     }
-    let mut views = BTreeMap::new();
-    let mut at = 0;
-    for one in parameters.declared() {
-        let shape: Vec<usize> = one.shape.iter().map(|size| *size as usize).collect();
-        let end = at + 4 * shape.iter().product::<usize>();
-        for (prefix, all) in &vectors {
-            let view = TensorView::new(Dtype::F32, shape.clone(), &all[at..end]);
-            views.insert(format!("{prefix}{}", one.name), view.map_err(|error| TrainError::Spec(error.to_string()))?);
-        }
-        at = end;
-    }
-    safetensors::serialize(&views, None).map_err(|error| TrainError::Spec(error.to_string()))
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
+    stored::serialise(parameters.declared(), &vectors, None)
 }

@@ -13,7 +13,9 @@ pub mod network;
 pub mod nfnet;
 pub mod optimizer;
 pub mod parameters;
+mod stored;
 pub mod vit;
+pub mod weights;
 
 use spec::state::Failure;
 
@@ -23,6 +25,9 @@ pub enum TrainError {
     /// The run directory is not what it should be.
     #[error("{0}")]
     Spec(String),
+    /// The weights to start from are not there, damaged, or of another architecture.
+    #[error("{0}")]
+    Unusable(String),
     /// The network cannot be built.
     #[error(transparent)]
     Unbuildable(#[from] spec::network::Unbuildable),
@@ -46,7 +51,7 @@ impl TrainError {
     /// The class under which the scheduler counts it.
     pub fn class(&self) -> Failure {
         match self {
-            TrainError::Data(_) => Failure::Data,
+            TrainError::Data(_) | TrainError::Unusable(_) => Failure::Data,
             // A full or failing disk is the machine's fault and may be mended while the sweep goes on.
             TrainError::Io { .. } => Failure::Node,
             TrainError::Torch(error) => {

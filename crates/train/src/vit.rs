@@ -12,6 +12,12 @@ use crate::parameters::{Declared, Init, Parameters, Role};
 /// Standard deviation of a standard normal cut off at two of them: what a truncated draw is divided by.
 const TRUNCATED_STD: f64 = 0.879_625_661_034_239_8;
 
+/// Name of the position embeddings.
+pub(crate) const POSITIONS: &str = "pos_embed";
+
+/// Name of the class token.
+pub(crate) const CLASS_TOKEN: &str = "cls_token";
+
 /// The network: where each layer finds its parameters.
 pub struct Vit {
     patch: Linear,
@@ -59,10 +65,10 @@ pub fn declare(layout: &Architecture) -> Vec<Declared> {
             Init::Truncated((layout.patch_inputs() as f64).sqrt().recip() / TRUNCATED_STD)
         }),
         vector("patch_embed.proj.bias", &[width], Init::Constant(0.0)),
-        vector("pos_embed", &[1, layout.tokens() as i64, width], Init::Normal((width as f64).sqrt().recip())),
+        vector(POSITIONS, &[1, layout.tokens() as i64, width], Init::Normal((width as f64).sqrt().recip())),
     ];
     if vit.pooling == Pooling::ClassToken {
-        all.push(vector("cls_token", &[1, 1, width], Init::Constant(0.0)));
+        all.push(vector(CLASS_TOKEN, &[1, 1, width], Init::Constant(0.0)));
     }
     for block in 0..vit.depth {
         let name = |part: &str| format!("blocks.{block}.{part}");
@@ -136,7 +142,7 @@ impl Vit {
         };
         let class_token = match vit.pooling {
             Pooling::Map => None,
-            Pooling::ClassToken => Some(parameters.index("cls_token")?),
+            Pooling::ClassToken => Some(parameters.index(CLASS_TOKEN)?),
         };
         let blocks = (0..vit.depth).map(|block| {
             let name = |part: &str| format!("blocks.{block}.{part}");
@@ -152,7 +158,7 @@ impl Vit {
             patch: Linear::new("patch_embed.proj", parameters)?,
             patch_size: i64::from(vit.patch),
             class_token,
-            positions: parameters.index("pos_embed")?,
+            positions: parameters.index(POSITIONS)?,
             side: i64::from(layout.side),
             blocks: blocks.collect::<Option<_>>()?,
             norm: Linear::new("norm", parameters)?,
@@ -201,12 +207,20 @@ impl Vit {
             return Ok(learned.shallow_clone());
         }
         let extra = learned.size()[1] - self.side * self.side;
-        let grid = learned.f_narrow(1, extra, self.side * self.side)?;
-        let grid = grid.f_reshape([1, self.side, self.side, -1])?.f_permute([0, 3, 1, 2])?;
-        let grid = grid.f_upsample_bicubic2d([side, side], false, None, None)?;
-        let grid = grid.f_flatten(2, 3)?.f_transpose(1, 2)?;
-        Tensor::f_cat(&[learned.f_narrow(1, 0, extra)?, grid], 1)
+        resampled_positions(learned, extra, extra + side * side)
     }
+}
+
+/// Position embeddings [1, tokens, width] for another number of tokens: those of the patches are resampled as a picture
+/// (arXiv 2010.11929, section 3.2), the `extra` ones in front of them stay. Both grids are square.
+pub(crate) fn resampled_positions(learned: &Tensor, extra: i64, tokens: i64) -> Result<Tensor, TchError> {
+    let side = |tokens: i64| ((tokens - extra).max(0) as f64).sqrt().round() as i64;
+    let (from, to) = (side(learned.size()[1]), side(tokens));
+    let grid = learned.f_narrow(1, extra, from * from)?;
+    let grid = grid.f_reshape([1, from, from, -1])?.f_permute([0, 3, 1, 2])?;
+    let grid = grid.f_upsample_bicubic2d([to, to], false, None, None)?;
+    let grid = grid.f_flatten(2, 3)?.f_transpose(1, 2)?;
+    Tensor::f_cat(&[learned.f_narrow(1, 0, extra)?, grid], 1)
 }
 
 impl Block {
