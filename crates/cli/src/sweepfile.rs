@@ -57,6 +57,7 @@ impl Loaded {
                 classes: description.classes,
                 mean: 0.0,
                 std: 1.0,
+                per_class: Vec::new(),
             }),
         }
     }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape { channels: 1, side: 3 };
-    const STILL: Augment = Augment { crop_padding: 0, flip: false };
+    const STILL: Augment = Augment::NONE;
 
     fn split() -> Split {
         Split { pixels: (0..45).collect(), labels: (0..5).collect() }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn augmentation_does_not_depend_on_how_samples_are_batched() {
         let order = SampleOrder::new(3, 5).expect("not empty");
-        let augment = Augment { crop_padding: 1, flip: true };
+        let augment = Augment { crop_padding: 1, flip: true, ..Augment::NONE };
         let whole = training(&split(), SHAPE, &order, augment, 9, 0, 10);
         let mut parts = training(&split(), SHAPE, &order, augment, 9, 0, 4).pixels;
         parts.extend(training(&split(), SHAPE, &order, augment, 9, 4, 10).pixels);
@@ -131,7 +131,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for random in 0..400 {
             let mut pixels = Vec::new();
-            append(&picture, SHAPE, Augment { crop_padding: 1, flip: true }, mix(random), &mut pixels);
+            append(&picture, SHAPE, Augment { crop_padding: 1, flip: true, ..Augment::NONE }, mix(random), &mut pixels);
             assert_eq!(pixels.len(), 9);
             seen.insert(pixels);
         }

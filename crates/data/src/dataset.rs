@@ -64,9 +64,25 @@ impl Dataset {
             classes: u32::from(highest).max(1) + 1,
             mean,
             std,
+            per_class: per_class(&train, &heldout),
         };
         Ok(Dataset { train, heldout, facts })
     }
+}
+
+/// Training and held-out examples of each class.
+fn per_class(train: &Split, heldout: &Split) -> Vec<[u64; 2]> {
+    let mut counts = Vec::new();
+    for (part, split) in [train, heldout].into_iter().enumerate() {
+        for label in &split.labels {
+            let class = usize::from(*label);
+            if counts.len() <= class {
+                counts.resize(class + 1, [0, 0]);
+            }
+            counts[class][part] += 1;
+        }
+    }
+    counts
 }
 
 fn split(images: &Path, labels: &Path, remedy: &str) -> Result<(Split, usize), DataError> {

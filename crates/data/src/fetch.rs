@@ -158,5 +158,6 @@ pub fn fashion_mnist_facts() -> spec::plan::DatasetFacts {
         classes: 10,
         mean: 0.286,
         std: 0.353,
+        per_class: vec![[6000, 1000]; 10],
     }
 }

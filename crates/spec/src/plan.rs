@@ -1,12 +1,16 @@
 //! From a sweep to its runs: complete, priced, and with everything that was left out.
 
+mod finetune;
+mod settings;
+
+pub use finetune::{Outcome, Outcomes};
+
 use crate::cost::{Footprint, Speed};
 use crate::document::Problem;
 use crate::fields::Problems;
-use crate::network::ModelSpec;
-use crate::run::{Agc, Augment, DataSpec, OptimizerSpec, RunSpec, TrainSpec, short};
-use crate::schedule::Decay;
-use crate::sweep::{Data, Model, Override, ScheduleName, Sweep, Train, Warmup};
+use crate::run::{DataSpec, RunSpec, short};
+use crate::sweep::{Data, Model, Sweep};
+use settings::{Settings, Stage};
 
 /// What opening the data set tells, or its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,13 +31,17 @@ pub struct DatasetFacts {
     pub mean: f64,
     /// Standard deviation of the training pixels.
     pub std: f64,
+    /// Training and held-out examples of each class; empty where that is not known.
+    pub per_class: Vec<[u64; 2]>,
 }
 
-/// All runs of a sweep, cheapest first.
+/// All runs of a sweep, cheapest first, pre-training before fine-tuning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The runs.
     pub runs: Vec<PlannedRun>,
+    /// Fine-tuning that waits for a result of pre-training.
+    pub waiting: Vec<WaitingRuns>,
     /// Cells that a skip rule leaves out, with the reason.
     pub skipped: Vec<Skipped>,
 }
@@ -46,6 +54,19 @@ pub struct PlannedRun {
     /// The run.
     pub spec: RunSpec,
     /// Its price.
+    pub price: Price,
+}
+
+/// Runs that will start from weights that are not there yet; which weights, and therefore which runs, is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitingRuns {
+    /// What figures call the model.
+    pub model: String,
+    /// Epoch budget of the pre-training.
+    pub pretraining_epochs: f64,
+    /// How many there will be.
+    pub runs: usize,
+    /// The price of each.
     pub price: Price,
 }
 
@@ -88,7 +109,11 @@ pub fn cell_label(model: &str, epochs: f64, lr: f64) -> String {
 /// A run in words; the usual seed of 0 goes without saying.
 pub fn run_label(model: &str, run: &RunSpec) -> String {
     let cell = cell_label(model, run.train.epochs, run.train.lr);
-    if run.seed == 0 { cell } else { format!("{cell}, seed {}", run.seed) }
+    let seeded = if run.seed == 0 { cell } else { format!("{cell}, seed {}", run.seed) };
+    match run.pretrained {
+        None => seeded,
+        Some(parent) => format!("{seeded}, fine-tuned from {parent}"),
+    }
 }
 
 impl Plan {
@@ -97,15 +122,9 @@ impl Plan {
         let mut problems = Problems::default();
         let data = data_spec(&sweep.data, facts, &mut problems);
         let speed = sweep.resources.device_flops.map_or(Speed::CPU_CORE, Speed::sustained);
-        let mut plan = Plan { runs: Vec::new(), skipped: Vec::new() };
+        let mut plan = Plan { runs: Vec::new(), waiting: Vec::new(), skipped: Vec::new() };
         for model in &sweep.models {
-            let network = match model.spec.layout(data.channels, data.resolution, data.classes) {
-                Ok(layout) => layout.footprint(),
-                Err(unbuildable) => {
-                    problems.add(model.place, format!("model {:?}: {unbuildable}", model.name));
-                    continue;
-                }
-            };
+            let Some(network) = footprint(model, &data, &mut problems) else { continue };
             for epochs in &sweep.epochs {
                 plan.add_cells(sweep, model, &network, *epochs, &data, speed, &mut problems);
             }
@@ -139,6 +158,13 @@ impl Plan {
                 sweep.overrides.iter().rfind(|one| one.batch.is_some() && one.when.holds(&model.name, epochs, None));
             return problems.add(own.map_or(sweep.train.place, |one| one.place), message);
         }
+        if !settings.batch.is_multiple_of(u64::from(sweep.train.augment.multiplicity)) {
+            let message = format!(
+                "train.multiplicity: {} does not divide a batch of {}",
+                sweep.train.augment.multiplicity, settings.batch
+            );
+            return problems.add(sweep.train.place, message);
+        }
         for lr in &settings.lr {
             let skip = sweep.skips.iter().find(|skip| skip.when.holds(&model.name, epochs, Some(*lr)));
             if let Some(skip) = skip {
@@ -146,20 +172,40 @@ impl Plan {
                 self.skipped.push(Skipped { cell, reason: skip.reason.clone() });
                 continue;
             }
+            let stage = Stage { data, train: &sweep.train, epochs, threads: sweep.resources.threads };
             for seed in &settings.seeds {
-                let spec = settings.run(sweep, model, data, epochs, *lr, *seed);
-                let price = Price {
-                    parameters: network.parameters,
-                    parameters_without_head: network.parameters_without_head,
-                    macs: network.macs,
-                    flops: network.training_flops() as f64 * spec.examples_computed() as f64,
-                    samples: spec.samples(),
-                    steps: spec.steps(),
-                    bytes: network.training_bytes(settings.batch),
-                    seconds: speed.run_seconds(network, &spec),
-                };
+                let spec = settings.run(&stage, &model.spec, *lr, *seed);
+                let price = Price::of(network, &spec, speed);
                 self.runs.push(PlannedRun { model: model.name.clone(), spec, price });
             }
+        }
+    }
+}
+
+impl Price {
+    fn of(network: &Footprint, spec: &RunSpec, speed: Speed) -> Price {
+        Price {
+            parameters: network.parameters,
+            parameters_without_head: network.parameters_without_head,
+            macs: network.macs,
+            flops: network.training_flops() as f64 * spec.examples_computed() as f64,
+            samples: spec.samples(),
+            steps: spec.steps(),
+            bytes: network.training_bytes(spec.train.batch),
+            seconds: speed.run_seconds(network, spec),
+        }
+    }
+}
+
+/// What `model` is on pictures of `data`; it must also take those that it is evaluated on.
+fn footprint(model: &Model, data: &DataSpec, problems: &mut Problems) -> Option<Footprint> {
+    let heldout = model.spec.layout(data.channels, data.heldout_resolution, data.classes);
+    let built = model.spec.layout(data.channels, data.resolution, data.classes);
+    match built.and_then(|layout| heldout.map(|_| layout.footprint())) {
+        Ok(footprint) => Some(footprint),
+        Err(unbuildable) => {
+            problems.add(model.place, format!("model {:?}: {unbuildable}", model.name));
+            None
         }
     }
 }
@@ -183,108 +229,29 @@ fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
     }
 }
 
-/// What overrides may change.
-struct Settings {
-    lr: Vec<f64>,
-    seeds: Vec<u64>,
-    batch: u64,
-    /// Of either optimiser, where an override gives it.
-    weight_decay: Option<f64>,
-    agc_lambda: Option<f64>,
-}
-
-impl Settings {
-    /// Those of one model and epoch budget, with all overrides that hold for them.
-    fn of_cells(sweep: &Sweep, model: &Model, epochs: f64) -> Settings {
-        let overrides = sweep.overrides.iter().filter(|one| one.when.holds(&model.name, epochs, None));
-        overrides.fold(Settings::of(sweep, model), Settings::with)
-    }
-
-    fn of(sweep: &Sweep, model: &Model) -> Settings {
-        Settings {
-            lr: model.lr.clone().unwrap_or_else(|| sweep.lr.clone()),
-            seeds: sweep.seeds.clone(),
-            batch: sweep.train.batch,
-            weight_decay: None,
-            agc_lambda: None,
-        }
-    }
-
-    fn with(self, other: &Override) -> Settings {
-        Settings {
-            lr: other.lr.clone().unwrap_or(self.lr),
-            seeds: other.seeds.clone().unwrap_or(self.seeds),
-            batch: other.batch.unwrap_or(self.batch),
-            weight_decay: other.weight_decay.or(self.weight_decay),
-            agc_lambda: other.agc_lambda.or(self.agc_lambda),
-        }
-    }
-
-    fn optimizer(&self, train: &Train, model: &ModelSpec) -> OptimizerSpec {
-        match model {
-            ModelSpec::Nfnet(_) => OptimizerSpec::Sgd {
-                momentum: train.momentum,
-                weight_decay: self.weight_decay.unwrap_or(train.weight_decay),
-                agc: Agc { lambda: self.agc_lambda.unwrap_or(train.agc_lambda), eps: train.agc_eps },
-            },
-            ModelSpec::Vit(_) => OptimizerSpec::Adamw {
-                beta1: train.adamw.beta1,
-                beta2: train.adamw.beta2,
-                eps: train.adamw.eps,
-                weight_decay: self.weight_decay.unwrap_or(train.adamw.weight_decay),
-                clip_norm: train.adamw.clip_norm,
-            },
-        }
-    }
-
-    fn run(&self, sweep: &Sweep, model: &Model, data: &DataSpec, epochs: f64, lr: f64, seed: u64) -> RunSpec {
-        let train = &sweep.train;
-        let mut run = RunSpec {
-            model: model.spec.clone(),
-            data: data.clone(),
-            train: TrainSpec {
-                epochs,
-                batch: self.batch,
-                lr,
-                warmup_steps: 0,
-                decay: Decay::Cosine,
-                optimizer: self.optimizer(train, &model.spec),
-                label_smoothing: train.label_smoothing,
-                regularisation: train.regularisation,
-                augment: Augment { crop_padding: train.crop_padding, flip: train.flip },
-                evaluations: train.evaluations,
-                divergence: train.divergence,
-                threads: sweep.resources.threads,
-            },
-            seed,
-        };
-        run.train.warmup_steps = match train.warmup {
-            Warmup::Share(share) => (share * run.steps() as f64).round() as u64,
-            Warmup::Steps(steps) => steps.min(run.steps() - 1),
-        };
-        let behind = run.steps() - run.train.warmup_steps;
-        // The step that the cooldown starts from is taken at the full rate.
-        let cooled = |share: f64| ((share * run.steps() as f64).round() as u64).min(behind.saturating_sub(1));
-        run.train.decay = match train.schedule {
-            ScheduleName::Cosine => Decay::Cosine,
-            ScheduleName::Constant => Decay::Constant,
-            ScheduleName::Rsqrt { timescale, cooldown } => Decay::Rsqrt { timescale, cooldown_steps: cooled(cooldown) },
-            ScheduleName::Wsd { cooldown } => Decay::Wsd { cooldown_steps: cooled(cooldown) },
-        };
-        run
-    }
-}
-
 fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> DataSpec {
+    let path = &data.path;
+    let mut there = [facts.train_examples, facts.heldout_examples];
+    let mut classes = facts.classes;
+    if let Some(kept) = &data.keep_classes {
+        let of_class = |class: &u32| facts.per_class.get(*class as usize).copied();
+        for class in kept.iter().filter(|class| of_class(class).is_none_or(|[train, _]| train == 0)) {
+            let message =
+                format!("{path}.keep_classes: the data set has no class {class}; it has 0 to {}", classes - 1);
+            problems.add(data.place, message);
+        }
+        there = kept.iter().filter_map(of_class).fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
+        classes = kept.len() as u32;
+    }
     let mut limit = |wanted: Option<u64>, there: u64, key: &str| match wanted {
         Some(wanted) if wanted > there => {
-            problems.add(data.place, format!("data.{key}: asked for {wanted}, the data set has {there}"));
+            problems.add(data.place, format!("{path}.{key}: asked for {wanted}, the data set has {there}"));
             there
         }
         wanted => wanted.unwrap_or(there),
     };
-    let train_examples = limit(data.train_examples, facts.train_examples, "train_examples");
-    let heldout_examples = limit(data.heldout_examples, facts.heldout_examples, "heldout_examples");
+    let train_examples = limit(data.train_examples, there[0], "train_examples");
+    let heldout_examples = limit(data.heldout_examples, there[1], "heldout_examples");
     let resolution = data.resolution.unwrap_or(facts.resolution);
     DataSpec {
         dataset: data.dataset.clone(),
@@ -294,7 +261,8 @@ fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> Data
         channels: facts.channels,
         resolution,
         heldout_resolution: data.heldout_resolution.unwrap_or(resolution),
-        classes: facts.classes,
+        classes,
+        keep_classes: data.keep_classes.clone(),
         mean: facts.mean,
         std: facts.std,
     }

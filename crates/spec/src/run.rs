@@ -21,6 +21,10 @@ pub struct RunSpec {
     pub train: TrainSpec,
     /// Decides the initial weights and the order of the examples.
     pub seed: u64,
+    /// The run whose final weights it starts from, but for a new classifier: then this is fine-tuning. That run's identity
+    /// stands for its weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<RunId>,
 }
 
 /// A data set as an experiment knows it; where its files lie is not part of it.
@@ -43,6 +47,9 @@ pub struct DataSpec {
     pub heldout_resolution: u32,
     /// Number of classes.
     pub classes: u32,
+    /// Classes of the files that are used, numbered anew in this order; all where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_classes: Option<Vec<u32>>,
     /// Mean of the pixels, each from 0 to 1; subtracted.
     pub mean: f64,
     /// Standard deviation of the pixels; divided by.
@@ -121,6 +128,9 @@ pub struct Regularisation {
     pub ema: Option<f64>,
     /// Sharpness-aware minimisation.
     pub sam: Option<Sam>,
+    /// Rate at which features are left out before the classifier; the model's own where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
 }
 
 impl Regularisation {
@@ -158,7 +168,7 @@ pub struct Agc {
     pub eps: f64,
 }
 
-/// Augmentation of training pictures.
+/// Augmentation of training pictures. What is drawn depends on the seed, the epoch and the example alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augment {
@@ -166,12 +176,92 @@ pub struct Augment {
     pub crop_padding: u32,
     /// Whether half of the pictures are mirrored.
     pub flip: bool,
+    /// Crops of random size and shape, brought to the resolution of training (arXiv 1409.4842): at least this share of the
+    /// picture's area, 0.08 in the papers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception_crop: Option<f64>,
+    /// Random operations on every picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// Pictures mixed with others of the batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixing: Option<Mixing>,
+    /// How often each example of a batch stands in it, each time augmented anew (arXiv 2105.13343). The number of pictures
+    /// trained on stays, so an epoch budget of 8 with a multiplicity of 4 goes through the data twice.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub multiplicity: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_once(multiplicity: &u32) -> bool {
+    *multiplicity == 1
+}
+
+impl Augment {
+    /// Pictures as they are.
+    pub const NONE: Augment = Augment {
+        crop_padding: 0,
+        flip: false,
+        inception_crop: None,
+        rand_augment: None,
+        mixing: None,
+        multiplicity: 1,
+    };
+}
+
+/// RandAugment (arXiv 1909.13719): so many operations, drawn from a list, on every picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandAugment {
+    /// Operations per picture.
+    pub layers: u32,
+    /// How strong they are, from 0 to 30; 10 is the middle of what the papers use.
+    pub magnitude: f64,
+}
+
+/// MixUp (arXiv 1710.09412) and CutMix (arXiv 1905.04899): a picture and its label are mixed with those of another of the
+/// batch. Where both are on, each has a half of the batch (arXiv 2102.06171, appendix A.1).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Mixing {
+    /// The weighted mean of two pictures; the weight is drawn from Beta(alpha, alpha).
+    Mixup {
+        /// Both parameters of the Beta distribution.
+        alpha: f64,
+    },
+    /// A rectangle of another picture; its share of the area is drawn from Beta(alpha, alpha).
+    Cutmix {
+        /// Both parameters of the Beta distribution.
+        alpha: f64,
+    },
+    /// MixUp for the first half of the batch, CutMix for the second.
+    Both {
+        /// Of MixUp.
+        mixup: f64,
+        /// Of CutMix.
+        cutmix: f64,
+    },
 }
 
 impl RunSpec {
-    /// Samples that enter the weights: epochs times examples, to the nearest whole sample, at least one.
+    /// Samples that enter the weights: epochs times examples, to the nearest whole sample, at least one of each draw.
     pub fn samples(&self) -> u64 {
-        ((self.train.epochs * self.data.train_examples as f64).round() as u64).max(1)
+        self.draws() * self.multiplicity()
+    }
+
+    /// Draws from the training set: each gives as many samples as the multiplicity of augmentation says.
+    pub fn draws(&self) -> u64 {
+        let samples = self.train.epochs * self.data.train_examples as f64;
+        ((samples / self.multiplicity() as f64).round() as u64).max(1)
+    }
+
+    /// Samples of each draw, at least 1.
+    pub fn multiplicity(&self) -> u64 {
+        u64::from(self.train.augment.multiplicity.max(1))
     }
 
     /// Examples that go forward and backward: the samples, and once more those that find the direction of SAM.

@@ -8,10 +8,12 @@ mod tests {
     use serde_json::Value;
 
     use super::SWEEP_SCHEMA;
+    use crate::sweep::data::DATA_KEYS;
+    use crate::sweep::finetune::FINETUNE_KEYS;
     use crate::sweep::read::{
-        ADAMW_KEYS, DATA_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SAM_KEYS, SCHEDULE_KEYS,
-        SKIP_KEYS, SWEEP_KEYS, TRAIN_KEYS, WHEN_KEYS,
+        GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
+    use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
     use crate::sweep::{nfnets, vits};
 
     /// The schema offers exactly the keys that the reader takes.
@@ -31,16 +33,18 @@ mod tests {
     fn the_schema_has_the_keys_of_the_reader() {
         let schema: Value = serde_json::from_str(SWEEP_SCHEMA).expect("JSON");
         check(&schema, "", &SWEEP_KEYS);
-        check(&schema, "/properties/data", &DATA_KEYS);
+        check(&schema, "/definitions/data", &DATA_KEYS);
         check(&schema, "/definitions/nfnets", &nfnets::MODEL_KEYS);
         check(&schema, "/definitions/nfnets/properties/sizes/items", &nfnets::SIZE_KEYS);
         check(&schema, "/definitions/vits", &vits::MODEL_KEYS);
         check(&schema, "/definitions/vits/properties/sizes/items", &vits::SIZE_KEYS);
         check(&schema, "/properties/grid", &GRID_KEYS);
-        check(&schema, "/properties/train", &TRAIN_KEYS);
-        check(&schema, "/properties/train/properties/adamw", &ADAMW_KEYS);
-        check(&schema, "/properties/train/properties/schedule/oneOf/1", &SCHEDULE_KEYS);
-        check(&schema, "/properties/train/properties/sam", &SAM_KEYS);
+        check(&schema, "/definitions/train", &TRAIN_KEYS);
+        check(&schema, "/definitions/train/properties/adamw", &ADAMW_KEYS);
+        check(&schema, "/definitions/train/properties/schedule/oneOf/1", &SCHEDULE_KEYS);
+        check(&schema, "/definitions/train/properties/sam", &SAM_KEYS);
+        check(&schema, "/definitions/train/properties/rand_augment", &RAND_AUGMENT_KEYS);
+        check(&schema, "/properties/finetune", &FINETUNE_KEYS);
         check(&schema, "/properties/resources", &RESOURCE_KEYS);
         check(&schema, "/properties/policy", &POLICY_KEYS);
         check(&schema, "/properties/override/items", &OVERRIDE_KEYS);

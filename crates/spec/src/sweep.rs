@@ -3,15 +3,18 @@
 //! Reading never stops at the first mistake; [`Sweep::parse`] returns all of them, each with its place, and a [`Sweep`]
 //! that comes out has no mistake left that can be seen without looking at the data.
 
+pub(crate) mod data;
+pub(crate) mod finetune;
 pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
+pub(crate) mod train;
 pub(crate) mod vits;
 
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
 use crate::network::ModelSpec;
-use crate::run::Regularisation;
+use crate::run::{Augment, Regularisation};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// Training settings of all cells.
     pub train: Train,
+    /// The stage behind, which starts from the weights that these leave.
+    pub finetune: Option<Finetune>,
     /// Who may use what of the machine.
     pub resources: Resources,
     /// What happens when something goes wrong.
@@ -53,10 +58,14 @@ pub struct Data {
     pub train_examples: Option<u64>,
     /// Use only the first so many held-out examples.
     pub heldout_examples: Option<u64>,
+    /// Use only the examples of these classes.
+    pub keep_classes: Option<Vec<u32>>,
     /// Height and width to train at; that of the pictures where it is not given.
     pub resolution: Option<u32>,
     /// Height and width to evaluate at; that of training where it is not given.
     pub heldout_resolution: Option<u32>,
+    /// The table, as in `finetune.data`.
+    pub path: String,
     /// Where the table stands.
     pub place: Place,
 }
@@ -90,6 +99,8 @@ pub struct Model {
     pub spec: ModelSpec,
     /// Learning rates of its table, instead of those of the grid.
     pub lr: Option<Vec<f64>>,
+    /// Learning rates of fine-tuning, instead of those of its table.
+    pub finetune_lr: Option<Vec<f64>>,
     /// Where it is asked for.
     pub place: Place,
 }
@@ -145,18 +156,42 @@ pub struct Train {
     pub adamw: Adamw,
     /// Share of the label spread over all classes.
     pub label_smoothing: f64,
-    /// Stochastic depth, moving average of the weights, sharpness-aware minimisation.
+    /// Stochastic depth, dropout, moving average of the weights, sharpness-aware minimisation.
     pub regularisation: Regularisation,
-    /// Pixels of padding before a random crop.
-    pub crop_padding: u32,
-    /// Mirror half of the pictures.
-    pub flip: bool,
+    /// What happens to pictures before they are trained on.
+    pub augment: Augment,
     /// Evaluations before the one at the end.
     pub evaluations: u32,
     /// A training loss above so many times ln(classes) is a divergence.
     pub divergence: f64,
     /// Where the batch stands.
     pub place: Place,
+}
+
+/// Fine-tuning: every run starts from the final weights of a run of the grid, with a new classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finetune {
+    /// Which runs of the grid it starts from.
+    pub from: Pick,
+    /// Epoch budget.
+    pub epochs: f64,
+    /// Peaks of the learning rate, for models that have none of their own.
+    pub lr: Vec<f64>,
+    /// What is trained on; the data of pre-training where it is not given.
+    pub data: Option<Data>,
+    /// Training settings.
+    pub train: Train,
+    /// Where the table stands.
+    pub place: Place,
+}
+
+/// Which runs of the grid are fine-tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Of each model and epoch budget those of the learning rate with the lowest held-out loss, averaged over seeds.
+    Best,
+    /// All that have a held-out loss.
+    Each,
 }
 
 /// Settings of AdamW.

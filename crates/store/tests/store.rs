@@ -37,6 +37,7 @@ fn plan(text: &str) -> Plan {
         classes: 4,
         mean: 0.0,
         std: 1.0,
+        per_class: Vec::new(),
     };
     Plan::expand(&sweep, &facts).expect("a good plan")
 }

@@ -37,8 +37,12 @@ fn read_family(node: &Node, path: &str, problems: &mut Problems) -> Vec<Model> {
         None => return Vec::new(),
     };
     // Families are tuned at different learning rates, so a table may have its own.
-    let lr = read_rates(&fields, problems);
-    models.iter_mut().for_each(|model| model.lr.clone_from(&lr));
+    let lr = read_rates(&fields, "lr", problems);
+    let finetune_lr = read_rates(&fields, "finetune_lr", problems);
+    for model in &mut models {
+        model.lr.clone_from(&lr);
+        model.finetune_lr.clone_from(&finetune_lr);
+    }
     models
 }
 

@@ -6,11 +6,12 @@ use crate::fields::{Fields, Problems, Range, suggestion};
 use crate::network::ModelSpec;
 use crate::nfnet::{Bottleneck, Nfnet, PRESETS, StemConv, paper_stem};
 
-pub(crate) const MODEL_KEYS: [&str; 13] = [
+pub(crate) const MODEL_KEYS: [&str; 14] = [
     "family",
     "presets",
     "sizes",
     "lr",
+    "finetune_lr",
     "strides",
     "stem_channels",
     "stem_strides",
@@ -62,7 +63,13 @@ pub(crate) fn read(node: &Node, path: &str, problems: &mut Problems) -> Vec<Mode
     let mut models = Vec::new();
     for (name, place) in fields.texts("presets", problems).unwrap_or_default() {
         match Nfnet::preset(&name) {
-            Some(preset) => models.push(Model { spec: ModelSpec::Nfnet(common.over(preset)), name, lr: None, place }),
+            Some(preset) => models.push(Model {
+                spec: ModelSpec::Nfnet(common.over(preset)),
+                name,
+                lr: None,
+                finetune_lr: None,
+                place,
+            }),
             None => {
                 problems.add(place, format!("{path}.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS)))
             }
@@ -99,7 +106,7 @@ fn read_size(node: &Node, path: &str, common: &Settings, problems: &mut Problems
     };
     let mut common = common.over(paper);
     common.depths = own.depths.clone().unwrap_or(common.depths);
-    Some(Model { name, spec: ModelSpec::Nfnet(own.over(common)), lr: None, place: fields.place() })
+    Some(Model { name, spec: ModelSpec::Nfnet(own.over(common)), lr: None, finetune_lr: None, place: fields.place() })
 }
 
 impl Settings {

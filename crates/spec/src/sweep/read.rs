@@ -1,49 +1,25 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
-use super::{
-    Adamw, Condition, Data, Description, Match, Override, Policy, Resources, ScheduleName, Skip, Source, Sweep, Train,
-    Warmup, models,
-};
+use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
-use crate::run::{Regularisation, Sam};
 
-pub(crate) const SWEEP_KEYS: [&str; 11] =
-    ["$schema", "name", "description", "data", "model", "grid", "train", "resources", "policy", "override", "skip"];
-pub(crate) const DATA_KEYS: [&str; 8] = [
-    "dataset",
-    "directory",
-    "train_examples",
-    "heldout_examples",
-    "resolution",
-    "heldout_resolution",
-    "channels",
-    "classes",
+pub(crate) const SWEEP_KEYS: [&str; 12] = [
+    "$schema",
+    "name",
+    "description",
+    "data",
+    "model",
+    "grid",
+    "train",
+    "finetune",
+    "resources",
+    "policy",
+    "override",
+    "skip",
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const ADAMW_KEYS: [&str; 5] = ["beta1", "beta2", "eps", "weight_decay", "clip_norm"];
-pub(crate) const TRAIN_KEYS: [&str; 17] = [
-    "batch",
-    "warmup",
-    "warmup_steps",
-    "schedule",
-    "momentum",
-    "weight_decay",
-    "agc_lambda",
-    "agc_eps",
-    "adamw",
-    "label_smoothing",
-    "stochastic_depth",
-    "ema",
-    "sam",
-    "crop_padding",
-    "flip",
-    "evaluations",
-    "divergence",
-];
-pub(crate) const SCHEDULE_KEYS: [&str; 3] = ["name", "timescale", "cooldown"];
-pub(crate) const SAM_KEYS: [&str; 2] = ["rho", "batch_share"];
 pub(crate) const RESOURCE_KEYS: [&str; 3] = ["slots", "threads", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
@@ -78,11 +54,17 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         grid.require("epochs", "a list of epoch budgets", problems);
     }
     let models = models::read(top.get("model"), problems);
+    let finetune = top.get("finetune").map(|node| finetune::read(node, &models, problems));
+    if finetune.is_none() {
+        for model in models.iter().filter(|model| model.finetune_lr.is_some()) {
+            problems.add(model.place, "model.finetune_lr: this sweep has no [finetune]");
+        }
+    }
     if top.has("grid") && models.iter().any(|model| model.lr.is_none()) {
         grid.require("lr", "a list of learning rates, or { center, factor, num }", problems);
     }
     let epochs = grid.numbers("epochs", Range::Above0(1e6), problems).unwrap_or_default();
-    let lr = read_rates(&grid, problems).unwrap_or_default();
+    let lr = read_rates(&grid, "lr", problems).unwrap_or_default();
     let seeds = grid.wholes("seeds", 0, u64::MAX, problems).unwrap_or_else(|| vec![0]);
     refuse_repeats(&grid, "epochs", &epochs, problems);
     refuse_repeats(&grid, "seeds", &seeds, problems);
@@ -94,11 +76,12 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     Sweep {
         name,
         description: top.text("description", problems),
-        data: read_data(top.get("data").unwrap_or(&empty), top.has("data"), problems),
+        data: data::read(top.get("data").unwrap_or(&empty), "data", top.has("data"), problems),
         epochs,
         lr,
         seeds,
-        train: read_train(table("train"), top.has("train"), problems),
+        train: train::read(table("train"), "train", top.has("train"), problems),
+        finetune,
         resources: read_resources(table("resources"), problems),
         policy: read_policy(table("policy"), problems),
         overrides,
@@ -107,7 +90,7 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     }
 }
 
-fn refuse_repeats<T: PartialEq + std::fmt::Display>(
+pub(crate) fn refuse_repeats<T: PartialEq + std::fmt::Display>(
     fields: &Fields<'_>,
     key: &str,
     list: &[T],
@@ -120,62 +103,20 @@ fn refuse_repeats<T: PartialEq + std::fmt::Display>(
     }
 }
 
-fn read_data(node: &Node, present: bool, problems: &mut Problems) -> Data {
-    let data = Fields::of(node, "data", &DATA_KEYS, problems);
-    if present {
-        data.require("dataset", "the name of a data set, such as \"fashion-mnist\"", problems);
-    }
-    let dataset = data.text("dataset", problems).unwrap_or_default();
-    let train_examples = data.whole("train_examples", 1, u64::MAX, problems);
-    let heldout_examples = data.whole("heldout_examples", 1, u64::MAX, problems);
-    let mut pixels = |key| data.whole(key, 1, 16_384, problems).map(|pixels| pixels as u32);
-    let (resolution, heldout_resolution) = (pixels("resolution"), pixels("heldout_resolution"));
-    let described = ["channels", "classes"].iter().any(|key| data.has(key));
-    let directory = data.text("directory", problems);
-    let source = match directory {
-        Some(directory) => Source::Directory(directory),
-        None if dataset == "fashion-mnist" => Source::FashionMnist,
-        None if described => {
-            for key in ["channels", "classes", "resolution", "train_examples", "heldout_examples"] {
-                data.require(key, "a data set without files has to be described by it", problems);
-            }
-            let channels = data.whole("channels", 1, 4, problems).unwrap_or(3) as u32;
-            let classes = data.whole("classes", 2, 10_000_000, problems).unwrap_or(2) as u32;
-            Source::Described(Description { channels, classes })
-        }
-        None => {
-            if data.has("dataset") {
-                let message = format!(
-                    "data.dataset: unknown data set {dataset:?}{}; for your own files give data.directory, for a price without files data.channels, classes, resolution, train_examples and heldout_examples",
-                    suggestion(&dataset, &["fashion-mnist"])
-                );
-                problems.add(data.place_of("dataset"), message);
-            }
-            Source::FashionMnist
-        }
-    };
-    if described && !matches!(source, Source::Described(_)) {
-        for key in ["channels", "classes"].into_iter().filter(|key| data.has(key)) {
-            problems.add(data.place_of(key), format!("data.{key}: read from the files of this data set; leave it out"));
-        }
-    }
-    Data { dataset, source, train_examples, heldout_examples, resolution, heldout_resolution, place: data.place() }
-}
-
 /// Learning rates, each once.
-pub(crate) fn read_rates(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<f64>> {
-    let rates = read_lr(fields, problems)?;
-    refuse_repeats(fields, "lr", &rates, problems);
+pub(crate) fn read_rates(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<Vec<f64>> {
+    let rates = read_lr(fields, key, problems)?;
+    refuse_repeats(fields, key, &rates, problems);
     Some(rates)
 }
 
 /// A list, or so many values around a centre, a factor apart.
-fn read_lr(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<f64>> {
-    let node = fields.get("lr")?;
+fn read_lr(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<Vec<f64>> {
+    let node = fields.get(key)?;
     if !matches!(node.value, Value::Table(_)) {
-        return fields.numbers("lr", Range::Positive, problems);
+        return fields.numbers(key, Range::Positive, problems);
     }
-    let path = fields.key_path("lr");
+    let path = fields.key_path(key);
     let grid = Fields::of(node, &path, &LR_KEYS, problems);
     for key in LR_KEYS {
         grid.require(key, "a grid is { center = 0.2, factor = 2, num = 3 }", problems);
@@ -189,102 +130,6 @@ fn read_lr(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<f64>> {
         format!("{exact:.8e}").parse().unwrap_or(exact)
     };
     Some((0..num).map(value).collect())
-}
-
-fn read_train(node: &Node, present: bool, problems: &mut Problems) -> Train {
-    let train = Fields::of(node, "train", &TRAIN_KEYS, problems);
-    if present {
-        train.require("batch", "examples per step", problems);
-    }
-    if train.has("warmup") && train.has("warmup_steps") {
-        problems.add(train.place_of("warmup_steps"), "train.warmup_steps: give it or train.warmup, not both");
-    }
-    let share = train.number("warmup", Range::From(0.0, 1.0), problems).unwrap_or(0.05);
-    let steps = train.whole("warmup_steps", 0, u64::MAX, problems);
-    Train {
-        batch: train.whole("batch", 1, 1 << 24, problems).unwrap_or(1),
-        warmup: steps.map_or(Warmup::Share(share), Warmup::Steps),
-        schedule: read_schedule(&train, share, problems).unwrap_or(ScheduleName::Cosine),
-        momentum: train.number("momentum", Range::From(0.0, 1.0), problems).unwrap_or(0.9),
-        weight_decay: train.number("weight_decay", Range::NotNegative, problems).unwrap_or(0.0),
-        agc_lambda: train.number("agc_lambda", Range::Positive, problems).unwrap_or(0.01),
-        agc_eps: train.number("agc_eps", Range::Positive, problems).unwrap_or(1e-3),
-        adamw: read_adamw(train.get("adamw"), problems),
-        label_smoothing: train.number("label_smoothing", Range::From(0.0, 1.0), problems).unwrap_or(0.0),
-        regularisation: Regularisation {
-            stochastic_depth: train.number("stochastic_depth", Range::From(0.0, 1.0), problems).unwrap_or(0.0),
-            ema: train.number("ema", Range::From(0.0, 1.0), problems),
-            sam: train.get("sam").and_then(|node| read_sam(node, problems)),
-        },
-        crop_padding: train.whole("crop_padding", 0, 1024, problems).unwrap_or(0) as u32,
-        flip: train.flag("flip", problems).unwrap_or(false),
-        evaluations: train.whole("evaluations", 0, 1000, problems).unwrap_or(0) as u32,
-        divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
-        place: train.place_of("batch"),
-    }
-}
-
-fn read_sam(node: &Node, problems: &mut Problems) -> Option<Sam> {
-    let fields = Fields::of(node, "train.sam", &SAM_KEYS, problems);
-    fields.require("rho", "how far the weights are moved along the gradient; 0.05 in arXiv 2102.06171", problems);
-    let batch_share = fields.number("batch_share", Range::Above0(1.0), problems).unwrap_or(1.0);
-    Some(Sam { rho: fields.number("rho", Range::Positive, problems)?, batch_share })
-}
-
-/// A name, or a table with a name and what that schedule can be told.
-fn read_schedule(train: &Fields<'_>, warmup: f64, problems: &mut Problems) -> Option<ScheduleName> {
-    let node = train.get("schedule")?;
-    let is_table = matches!(node.value, Value::Table(_));
-    let fields = if is_table {
-        Fields::of(node, "train.schedule", &SCHEDULE_KEYS, problems)
-    } else {
-        Fields::unchecked(node, "train.schedule")
-    };
-    let cooldown = fields.number("cooldown", Range::From(0.0, 1.0), problems).unwrap_or(0.2);
-    let timescale = fields.whole("timescale", 1, 1 << 40, problems).unwrap_or(10_000);
-    let schedules = [
-        ("cosine", ScheduleName::Cosine),
-        ("constant", ScheduleName::Constant),
-        ("rsqrt", ScheduleName::Rsqrt { timescale, cooldown }),
-        ("wsd", ScheduleName::Wsd { cooldown }),
-    ];
-    let schedule = if is_table {
-        fields.require("name", "cosine, constant, rsqrt or wsd", problems);
-        fields.word("name", &schedules, problems)?
-    } else {
-        train.word("schedule", &schedules, problems)?
-    };
-    let (decays, cools) = match schedule {
-        ScheduleName::Cosine | ScheduleName::Constant => (false, false),
-        ScheduleName::Rsqrt { .. } => (true, true),
-        ScheduleName::Wsd { .. } => (false, true),
-    };
-    for (key, meant) in [("timescale", decays), ("cooldown", cools)] {
-        if fields.has(key) && !meant {
-            problems.add(fields.place_of(key), format!("train.schedule.{key}: this schedule has none"));
-        }
-    }
-    if cools && warmup + cooldown > 1.0 {
-        let message =
-            format!("train.schedule: a warm-up of {warmup} and a cooldown of {cooldown} are more than all steps");
-        problems.add(node.place, message);
-    }
-    Some(schedule)
-}
-
-/// What the table does not say is what ViTs are usually trained with (arXiv 2106.10270, section 3.4, with the decoupled
-/// decay of arXiv 2106.04560).
-fn read_adamw(node: Option<&Node>, problems: &mut Problems) -> Adamw {
-    let usual = Adamw { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.03, clip_norm: 1.0 };
-    let Some(node) = node else { return usual };
-    let fields = Fields::of(node, "train.adamw", &ADAMW_KEYS, problems);
-    Adamw {
-        beta1: fields.number("beta1", Range::From(0.0, 1.0), problems).unwrap_or(usual.beta1),
-        beta2: fields.number("beta2", Range::From(0.0, 1.0), problems).unwrap_or(usual.beta2),
-        eps: fields.number("eps", Range::Positive, problems).unwrap_or(usual.eps),
-        weight_decay: fields.number("weight_decay", Range::NotNegative, problems).unwrap_or(usual.weight_decay),
-        clip_norm: fields.number("clip_norm", Range::Positive, problems).unwrap_or(usual.clip_norm),
-    }
 }
 
 fn read_resources(node: &Node, problems: &mut Problems) -> Resources {
@@ -315,7 +160,7 @@ fn read_override(node: &Node, index: usize, models: &[&str], problems: &mut Prob
             format!("{}: an override holds for all learning rates of a cell", fields.key_path("when")),
         );
     }
-    let lr = read_rates(&fields, problems);
+    let lr = read_rates(&fields, "lr", problems);
     let seeds = fields.wholes("seeds", 0, u64::MAX, problems);
     refuse_repeats(&fields, "seeds", seeds.as_deref().unwrap_or_default(), problems);
     Override {

@@ -6,7 +6,7 @@ use crate::fields::{Fields, Problems, suggestion};
 use crate::network::ModelSpec;
 use crate::vit::{PRESETS, Pooling, Vit};
 
-pub(crate) const MODEL_KEYS: [&str; 5] = ["family", "presets", "sizes", "lr", "pooling"];
+pub(crate) const MODEL_KEYS: [&str; 6] = ["family", "presets", "sizes", "lr", "finetune_lr", "pooling"];
 pub(crate) const SIZE_KEYS: [&str; 7] = ["name", "patch", "width", "depth", "mlp", "heads", "pooling"];
 
 const POOLINGS: [(&str, Pooling); 2] = [("map", Pooling::Map), ("class-token", Pooling::ClassToken)];
@@ -22,9 +22,13 @@ pub(crate) fn read(node: &Node, path: &str, problems: &mut Problems) -> Vec<Mode
     let mut models = Vec::new();
     for (name, place) in fields.texts("presets", problems).unwrap_or_default() {
         match Vit::preset(&name) {
-            Some(preset) => {
-                models.push(Model { spec: ModelSpec::Vit(Vit { pooling, ..preset }), name, lr: None, place })
-            }
+            Some(preset) => models.push(Model {
+                spec: ModelSpec::Vit(Vit { pooling, ..preset }),
+                name,
+                lr: None,
+                finetune_lr: None,
+                place,
+            }),
             None => {
                 problems.add(place, format!("{path}.presets: unknown preset {name:?}{}", suggestion(&name, &PRESETS)))
             }
@@ -54,5 +58,5 @@ fn read_size(node: &Node, path: &str, pooling: Pooling, problems: &mut Problems)
     let pooling = fields.word("pooling", &POOLINGS, problems).unwrap_or(pooling);
     let (width, patch, depth, heads) = (width?, patch?, depth?, heads?);
     let vit = Vit { patch, width, depth, mlp: mlp.unwrap_or(4 * width), heads, pooling };
-    Some(Model { name, spec: ModelSpec::Vit(vit), lr: None, place: fields.place() })
+    Some(Model { name, spec: ModelSpec::Vit(vit), lr: None, finetune_lr: None, place: fields.place() })
 }

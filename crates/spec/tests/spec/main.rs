@@ -37,6 +37,7 @@ fn facts() -> DatasetFacts {
         classes: 4,
         mean: 0.1,
         std: 0.5,
+        per_class: Vec::new(),
     }
 }
 

@@ -53,7 +53,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
     check(
         &with("name = \"s\"", "name = \"s\"\nzzz = 1"),
         &[
-            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, resources, policy, override, skip)",
+            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, finetune, resources, policy, override, skip)",
         ],
     );
     check(
@@ -132,7 +132,7 @@ fn each_family_has_its_own_keys() {
     check(
         vit,
         &[
-            "7:1: model[0].widths: unknown key (allowed: family, presets, sizes, lr, pooling)",
+            "7:1: model[0].widths: unknown key (allowed: family, presets, sizes, lr, finetune_lr, pooling)",
             "8:12: model[0].presets: unknown preset \"ti/16\"; did you mean Ti/16? (allowed: s/28, s/16, Ti/16, S/32, S/16, B/32, B/28, B/16, L/16, So400m/14, H/14, g/14, G/14)",
         ],
     );

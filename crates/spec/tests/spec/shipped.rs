@@ -65,6 +65,7 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         classes: 30_000,
         mean: 0.0,
         std: 1.0,
+        per_class: Vec::new(),
     };
     let plan = Plan::expand(&sweep, &facts).expect("a good plan");
     assert_eq!(plan.runs.len(), 6 * 6 * 5);

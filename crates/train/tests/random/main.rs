@@ -255,6 +255,7 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
             resolution: 12,
             heldout_resolution: 12,
             classes: facts.classes,
+            keep_classes: None,
             mean: facts.mean,
             std: facts.std,
         },
@@ -270,13 +271,15 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
                 stochastic_depth: 0.3,
                 ema: Some(0.9),
                 sam: Some(Sam { rho: 0.05, batch_share: 0.3 }),
+                dropout: Some(0.2),
             },
-            augment: Augment { crop_padding: 1, flip: true },
+            augment: Augment { crop_padding: 1, flip: true, ..Augment::NONE },
             evaluations: 5,
             divergence: 3.0,
             threads: 1,
         },
         seed: 2,
+        pretrained: None,
     };
     SpecFile { schema: SPEC_SCHEMA, run_id: run.id(), run }
 }

@@ -1,0 +1,153 @@
+//! The second stage of a plan: which runs start from the weights of which.
+
+use std::collections::BTreeMap;
+
+use super::settings::{Settings, Stage};
+use super::{DatasetFacts, Plan, PlannedRun, Price, Skipped, WaitingRuns, cell_label, data_spec, footprint};
+use crate::cost::Speed;
+use crate::document::Problem;
+use crate::fields::Problems;
+use crate::run::{RunId, RunSpec};
+use crate::sweep::{Pick, Sweep};
+
+/// What a run has come to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// Its held-out loss.
+    Loss(f64),
+    /// It diverged and has left no weights.
+    Diverged,
+}
+
+/// What the finished runs have come to.
+pub type Outcomes = BTreeMap<RunId, Outcome>;
+
+impl Plan {
+    /// Adds the fine-tuning of `sweep` to the plan of its grid: the runs whose weights to start from are known by `outcomes`, and
+    /// how many will follow. Does nothing where the sweep has no such stage. `facts` are of the data of this stage.
+    ///
+    /// # Errors
+    /// Says what cannot be, such as a data set of other channels.
+    pub fn add_finetuning(
+        &mut self,
+        sweep: &Sweep,
+        facts: &DatasetFacts,
+        outcomes: &Outcomes,
+    ) -> Result<(), Vec<Problem>> {
+        let Some(finetune) = &sweep.finetune else { return Ok(()) };
+        let mut problems = Problems::default();
+        let data = data_spec(finetune.data.as_ref().unwrap_or(&sweep.data), facts, &mut problems);
+        let speed = sweep.resources.device_flops.map_or(Speed::CPU_CORE, Speed::sustained);
+        if finetune.train.batch > data.train_examples {
+            let (batch, examples) = (finetune.train.batch, data.train_examples);
+            let message =
+                format!("finetune.train.batch: {batch} is more than the {examples} examples of the training set");
+            problems.add(finetune.train.place, message);
+        }
+        let grid = std::mem::take(&mut self.runs);
+        let channels = grid.first().map_or(data.channels, |run| run.spec.data.channels);
+        if data.channels != channels {
+            let message = format!(
+                "finetune.data: pictures of {} channels, but the networks were pre-trained on pictures of {channels}",
+                data.channels
+            );
+            problems.add(finetune.place, message);
+        }
+        let mut added = Vec::new();
+        for model in &sweep.models {
+            let Some(network) = footprint(model, &data, &mut problems) else { continue };
+            let settings = Settings::of_finetuning(finetune, model);
+            let stage = Stage {
+                data: &data,
+                train: &finetune.train,
+                epochs: finetune.epochs,
+                threads: sweep.resources.threads,
+            };
+            let from = |parent: Option<&RunSpec>, lr: f64| RunSpec {
+                pretrained: parent.map(RunSpec::id),
+                ..settings.run(&stage, &model.spec, lr, parent.map_or(0, |parent| parent.seed))
+            };
+            let price = Price::of(&network, &from(None, 1.0), speed);
+            for epochs in &sweep.epochs {
+                let group: Vec<&RunSpec> = grid
+                    .iter()
+                    .filter(|run| run.model == model.name && run.spec.train.epochs == *epochs)
+                    .map(|run| &run.spec)
+                    .collect();
+                let picked = pick(finetune.from, &group, outcomes);
+                for (parent, lr) in
+                    picked.parents.iter().flat_map(|parent| settings.lr.iter().map(move |lr| (parent, lr)))
+                {
+                    added.push(PlannedRun { model: model.name.clone(), spec: from(Some(parent), *lr), price });
+                }
+                if picked.waiting > 0 {
+                    let runs = picked.waiting * settings.lr.len();
+                    self.waiting.push(WaitingRuns {
+                        model: model.name.clone(),
+                        pretraining_epochs: *epochs,
+                        runs,
+                        price,
+                    });
+                }
+                self.skipped.extend(picked.without_weights.iter().map(|run| Skipped {
+                    cell: format!("fine-tuning of {}", cell_label(&model.name, *epochs, run.train.lr)),
+                    reason: "its pre-training diverged".to_owned(),
+                }));
+            }
+        }
+        added.sort_by(|a, b| a.price.seconds.total_cmp(&b.price.seconds));
+        self.runs = grid;
+        self.runs.extend(added);
+        problems.or(())
+    }
+}
+
+/// Which runs of one model and epoch budget are started from.
+#[derive(Debug, Default, PartialEq)]
+struct Picked<'a> {
+    parents: Vec<&'a RunSpec>,
+    /// How many more will be.
+    waiting: usize,
+    /// Runs that would be meant, had they not diverged.
+    without_weights: Vec<&'a RunSpec>,
+}
+
+fn pick<'a>(from: Pick, group: &[&'a RunSpec], outcomes: &Outcomes) -> Picked<'a> {
+    let mut picked = Picked::default();
+    let outcome = |run: &RunSpec| outcomes.get(&run.id());
+    match from {
+        Pick::Each => {
+            for run in group {
+                match outcome(run) {
+                    Some(Outcome::Loss(_)) => picked.parents.push(run),
+                    Some(Outcome::Diverged) => picked.without_weights.push(run),
+                    None => picked.waiting += 1,
+                }
+            }
+        }
+        Pick::Best => {
+            let mut cells: BTreeMap<u64, Vec<&RunSpec>> = BTreeMap::new();
+            for run in group {
+                cells.entry(run.train.lr.to_bits()).or_default().push(run);
+            }
+            if group.iter().any(|run| outcome(run).is_none()) {
+                picked.waiting = cells.values().map(Vec::len).max().unwrap_or(0);
+                return picked;
+            }
+            // The mean over seeds, of the cells all of whose seeds have a loss.
+            let mean = |runs: &Vec<&RunSpec>| {
+                let losses = runs.iter().map(|run| match outcome(run) {
+                    Some(Outcome::Loss(loss)) => Some(*loss),
+                    _ => None,
+                });
+                Some(losses.collect::<Option<Vec<f64>>>()?.iter().sum::<f64>() / runs.len() as f64)
+            };
+            let rated = cells.values().filter_map(|runs| Some((mean(runs)?, runs)));
+            match rated.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((_, best)) => picked.parents.extend(best),
+                None => picked.without_weights.extend(group),
+            }
+        }
+    }
+    picked
+}

@@ -1,0 +1,32 @@
+//! The table `[finetune]`: the second stage.
+
+use super::read::read_rates;
+use super::{Finetune, Model, Pick, data, train};
+use crate::document::{Node, Value};
+use crate::fields::{Fields, Problems, Range};
+
+pub(crate) const FINETUNE_KEYS: [&str; 5] = ["from", "epochs", "lr", "data", "train"];
+
+/// Reads the stage that follows the pre-training of `models`.
+pub(crate) fn read(node: &Node, models: &[Model], problems: &mut Problems) -> Finetune {
+    let empty = Node { place: node.place, value: Value::Table(Vec::new()) };
+    let fields = Fields::of(node, "finetune", &FINETUNE_KEYS, problems);
+    fields.require("epochs", "passes over the data of this stage; 50 in arXiv 2310.16764", problems);
+    fields.require("train", "a table with at least batch", problems);
+    if models.iter().any(|model| model.finetune_lr.is_none()) {
+        fields.require(
+            "lr",
+            "a list of learning rates, or { center, factor, num }, or finetune_lr in every [model]",
+            problems,
+        );
+    }
+    let from = fields.word("from", &[("best", Pick::Best), ("each", Pick::Each)], problems).unwrap_or(Pick::Best);
+    Finetune {
+        from,
+        epochs: fields.number("epochs", Range::Above0(1e6), problems).unwrap_or(1.0),
+        lr: read_rates(&fields, "lr", problems).unwrap_or_default(),
+        data: fields.get("data").map(|node| data::read(node, "finetune.data", true, problems)),
+        train: train::read(fields.get("train").unwrap_or(&empty), "finetune.train", fields.has("train"), problems),
+        place: fields.place(),
+    }
+}
