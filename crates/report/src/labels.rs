@@ -82,7 +82,7 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     }
 }
 
-/// A free place right beside the end of the line, above or below it, or a few lines away with a leader.
+/// A free place right beside the end of the line, above or below it, left of it, or a few lines away with a leader.
 fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, size: f64) -> Option<Label> {
     let (height, gap) = (HEIGHT * size, GAP * size);
     let wide = width(&plain(&end.name), size);
@@ -102,13 +102,20 @@ fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, s
         let nearest = others.map(|other| place.distance(other.middle())).fold(f64::INFINITY, f64::min);
         nearest > 1.5 * place.distance(end.at)
     };
-    let aside = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75].map(|down| right_of_it(0.0, down));
+    const SHIFTS: [f64; 7] = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75];
+    let aside = SHIFTS.map(|down| right_of_it(0.0, down));
+    // Lines come from the left, so that side is the last one.
+    let before = SHIFTS.map(|down| {
+        let middle = start.1 + down * height;
+        Rect::new(end.at.0 - end.reach - gap - wide, middle - height / 2.0, wide, height)
+    });
     let above_or_below = [1.0, -1.0].map(|down| {
         let middle = end.at.1 + down * (end.reach + 0.5 * gap + height / 2.0);
         Rect::new(end.at.0 - wide / 2.0, middle - height / 2.0, wide, height)
     });
     let label = |place, leader| Label { text: end.name.clone(), place, size, leader, series: end.series };
-    if let Some(place) = aside.into_iter().chain(above_or_below).find(|place| free(place) && clear(place)) {
+    let mut close = aside.into_iter().chain(above_or_below).chain(before);
+    if let Some(place) = close.find(|place| free(place) && clear(place)) {
         return Some(label(place, None));
     }
     let apart = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5]

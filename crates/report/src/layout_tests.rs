@@ -74,6 +74,7 @@ prop_compose! {
             x_label: "Training compute (FLOPs)".to_owned(),
             y_label: "Held-out loss (nats)".to_owned(),
             series,
+            references: Vec::new(),
             law: None,
             notes: if noted { vec!["2 diverged runs left out".to_owned()] } else { Vec::new() },
         };

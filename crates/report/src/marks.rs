@@ -5,6 +5,8 @@ use plotters::style::RGBColor;
 
 /// Grey of points that the fit leaves out.
 pub(crate) const GREY: RGBColor = RGBColor(140, 140, 140);
+/// Grey of text that stays behind: dark enough to be read.
+pub(crate) const DARK_GREY: RGBColor = RGBColor(96, 96, 96);
 /// Grey of the confidence band.
 pub(crate) const BAND: RGBColor = RGBColor(216, 216, 216);
 /// Everything that is not data.
@@ -58,6 +60,16 @@ pub(crate) fn corners(index: usize, center: Spot, radius: f64) -> Option<Vec<Spo
         (center.0 + reach * angle.sin(), center.1 - reach * angle.cos())
     };
     Some((0..count as u32).map(|i| corner(f64::from(i))).collect())
+}
+
+/// Corners of an upright five-pointed star, its points at this radius. Fatter than a pentagram, to be a star in print.
+pub(crate) fn star(center: Spot, radius: f64) -> Vec<Spot> {
+    let corner = |i: u32| {
+        let angle = std::f64::consts::TAU * f64::from(i) / 10.0;
+        let reach = if i.is_multiple_of(2) { radius } else { 0.45 * radius };
+        (center.0 + reach * angle.sin(), center.1 - reach * angle.cos())
+    };
+    (0..10).map(corner).collect()
 }
 
 /// How far the marker of the `index`th series reaches to the left and right of its middle.
