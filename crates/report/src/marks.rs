@@ -93,6 +93,15 @@ mod tests {
     }
 
     #[test]
+    fn a_star_points_upwards_and_is_even() {
+        let corners = star((3.0, 4.0), 10.0);
+        assert_eq!(corners[0], (3.0, -6.0));
+        let reach: Vec<f64> = corners.iter().map(|(x, y)| (x - 3.0).hypot(y - 4.0)).collect();
+        assert!(reach.chunks(2).all(|pair| (pair[0] - 10.0).abs() < 1e-9 && (pair[1] - 4.5).abs() < 1e-9), "{reach:?}");
+        assert!(corners.iter().all(|(x, _)| corners.iter().any(|(other, _)| (x + other - 6.0).abs() < 1e-9)));
+    }
+
+    #[test]
     fn neighbouring_series_differ_in_colour_and_shape() {
         for count in 1..40 {
             let colors: Vec<_> = (0..count).map(|i| color(i, count)).collect();

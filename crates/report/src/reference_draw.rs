@@ -35,7 +35,7 @@ pub(crate) fn end(
     let reach = radius(&spots, sizes);
     obstacles.add_line(&spots);
     obstacles.boxes.extend(spots.iter().map(|spot| Rect::around(*spot, reach)));
-    spots.last().map(|at| End { name: reference.name.clone(), at: *at, reach, series })
+    spots.last().map(|at| End { name: reference.name.clone(), at: *at, reach, series, left: spots.len() == 1 })
 }
 
 /// The points in the order of compute.

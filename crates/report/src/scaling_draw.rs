@@ -75,7 +75,7 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     Ok(scene)
 }
 
-/// Draws names and their leaders; numbers from `count` on are those of references.
+/// Draws names and their leaders; those from `count` on, of references and of names left out, in grey.
 pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, sizes: &Sizes) {
     for label in labels {
         let own = label.series < count;
@@ -107,7 +107,13 @@ fn name_lines(
         let any = series.points.iter().max_by(|a, b| a.x.total_cmp(&b.x));
         if let Some(point) = last.or(any) {
             let at = frame.at(point.x, point.y);
-            ends.push(End { name: series.name.clone(), at, reach: reach(i, radius(point.budget)), series: i });
+            ends.push(End {
+                name: series.name.clone(),
+                at,
+                reach: reach(i, radius(point.budget)),
+                series: i,
+                left: false,
+            });
         }
     }
     for (i, reference) in figure.references.iter().enumerate() {
@@ -209,11 +215,16 @@ fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(Option<f64>) -> f64 +
 fn notes(figure: &ScalingFigure) -> Vec<String> {
     let any = |kind| figure.series.iter().flat_map(|series| &series.points).any(|point| point.kind == kind);
     let mut notes = figure.notes.clone();
+    // References are hollow and grey too, but each has a name.
+    let (hollow, grey) = match figure.references.is_empty() {
+        true => ("Hollow markers", "Grey markers"),
+        false => ("Coloured hollow markers", "Grey markers without a name"),
+    };
     if any(PointKind::Running) {
-        notes.push("Hollow markers: still running.".to_owned());
+        notes.push(format!("{hollow}: still running."));
     }
     if any(PointKind::Excluded) {
-        notes.push("Grey markers: left out of the fit.".to_owned());
+        notes.push(format!("{grey}: left out of the fit."));
     }
     notes
 }
@@ -230,6 +241,10 @@ fn description(figure: &ScalingFigure) -> String {
         count(PointKind::Running),
         count(PointKind::Excluded)
     );
+    if !figure.references.is_empty() {
+        let names: Vec<&str> = figure.references.iter().map(|reference| reference.name.as_str()).collect();
+        text.push_str(&format!(" References in grey: {}.", names.join(", ")));
+    }
     if let Some(law) = &figure.law {
         text.push_str(&format!(" Fitted law: {}; dashed where it has no data; grey band: its interval.", law.label));
     }
