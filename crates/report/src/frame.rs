@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::geometry::{Rect, Spot};
+use crate::marks::BLACK;
 use crate::scene::{Anchor, Scene, Text, thin};
 use crate::style::{PER_PT, Sizes};
 use crate::text::{markup, plain, shortened, width, wrapped};
@@ -176,11 +177,11 @@ impl Frame {
         let half = width(&runs, size) / 2.0;
         let y = inside((y0 + y1) / 2.0, EDGE + half, self.canvas.y1 - EDGE - half);
         let at = (EDGE + 0.86 * size, y);
-        self.texts.push(Text { runs, at, size, anchor: Anchor::Middle, upwards: true });
+        self.texts.push(Text { runs, at, size, anchor: Anchor::Middle, color: BLACK, upwards: true });
     }
 
     fn text(&mut self, runs: Vec<crate::text::Run>, at: Spot, size: f64, anchor: Anchor) {
-        self.texts.push(Text { runs, at, size, anchor, upwards: false });
+        self.texts.push(Text { runs, at, size, anchor, color: BLACK, upwards: false });
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct End {
     pub(crate) reach: f64,
     /// Which series this is.
     pub(crate) series: usize,
+    /// Whether the name may stand left of it; lines come from there.
+    pub(crate) left: bool,
 }
 
 /// A name with its place.
@@ -82,7 +84,7 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
     }
 }
 
-/// A free place right beside the end of the line, above or below it, or a few lines away with a leader.
+/// A free place right beside the end of the line, above, below or left of it, or a few lines away with a leader.
 fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, size: f64) -> Option<Label> {
     let (height, gap) = (HEIGHT * size, GAP * size);
     let wide = width(&plain(&end.name), size);
@@ -102,13 +104,19 @@ fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, s
         let nearest = others.map(|other| place.distance(other.middle())).fold(f64::INFINITY, f64::min);
         nearest > 1.5 * place.distance(end.at)
     };
-    let aside = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75].map(|down| right_of_it(0.0, down));
+    const SHIFTS: [f64; 7] = [0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75];
+    let aside = SHIFTS.map(|down| right_of_it(0.0, down));
+    let before = SHIFTS.map(|down| {
+        let middle = start.1 + down * height;
+        Rect::new(end.at.0 - end.reach - gap - wide, middle - height / 2.0, wide, height)
+    });
     let above_or_below = [1.0, -1.0].map(|down| {
         let middle = end.at.1 + down * (end.reach + 0.5 * gap + height / 2.0);
         Rect::new(end.at.0 - wide / 2.0, middle - height / 2.0, wide, height)
     });
     let label = |place, leader| Label { text: end.name.clone(), place, size, leader, series: end.series };
-    if let Some(place) = aside.into_iter().chain(above_or_below).find(|place| free(place) && clear(place)) {
+    let mut close = aside.into_iter().chain(above_or_below).chain(before.into_iter().filter(|_| end.left));
+    if let Some(place) = close.find(|place| free(place) && clear(place)) {
         return Some(label(place, None));
     }
     let apart = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5]
@@ -196,7 +204,7 @@ mod tests {
     };
 
     fn end(series: usize, x: f64, y: f64) -> End {
-        End { name: format!("model {series}"), at: (x, y), reach: 20.0, series }
+        End { name: format!("model {series}"), at: (x, y), reach: 20.0, series, left: false }
     }
 
     #[test]
@@ -204,6 +212,17 @@ mod tests {
         let labels = place(&[end(0, 500.0, 300.0), end(1, 900.0, 300.0)], &Obstacles::default(), &ROOM, 60.0);
         assert!(labels.iter().all(|label| label.leader.is_none()), "{labels:?}");
         assert_eq!(labels[0].place.x0, 520.0 + GAP * 60.0);
+    }
+
+    #[test]
+    fn a_name_may_go_left_where_no_line_comes_from() {
+        let mut wall = Obstacles::default();
+        wall.boxes.push(Rect::new(530.0, 0.0, 900.0, 1500.0));
+        wall.boxes.push(Rect::new(440.0, 0.0, 90.0, 255.0));
+        wall.boxes.push(Rect::new(440.0, 345.0, 90.0, 900.0));
+        let star = End { left: true, ..end(0, 500.0, 300.0) };
+        let labels = place(&[star], &wall, &ROOM, 60.0);
+        assert_eq!((labels[0].place.x1, labels[0].leader), (480.0 - GAP * 60.0, None));
     }
 
     #[test]
@@ -227,7 +246,8 @@ mod tests {
         #[test]
         fn names_never_touch(spots in prop::collection::vec((0.0..1500.0f64, 0.0..1500.0f64), 0..60), coarse in 1.0..400.0f64) {
             let snap = |v: f64| (v / coarse).floor() * coarse;
-            let ends: Vec<End> = spots.iter().enumerate().map(|(i, (x, y))| end(i, snap(*x), snap(*y))).collect();
+            let end = |i, (x, y): &(f64, f64)| End { left: i % 3 == 0, ..end(i, snap(*x), snap(*y)) };
+            let ends: Vec<End> = spots.iter().enumerate().map(|(i, spot)| end(i, spot)).collect();
             let mut obstacles = Obstacles::default();
             for end in &ends {
                 obstacles.boxes.push(Rect::around(end.at, 20.0));

@@ -1,11 +1,11 @@
 //! What must hold for every figure, however odd its data: no text outside the canvas, none on top of other text.
 
 use crate::geometry::Rect;
-use crate::scene::{Anchor, Scene, Text};
+use crate::scene::{Anchor, Scene, Shape, Text};
 use crate::text::{Level, width};
 use crate::{
-    Edge, Error, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series, Style,
-    lr_draw, png, scaling_draw,
+    Edge, Error, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series,
+    Style, lr_draw, png, scaling_draw,
 };
 use proptest::prelude::*;
 
@@ -58,6 +58,7 @@ prop_compose! {
     fn scaling()(
         start in -5.0..20.0f64, decades in 0.0..13.0f64, loss in 0.0..2.0f64,
         shape in prop::collection::vec(prop::collection::vec((0.0..1.0f64, 0.0..1.0f64, -3..5i32, kind()), 0..12), 0..24),
+        others in prop::collection::vec(prop::collection::vec((0.0..1.0f64, 0.0..1.0f64), 0..5), 0..8),
         long in any::<bool>(), law in any::<bool>(), noted in any::<bool>(),
     ) -> ScalingFigure {
         let series = shape.iter().enumerate().map(|(i, points)| Series {
@@ -69,11 +70,16 @@ prop_compose! {
                 kind: *kind,
             }).collect(),
         }).collect();
+        let references = others.iter().enumerate().map(|(i, points)| Reference {
+            name: if long { format!("other work {i} with a name of its own that is long, too") } else { format!("ViT-{i}") },
+            points: points.iter().map(|(x, y)| (10f64.powf(start + decades * x), 2.0 * 10f64.powf(loss * y))).collect(),
+        }).collect();
         let mut figure = ScalingFigure {
             title: noted.then(|| "Held-out loss of a rather long list of models, against compute, with a title".to_owned()),
             x_label: "Training compute (FLOPs)".to_owned(),
             y_label: "Held-out loss (nats)".to_owned(),
             series,
+            references,
             law: None,
             notes: if noted { vec!["2 diverged runs left out".to_owned()] } else { Vec::new() },
         };
@@ -142,6 +148,7 @@ proptest! {
         let curve = vec![LawPoint { x: y, y: x, low: budget, high: y }, LawPoint { x, y: 1.0, low: y, high: x }];
         let figure = ScalingFigure {
             series: vec![Series { name: "F0".to_owned(), points }],
+            references: vec![Reference { name: "other".to_owned(), points: vec![(budget, size)] }],
             law: Some(Law { curve, data_range: (x, y), label: "L".to_owned() }),
             ..ScalingFigure::default()
         };
@@ -174,6 +181,38 @@ fn an_impossible_number_is_named() {
     let curve = vec![LawPoint { x: 1.0, y: 2.0, low: f64::NAN, high: 3.0 }];
     figure.law = Some(Law { curve, data_range: (1.0, 2.0), label: "L".to_owned() });
     assert!(matches!(figure.svg(&Style::paper()), Err(Error::Law { point: 1, field: "low", .. })));
+}
+
+#[test]
+fn references_are_checked_written_and_told_apart_from_points() {
+    let mut figure = one(1e3, 2.5);
+    figure.series[0].points[1].kind = PointKind::Excluded;
+    figure.references = vec![
+        Reference { name: "ViT-G/14".to_owned(), points: vec![(2e4, 1.5)] },
+        Reference { name: "others".to_owned(), points: vec![(1e4, 3.0), (0.5, 4.0)] },
+    ];
+    assert!(
+        figure
+            .csv()
+            .ends_with("reference,ViT-G/14,20000,1.5,,,,\nreference,others,10000,3,,,,\nreference,others,0.5,4,,,,\n")
+    );
+    let (low, high) = figure.x_range().expect("points");
+    assert!(low < 0.5 && high > 2e4, "{low} to {high}");
+    let svg = figure.svg(&Style::paper()).expect("a figure");
+    assert!(svg.contains("References in grey: ViT-G/14, others."), "{svg}");
+    assert!(svg.contains(">Grey markers without a name: left out of the fit.</text>"), "{svg}");
+    assert!(
+        svg.contains("fill=\"#606060\">ViT-G/14</text>") && svg.contains("fill=\"#606060\">others</text>"),
+        "{svg}"
+    );
+    let sizes = Style::paper().sizes().expect("a sound style");
+    let scene = scaling_draw::scene(&figure, &sizes).expect("a scene");
+    let stars =
+        scene.shapes.iter().filter(|shape| matches!(shape, Shape::Marker { corners: Some(c), .. } if c.len() == 10));
+    assert_eq!(stars.count(), 1);
+    figure.references[1].points[1].1 = 0.0;
+    let expected = "series \"others\", point 2: y is 0; a logarithmic axis needs a number between 1e-100 and 1e100";
+    assert_eq!(figure.svg(&Style::paper()).expect_err("an error of 0").to_string(), expected);
 }
 
 #[test]

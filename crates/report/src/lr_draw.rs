@@ -141,7 +141,7 @@ fn names_at_ends(
             obstacles.segments.extend(point.edge.map(|edge| (*spot, arrow_tip(*spot, edge, sizes))));
         }
         if let Some((at, _)) = line.last() {
-            ends.push(End { name: series.name.clone(), at: *at, reach: reach(i, radius), series: i });
+            ends.push(End { name: series.name.clone(), at: *at, reach: reach(i, radius), series: i, left: false });
         }
     }
     let column = Rect {

@@ -5,6 +5,8 @@ use plotters::style::RGBColor;
 
 /// Grey of points that the fit leaves out.
 pub(crate) const GREY: RGBColor = RGBColor(140, 140, 140);
+/// Grey of text that stays behind: dark enough to be read.
+pub(crate) const DARK_GREY: RGBColor = RGBColor(96, 96, 96);
 /// Grey of the confidence band.
 pub(crate) const BAND: RGBColor = RGBColor(216, 216, 216);
 /// Everything that is not data.
@@ -60,6 +62,16 @@ pub(crate) fn corners(index: usize, center: Spot, radius: f64) -> Option<Vec<Spo
     Some((0..count as u32).map(|i| corner(f64::from(i))).collect())
 }
 
+/// Corners of an upright five-pointed star, its points at this radius. Fatter than a pentagram, to be a star in print.
+pub(crate) fn star(center: Spot, radius: f64) -> Vec<Spot> {
+    let corner = |i: u32| {
+        let angle = std::f64::consts::TAU * f64::from(i) / 10.0;
+        let reach = if i.is_multiple_of(2) { radius } else { 0.45 * radius };
+        (center.0 + reach * angle.sin(), center.1 - reach * angle.cos())
+    };
+    (0..10).map(corner).collect()
+}
+
 /// How far the marker of the `index`th series reaches to the left and right of its middle.
 pub(crate) fn reach(index: usize, radius: f64) -> f64 {
     let sideways = |corners: Vec<Spot>| corners.iter().map(|corner| corner.0.abs()).fold(0.0, f64::max);
@@ -78,6 +90,15 @@ mod tests {
             let area: f64 = corners.iter().zip(next).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>() / 2.0;
             assert!((area.abs() - 100.0 * std::f64::consts::PI).abs() < 1e-9, "shape {index}: {area}");
         }
+    }
+
+    #[test]
+    fn a_star_points_upwards_and_is_even() {
+        let corners = star((3.0, 4.0), 10.0);
+        assert_eq!(corners[0], (3.0, -6.0));
+        let reach: Vec<f64> = corners.iter().map(|(x, y)| (x - 3.0).hypot(y - 4.0)).collect();
+        assert!(reach.chunks(2).all(|pair| (pair[0] - 10.0).abs() < 1e-9 && (pair[1] - 4.5).abs() < 1e-9), "{reach:?}");
+        assert!(corners.iter().all(|(x, _)| corners.iter().any(|(other, _)| (x + other - 6.0).abs() < 1e-9)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Held-out loss against compute: what the figure shows. How it looks is in `scaling_draw`.
+//! Held-out loss, or another error, against compute: what the figure shows. How it looks is in `scaling_draw`.
 
 use crate::csv::{number, row};
 use crate::frame::{drawable, range};
@@ -18,6 +18,8 @@ pub struct ScalingFigure {
     pub y_label: String,
     /// One series per model, smallest model first: the order gives the colours.
     pub series: Vec<Series>,
+    /// Points of other work to compare with, drawn in grey behind the series.
+    pub references: Vec<Reference>,
     /// The fitted law.
     pub law: Option<Law>,
     /// What a reader must know, such as `2 diverged runs left out`; below the figure.
@@ -31,6 +33,15 @@ pub struct Series {
     pub name: String,
     /// Its runs in any order.
     pub points: Vec<Point>,
+}
+
+/// Points of other work under one name: a star for a single point, a thin line with small dots for several.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reference {
+    /// Its name, drawn beside the star or at the end of the line.
+    pub name: String,
+    /// Compute and loss of each point in any order.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// One run.
@@ -84,7 +95,9 @@ pub struct LawPoint {
 impl ScalingFigure {
     /// Compute from which to which the axis goes without a law: where to compute a law's curve. None without points.
     pub fn x_range(&self) -> Option<(f64, f64)> {
-        range(self.series.iter().flat_map(|series| &series.points).map(|point| point.x), AIR)
+        let own = self.series.iter().flat_map(|series| &series.points).map(|point| point.x);
+        let others = self.references.iter().flat_map(|reference| &reference.points).map(|point| point.0);
+        range(own.chain(others), AIR)
     }
 
     /// The figure as SVG.
@@ -96,7 +109,7 @@ impl ScalingFigure {
         scaling_draw::svg(self, style)
     }
 
-    /// Every number drawn, as CSV: the points, then the law's curve.
+    /// Every number drawn, as CSV: the points, the references, then the law's curve.
     pub fn csv(&self) -> String {
         let header = ["item", "series", "x", "y", "low", "high", "budget", "kind"];
         let mut csv = row(&header.map(str::to_owned));
@@ -109,6 +122,12 @@ impl ScalingFigure {
                 };
                 let numbers = [Some(point.x), Some(point.y), None, None, point.budget].map(number);
                 csv.push_str(&row(&line("point", &series.name, numbers, kind)));
+            }
+        }
+        for reference in &self.references {
+            for (x, y) in &reference.points {
+                let numbers = [Some(*x), Some(*y), None, None, None].map(number);
+                csv.push_str(&row(&line("reference", &reference.name, numbers, "")));
             }
         }
         if let Some(law) = &self.law {
@@ -128,6 +147,15 @@ impl ScalingFigure {
                 for (field, value) in [("x", Some(point.x)), ("y", Some(point.y)), ("budget", point.budget)] {
                     if let Some(value) = value.filter(|value| !drawable(*value)) {
                         return Err(Error::Point { series: series.name.clone(), point: i + 1, field, value });
+                    }
+                }
+            }
+        }
+        for reference in &self.references {
+            for (i, (x, y)) in reference.points.iter().enumerate() {
+                for (field, value) in [("x", *x), ("y", *y)] {
+                    if !drawable(value) {
+                        return Err(Error::Point { series: reference.name.clone(), point: i + 1, field, value });
                     }
                 }
             }

@@ -5,7 +5,8 @@ use crate::frame::{Axis, Frame, Kind, Spec, range};
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::labels::{self, End, Label, Room};
 use crate::law_draw::{curve, draw_law};
-use crate::marks::{GREY, WHITE, color, corners, reach};
+use crate::marks::{BLACK, DARK_GREY, GREY, WHITE, color, corners, reach};
+use crate::reference_draw;
 use crate::scaling::{Point, PointKind, ScalingFigure};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::{PER_PT, Sizes};
@@ -30,6 +31,8 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     let key = Block::key("Epochs", &budgets(figure), &|budget| radius(Some(budget)), sizes);
     let blocks: Vec<Block> = law.into_iter().chain(key).collect();
     let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
+    let others = figure.references.iter().filter(|reference| !reference.points.is_empty());
+    let names = names.chain(others.map(|reference| reference.name.as_str()));
     let (x_range, y_range) = ranges(figure);
     let mut spec = Spec {
         title: figure.title.as_deref(),
@@ -57,26 +60,32 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
         draw_law(law, &frame, &mut scene, sizes);
     }
     frame.draw(&mut scene, sizes);
+    for reference in &figure.references {
+        reference_draw::draw_reference(reference, &frame, &mut scene, sizes);
+    }
     draw_labels(&names.0, figure.series.len(), &mut scene, sizes);
     draw_series(figure, &frame, &mut scene, sizes, &radius);
     for (block, place) in blocks.iter().zip(&places) {
         block.draw(place, &mut scene, sizes);
     }
-    if figure.series.iter().all(|series| series.points.is_empty()) {
+    if figure.x_range().is_none() {
         let middle = ((frame.plot.x0 + frame.plot.x1) / 2.0, (frame.plot.y0 + frame.plot.y1) / 2.0);
         scene.texts.push(Text::centered(plain("no points yet"), middle, sizes.text, Anchor::Middle));
     }
     Ok(scene)
 }
 
-/// Draws names and their leaders.
+/// Draws names and their leaders; those from `count` on, of references and of names left out, in grey.
 pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, sizes: &Sizes) {
     for label in labels {
+        let own = label.series < count;
         if let Some((from, to)) = label.leader {
-            scene.line(vec![from, to], Pen::new(color(label.series, count), 0.5 * sizes.axis));
+            let color = if own { color(label.series, count) } else { GREY };
+            scene.line(vec![from, to], Pen::new(color, 0.5 * sizes.axis));
         }
         let at = (label.place.x0, (label.place.y0 + label.place.y1) / 2.0);
-        scene.texts.push(Text::centered(plain(&label.text), at, label.size, Anchor::Start));
+        let color = if own { BLACK } else { DARK_GREY };
+        scene.texts.push(Text { color, ..Text::centered(plain(&label.text), at, label.size, Anchor::Start) });
     }
 }
 
@@ -98,8 +107,17 @@ fn name_lines(
         let any = series.points.iter().max_by(|a, b| a.x.total_cmp(&b.x));
         if let Some(point) = last.or(any) {
             let at = frame.at(point.x, point.y);
-            ends.push(End { name: series.name.clone(), at, reach: reach(i, radius(point.budget)), series: i });
+            ends.push(End {
+                name: series.name.clone(),
+                at,
+                reach: reach(i, radius(point.budget)),
+                series: i,
+                left: false,
+            });
         }
+    }
+    for (i, reference) in figure.references.iter().enumerate() {
+        ends.extend(reference_draw::end(reference, figure.series.len() + i, frame, &mut obstacles, sizes));
     }
     let [mut middle, mut low, mut high] = [Vec::new(), Vec::new(), Vec::new()];
     for spots in figure.law.iter().flat_map(|law| curve(law, frame)) {
@@ -167,7 +185,8 @@ fn ranges(figure: &ScalingFigure) -> ((f64, f64), (f64, f64)) {
     // The law's curve was computed for the range of the points: no more air beyond it.
     let ends = figure.x_range().into_iter().flat_map(|(low, high)| [low, high]);
     let x = range(ends.chain(curve().map(|point| point.x)), 0.0);
-    let y = range(points().map(|point| point.y).chain(curve().map(|point| point.y)), AIR);
+    let others = figure.references.iter().flat_map(|reference| &reference.points).map(|point| point.1);
+    let y = range(points().map(|point| point.y).chain(others).chain(curve().map(|point| point.y)), AIR);
     (x.unwrap_or((1.0, 10.0)), y.unwrap_or((1.0, 10.0)))
 }
 
@@ -196,11 +215,16 @@ fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(Option<f64>) -> f64 +
 fn notes(figure: &ScalingFigure) -> Vec<String> {
     let any = |kind| figure.series.iter().flat_map(|series| &series.points).any(|point| point.kind == kind);
     let mut notes = figure.notes.clone();
+    // References are hollow and grey too, but each has a name.
+    let (hollow, grey) = match figure.references.is_empty() {
+        true => ("Hollow markers", "Grey markers"),
+        false => ("Coloured hollow markers", "Grey markers without a name"),
+    };
     if any(PointKind::Running) {
-        notes.push("Hollow markers: still running.".to_owned());
+        notes.push(format!("{hollow}: still running."));
     }
     if any(PointKind::Excluded) {
-        notes.push("Grey markers: left out of the fit.".to_owned());
+        notes.push(format!("{grey}: left out of the fit."));
     }
     notes
 }
@@ -217,6 +241,10 @@ fn description(figure: &ScalingFigure) -> String {
         count(PointKind::Running),
         count(PointKind::Excluded)
     );
+    if !figure.references.is_empty() {
+        let names: Vec<&str> = figure.references.iter().map(|reference| reference.name.as_str()).collect();
+        text.push_str(&format!(" References in grey: {}.", names.join(", ")));
+    }
     if let Some(law) = &figure.law {
         text.push_str(&format!(" Fitted law: {}; dashed where it has no data; grey band: its interval.", law.label));
     }

@@ -74,6 +74,7 @@ pub(crate) struct Text {
     pub(crate) at: Spot,
     pub(crate) size: f64,
     pub(crate) anchor: Anchor,
+    pub(crate) color: RGBColor,
     /// Reads from bottom to top.
     pub(crate) upwards: bool,
 }
@@ -81,7 +82,7 @@ pub(crate) struct Text {
 impl Text {
     /// Level text whose middle height, as eyes see it, is at `at`.
     pub(crate) fn centered(runs: Vec<Run>, at: Spot, size: f64, anchor: Anchor) -> Text {
-        Text { runs, at: (at.0, at.1 + 0.36 * size), size, anchor, upwards: false }
+        Text { runs, at: (at.0, at.1 + 0.36 * size), size, anchor, color: BLACK, upwards: false }
     }
 }
 
@@ -175,6 +176,10 @@ fn write_text(svg: &mut String, text: &Text) {
     };
     let (x, y) = whole(text.at);
     let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" text-anchor=\"{anchor}\"", text.size);
+    if text.color != BLACK {
+        let RGBColor(r, g, b) = text.color;
+        let _ = write!(svg, " fill=\"#{r:02X}{g:02X}{b:02X}\"");
+    }
     if text.upwards {
         let _ = write!(svg, " transform=\"rotate(-90 {x} {y})\"");
     }
