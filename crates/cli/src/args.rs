@@ -104,6 +104,9 @@ pub(crate) struct Fit {
     /// Which compute of a sweep.
     #[arg(long, value_enum, default_value_t = Compute::TrainHours)]
     pub(crate) compute: Compute,
+    /// Which runs of a sweep.
+    #[arg(long, value_enum, default_value_t = Stage::Pretraining)]
+    pub(crate) stage: Stage,
     /// Seed of the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -133,6 +136,15 @@ pub(crate) enum Compute {
     DeviceHours,
     /// Steps times the median step time, restarts left out: the paper's convention.
     TrainHours,
+}
+
+/// The two stages of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// The grid: held-out loss against its compute.
+    Pretraining,
+    /// Fine-tuning: top-1 error in percent against the compute of the pre-training.
+    Finetuning,
 }
 
 /// Points from a CSV file with a header.
@@ -176,6 +188,10 @@ pub(crate) struct Plot {
     /// Folder for the figures; reports/SWEEP where it is not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Draw the points of this CSV file behind those of `scaling` or `transfer`: other work to compare with. Its columns are
+    /// chosen as those of --points.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) overlay: Option<PathBuf>,
     /// Title above the figure.
     #[arg(long)]
     pub(crate) title: Option<String>,
@@ -195,6 +211,8 @@ pub(crate) enum Figure {
     Scaling,
     /// Optimal learning rate against epochs.
     OptimalLr,
+    /// Top-1 error after fine-tuning against the compute of pre-training.
+    Transfer,
 }
 
 #[derive(Args)]

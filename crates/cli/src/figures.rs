@@ -1,7 +1,7 @@
 //! From points to the figures of `report`.
 
 use fit::{Form, LawFit, Optimum, Side};
-use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, ScalingFigure, Series};
+use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series};
 
 use crate::answer;
 use crate::command::table::count;
@@ -35,9 +35,19 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
     let diverged = points.iter().filter(|point| point.loss.is_none()).count();
     let notes = if diverged > 0 { vec![format!("{} left out.", count(diverged, "diverged run"))] } else { Vec::new() };
     let Words { title, x_label, y_label } = words;
-    let mut figure = ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, notes };
+    let mut figure =
+        ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, references: Vec::new(), notes };
     figure.law = law.zip(figure.x_range()).map(|(law, range)| curve(law, range));
     figure
+}
+
+/// Points of other work, by model; rows without a loss are left out.
+pub(crate) fn references(points: &[RunPoint]) -> Vec<Reference> {
+    let points_of = |model: &String| {
+        let own = points.iter().filter(|point| point.model == *model);
+        own.filter_map(|point| Some((point.compute, point.loss?))).collect()
+    };
+    laws::models(points).into_iter().map(|name| Reference { points: points_of(&name), name }).collect()
 }
 
 fn curve(law: &LawFit, (low, high): (f64, f64)) -> report::Law {

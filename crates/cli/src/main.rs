@@ -10,6 +10,7 @@ mod place;
 mod points;
 mod progress;
 mod sweepfile;
+mod transfer;
 mod write;
 
 use std::process::ExitCode;

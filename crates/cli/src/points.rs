@@ -1,12 +1,15 @@
 //! Points for fits and figures: from a sweep in the database, or from a CSV file of any trainer.
 
+use std::path::Path;
+
 use fit::Excluded;
 use spec::run::RunId;
 use spec::state::RunState;
 use store::RunRow;
 
-use crate::args::{Columns, Compute};
+use crate::args::{Columns, Compute, Stage};
 use crate::exit::Failure;
+use crate::transfer;
 
 /// One run as fits and figures see it.
 #[derive(Clone, Debug)]
@@ -54,10 +57,17 @@ pub(crate) enum Needs {
     LrAndEpochs,
 }
 
-/// The finished runs of a sweep that its file still asks for.
-pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
+/// The finished runs of one stage of a sweep that its file still asks for.
+pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute, stage: Stage) -> Points {
+    match stage {
+        Stage::Pretraining => of_grid(rows, compute),
+        Stage::Finetuning => transfer::of_sweep(rows, compute),
+    }
+}
+
+fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
     let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
-    for (index, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.spec.pretrained.is_none()) {
         let number = index + 1;
         if !row.wanted {
             points.left_out.push(Excluded { row: number, reason: "no longer asked for by the sweep file".to_owned() });
@@ -80,7 +90,7 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     points
 }
 
-fn compute_of(row: &RunRow, compute: Compute) -> f64 {
+pub(crate) fn compute_of(row: &RunRow, compute: Compute) -> f64 {
     match compute {
         Compute::Flops => row.flops,
         Compute::DeviceHours => row.device_seconds / 3600.0,
@@ -91,7 +101,11 @@ fn compute_of(row: &RunRow, compute: Compute) -> f64 {
 
 /// Reads a CSV file with a header.
 pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Points>, Failure> {
-    let Some(path) = &columns.points else { return Ok(None) };
+    columns.points.as_ref().map(|path| read(path, columns, needs)).transpose()
+}
+
+/// Reads the CSV file at `path`.
+pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Points, Failure> {
     let refuse = |what: String| Failure::usage(format!("{}: {what}", path.display()));
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| refuse(error.to_string()))?;
@@ -133,5 +147,5 @@ pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Points>,
         });
     }
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };
-    Ok(Some(Points { runs, left_out: Vec::new(), rates }))
+    Ok(Points { runs, left_out: Vec::new(), rates })
 }

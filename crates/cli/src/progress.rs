@@ -35,12 +35,28 @@ struct Watched {
     since: Option<Instant>,
 }
 
+impl Watched {
+    fn of(row: &RunRow) -> Watched {
+        Watched {
+            label: row.label(),
+            estimated: row.estimated_seconds,
+            training: training_share(row),
+            steps: row.steps,
+            step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
+            state: row.state,
+            since: None,
+        }
+    }
+}
+
 /// The state of the sweep as far as it is shown.
 pub(crate) struct Progress {
     runs: BTreeMap<RunId, Watched>,
     bar: Option<ProgressBar>,
     style: ProgressStyle,
     slots: usize,
+    /// Estimated seconds of runs that nobody can name yet.
+    later: f64,
     began: Instant,
     last_line: Instant,
     /// Of the attempts that have ended.
@@ -51,23 +67,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(style: ProgressStyle, rows: &[RunRow], slots: usize) -> Progress {
+    pub(crate) fn new(style: ProgressStyle, rows: &[RunRow], later: f64, slots: usize) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let style = match style {
             ProgressStyle::Auto if terminal => ProgressStyle::Bar,
             ProgressStyle::Auto => ProgressStyle::Plain,
             chosen => chosen,
         };
-        let watched = |row: &RunRow| Watched {
-            label: row.label(),
-            estimated: row.estimated_seconds,
-            training: training_share(row),
-            steps: row.steps,
-            step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
-            state: row.state,
-            since: None,
-        };
-        let runs = rows.iter().filter(|row| row.wanted).map(|row| (row.run, watched(row))).collect();
+        let runs = rows.iter().filter(|row| row.wanted).map(|row| (row.run, Watched::of(row))).collect();
         let bar = (style == ProgressStyle::Bar).then(|| {
             let bar = ProgressBar::with_draw_target(Some(SCALE as u64), ProgressDrawTarget::stderr());
             let template = "{bar:24} {msg}";
@@ -83,6 +90,7 @@ impl Progress {
             bar,
             style,
             slots,
+            later,
             began: now,
             last_line: now,
             device_seconds: 0.0,
@@ -112,6 +120,11 @@ impl Progress {
             News::Step { run, step } => self.update(run, |watched| watched.step = step),
             News::Ended { run, state, heldout_loss, message, device_seconds } => {
                 self.ended(run, state, heldout_loss, message, device_seconds)
+            }
+            News::Added(rows) => {
+                let estimated: f64 = rows.iter().map(|row| row.estimated_seconds).sum();
+                self.later = (self.later - estimated).max(0.0);
+                self.runs.extend(rows.iter().map(|row| (row.run, Watched::of(row))));
             }
             News::Stopping => self.line("stopping: the workers save their state; once more kills them"),
             News::Tick => {}

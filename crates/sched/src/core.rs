@@ -132,6 +132,11 @@ impl Core {
         Core { rules, queue, working: BTreeMap::new(), mode: Mode::Going }
     }
 
+    /// Queues more runs behind the others; they start with the next event.
+    pub fn add(&mut self, more: Vec<Waiting>) {
+        self.queue.extend(more);
+    }
+
     /// What is to be done after `event`.
     pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use spec::run::RunSpec;
 use store::Process;
 use tokio::process::{Child, Command};
 
@@ -12,19 +13,22 @@ use crate::shell::Setup;
 
 /// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
 /// the worker its parent-death signal when the *thread* that started it ends.
-pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, threads: u32, log: File) -> std::io::Result<Child> {
+pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, spec: &RunSpec, log: File) -> std::io::Result<Child> {
+    let data = setup.data.get(&spec.data.fingerprint).ok_or_else(|| {
+        std::io::Error::new(std::io::ErrorKind::NotFound, format!("the data set {} is not at hand", spec.data.dataset))
+    })?;
     let errors = log.try_clone()?;
     Command::new(&setup.worker)
         .arg(run)
         .arg("--attempt")
         .arg(attempt.to_string())
         .arg("--data")
-        .arg(&setup.data)
+        .arg(data)
         .arg("--checkpoint-seconds")
         .arg(setup.checkpoint_seconds.to_string())
         .arg("--bound-to")
         .arg(std::process::id().to_string())
-        .env("OMP_NUM_THREADS", threads.to_string())
+        .env("OMP_NUM_THREADS", spec.train.threads.to_string())
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)

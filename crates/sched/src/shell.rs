@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use spec::journal::Event as JournalEvent;
 use spec::run::RunId;
 use spec::state::{Failure, RunState, Transition};
-use store::{Ended, Outcome, RunRow, Store};
+use store::{Ended, Outcome, RunRow, Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -28,8 +28,8 @@ pub struct Setup {
     pub folder: StateFolder,
     /// The worker program.
     pub worker: PathBuf,
-    /// Folder of the data set.
-    pub data: PathBuf,
+    /// Folders of the data sets, by their fingerprints.
+    pub data: BTreeMap<String, PathBuf>,
     /// Slots, retries, grace.
     pub rules: Rules,
     /// Seconds between checkpoints.
@@ -73,6 +73,8 @@ pub enum News {
         /// How long it held its slot.
         device_seconds: f64,
     },
+    /// Results have called for runs that nobody could name before.
+    Added(Vec<RunRow>),
     /// A person wants to stop.
     Stopping,
     /// Time has passed.
@@ -117,31 +119,40 @@ struct Shell<'a> {
 }
 
 /// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled.
+///
+/// Whenever a run has its result, `more` is asked for all runs of the sweep as they stand then: results may call for runs that
+/// nobody could name before. Those that are new are queued behind the others.
 pub async fn run(
     store: &Store,
     setup: &Setup,
     rows: Vec<RunRow>,
     watch: &mut dyn FnMut(News),
+    more: impl AsyncFnMut() -> Result<Vec<RunRow>, StoreError>,
 ) -> Result<End, SchedError> {
-    let queued = rows.iter().filter(|row| row.wanted && row.state == RunState::Queued);
-    let queue = queued.map(|row| Waiting {
-        run: row.run,
-        attempt: row.attempt,
-        crashes: row.crashes,
-        not_before: Duration::ZERO,
-    });
-    let mut core = Core::new(setup.rules, queue.collect());
+    let mut core = Core::new(setup.rules, queued(&rows));
     let rows = rows.into_iter().map(|row| (row.run, row)).collect();
     let mut shell = Shell { store, setup, rows, attempts: BTreeMap::new(), children: JoinSet::new(), watch };
-    let result = shell.go(&mut core).await;
+    let result = shell.go(&mut core, more).await;
     if result.is_err() {
         shell.save_all().await;
     }
     result
 }
 
+/// The queued runs among `rows`, as the core knows them.
+fn queued<'a>(rows: impl IntoIterator<Item = &'a RunRow>) -> Vec<Waiting> {
+    let queued = rows.into_iter().filter(|row| row.wanted && row.state == RunState::Queued);
+    queued
+        .map(|row| Waiting { run: row.run, attempt: row.attempt, crashes: row.crashes, not_before: Duration::ZERO })
+        .collect()
+}
+
 impl Shell<'_> {
-    async fn go(&mut self, core: &mut Core) -> Result<End, SchedError> {
+    async fn go(
+        &mut self,
+        core: &mut Core,
+        mut more: impl AsyncFnMut() -> Result<Vec<RunRow>, StoreError>,
+    ) -> Result<End, SchedError> {
         let listen =
             |kind| signal(kind).map_err(|source| SchedError::Io { what: "listening for signals".to_owned(), source });
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
@@ -165,11 +176,27 @@ impl Shell<'_> {
                 (self.watch)(News::Stopping);
             }
             for action in core.handle(began.elapsed(), event) {
+                let result =
+                    matches!(action, Action::Settle { transition: Transition::Complete | Transition::Diverge, .. });
                 self.perform(action).await?;
+                if result {
+                    self.add(core, more().await?);
+                }
             }
             (self.watch)(News::Tick);
         }
         Ok(if core.is_stopping() { End::Stopped { signal: stopped_by } } else { End::Done })
+    }
+
+    /// Queues the runs among `rows` that are new.
+    fn add(&mut self, core: &mut Core, rows: Vec<RunRow>) {
+        let new: Vec<RunRow> = rows.into_iter().filter(|row| !self.rows.contains_key(&row.run)).collect();
+        if new.is_empty() {
+            return;
+        }
+        core.add(queued(&new));
+        (self.watch)(News::Added(new.clone()));
+        self.rows.extend(new.into_iter().map(|row| (row.run, row)));
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), SchedError> {
@@ -201,7 +228,7 @@ impl Shell<'_> {
         self.store.start_attempt(run, attempt, now_ms()).await?;
         let folder = self.setup.folder.run(run);
         let began = Instant::now();
-        let child = match process::start(self.setup, &folder, attempt, row.spec.train.threads, log) {
+        let child = match process::start(self.setup, &folder, attempt, &row.spec, log) {
             Ok(child) => child,
             Err(source) => {
                 // Nothing has happened to the run; the machine is not fit.

@@ -77,6 +77,10 @@ pub enum Event {
         loss: Loss,
         /// Share of the held-out set whose most likely class is the right one.
         accuracy: f64,
+        /// Share whose five most likely classes have the right one among them; `None` of a run with fewer than six classes and
+        /// of an older worker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        top5_accuracy: Option<f64>,
     },
     /// An epoch, or the open rest of the last one, is in the weights.
     Epoch {
@@ -142,6 +146,9 @@ pub struct Finished {
     pub heldout_loss: Loss,
     /// Held-out accuracy at the end.
     pub accuracy: f64,
+    /// As of the last evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top5_accuracy: Option<f64>,
     /// Median seconds of a training step.
     pub step_seconds: f64,
     /// BLAKE3 of the final weights and momentum, to compare runs bit by bit.
@@ -168,8 +175,14 @@ mod tests {
     #[test]
     fn a_line_reads_as_it_was_written() {
         let loss = Loss::new(0.5).expect("finite");
-        let finished =
-            Finished { step: 9, heldout_loss: loss, accuracy: 0.8, step_seconds: 0.01, state_hash: "ab".into() };
+        let finished = Finished {
+            step: 9,
+            heldout_loss: loss,
+            accuracy: 0.8,
+            top5_accuracy: None,
+            step_seconds: 0.01,
+            state_hash: "ab".into(),
+        };
         let line = Line { seq: 3, at_ms: 1, event: Event::Finished(finished) };
         let text = serde_json::to_string(&line).expect("plain data");
         assert_eq!(

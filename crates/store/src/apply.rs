@@ -104,12 +104,15 @@ async fn insert(connection: &mut sqlx::SqliteConnection, planned: &PlannedRun) -
     .execute(&mut *connection)
     .await?;
     let json = serde_json::to_string(spec).unwrap_or_default();
-    sqlx::query("insert or ignore into run (run_id, cell_key, seed, spec) values (?1, ?2, ?3, ?4)")
-        .bind(spec.id().to_string())
-        .bind(spec.cell().to_string())
-        .bind(spec.seed as i64)
-        .bind(json)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "insert or ignore into run (run_id, cell_key, seed, spec, pretrained_run_id) values (?1, ?2, ?3, ?4, ?5)",
+    )
+    .bind(spec.id().to_string())
+    .bind(spec.cell().to_string())
+    .bind(spec.seed as i64)
+    .bind(json)
+    .bind(spec.pretrained.map(|parent| parent.to_string()))
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -140,7 +140,9 @@ impl Store {
                  heldout_loss = case ?2 when 'completed' then
                      (select loss from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end,
                  accuracy = case ?2 when 'completed' then
-                     (select accuracy from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end
+                     (select accuracy from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end,
+                 top5_accuracy = case ?2 when 'completed' then
+                     (select top5_accuracy from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end
              where run_id = ?1",
         )
         .bind(run.to_string())

@@ -84,8 +84,8 @@ async fn store(
             .await?;
             step_to(connection, run, *step).await?;
         }
-        Event::Evaluated { step, loss, accuracy } => {
-            evaluated(connection, run, attempt, *step, *loss, *accuracy).await?;
+        Event::Evaluated { step, loss, accuracy, top5_accuracy } => {
+            evaluated(connection, run, attempt, *step, *loss, (*accuracy, *top5_accuracy)).await?;
         }
         Event::Epoch { epoch, samples, digest } => {
             sqlx::query("insert or replace into epoch_digest (run_id, epoch, attempt, samples, digest) values (?1, ?2, ?3, ?4, ?5)")
@@ -116,7 +116,8 @@ async fn store(
         }
         Event::Finished(finished) => {
             // The result is what this line says, whatever became of the line of the evaluation.
-            evaluated(connection, run, attempt, finished.step, finished.heldout_loss, finished.accuracy).await?;
+            let accuracies = (finished.accuracy, finished.top5_accuracy);
+            evaluated(connection, run, attempt, finished.step, finished.heldout_loss, accuracies).await?;
             sqlx::query("update run set step = ?2, step_seconds = ?3, state_hash = ?4 where run_id = ?1")
                 .bind(run)
                 .bind(finished.step as i64)
@@ -142,16 +143,18 @@ async fn evaluated(
     attempt: u32,
     step: u64,
     loss: Loss,
-    accuracy: f64,
+    (accuracy, top5_accuracy): (f64, Option<f64>),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert or replace into evaluation (run_id, step, attempt, loss, accuracy) values (?1, ?2, ?3, ?4, ?5)",
+        "insert or replace into evaluation (run_id, step, attempt, loss, accuracy, top5_accuracy)
+         values (?1, ?2, ?3, ?4, ?5, ?6)",
     )
     .bind(run)
     .bind(step as i64)
     .bind(attempt)
     .bind(loss.nats())
     .bind(accuracy)
+    .bind(top5_accuracy)
     .execute(connection)
     .await?;
     Ok(())

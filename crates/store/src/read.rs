@@ -1,8 +1,8 @@
 //! What a person, a fit or a figure wants to know.
 
 use spec::journal::Usage;
-use spec::plan::run_label;
-use spec::run::{RunId, RunSpec};
+use spec::plan::{Outcome, Outcomes, run_label};
+use spec::run::{NotAnId, RunId, RunSpec};
 use spec::state::RunState;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -70,6 +70,8 @@ pub struct ResultRow {
     pub heldout_loss: f64,
     /// Held-out accuracy at the end.
     pub accuracy: f64,
+    /// Share of the held-out set whose five most likely classes have the right one among them.
+    pub top5_accuracy: Option<f64>,
     /// Median seconds of a step.
     pub step_seconds: f64,
     /// Hash of the final weights and momentum.
@@ -126,7 +128,7 @@ pub struct Ledger {
 const RUNS: &str = "
     select run.run_id, sweep_run.model, run.spec, run.state, run.failure, run.message, run.attempt, run.crashes, run.step,
         cell.steps, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
-        cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.step_seconds, run.state_hash,
+        cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.top5_accuracy, run.step_seconds, run.state_hash,
         coalesce(took.device_seconds, 0.0) as device_seconds, took.data_seconds, took.gradient_seconds,
         took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes
     from sweep_run join run using (run_id) join cell using (cell_key)
@@ -155,6 +157,20 @@ impl Store {
     pub async fn runs(&self, sweep_id: i64) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(RUNS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
         rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string()))).collect()
+    }
+
+    /// What every finished run in the database has come to, whichever sweep asked for it.
+    pub async fn outcomes(&self) -> Result<Outcomes, StoreError> {
+        let rows: Vec<(String, Option<f64>)> =
+            sqlx::query_as("select run_id, heldout_loss from run where state in ('completed', 'diverged')")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| self.sqlite(error))?;
+        let outcome = |(run, loss): (String, Option<f64>)| {
+            let run = run.parse().map_err(|error: NotAnId| StoreError::Row(error.to_string()))?;
+            Ok((run, loss.map_or(Outcome::Diverged, Outcome::Loss)))
+        };
+        rows.into_iter().map(outcome).collect()
     }
 
     /// The epochs of a run.
@@ -208,6 +224,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         Some(heldout_loss) => Some(ResultRow {
             heldout_loss,
             accuracy: row.try_get("accuracy")?,
+            top5_accuracy: row.try_get("top5_accuracy")?,
             step_seconds: row.try_get("step_seconds")?,
             state_hash: text("state_hash")?,
         }),

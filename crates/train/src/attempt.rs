@@ -9,7 +9,7 @@ use data::Dataset;
 use data::batch::{self, Batch, Shape};
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
-use spec::run::{RunId, RunSpec, SpecFile};
+use spec::run::{Regularisation, RunId, RunSpec, SpecFile};
 use spec::schedule::Schedule;
 use spec::units::Loss;
 use tch::{Device, Reduction, Tensor, no_grad};
@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::network::{self, Mode, Network};
 use crate::optimizer::{Optimizer, ascend, gradients};
 use crate::parameters::Parameters;
-use crate::weights;
+use crate::weights::{self, Weights};
 
 /// Lines of progress in a whole run.
 const LINES_OF_PROGRESS: u64 = 100;
@@ -96,9 +96,10 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
         if evaluation_steps.contains(&trainer.step) {
             let Some(found) = trainer.evaluate()? else { continue };
             let Some(loss) = Loss::new(found.loss) else { return trainer.diverged() };
-            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy: found.accuracy })?;
+            let Evaluation { accuracy, top5_accuracy, .. } = found;
+            journal.write(Event::Evaluated { step: trainer.step, loss, accuracy, top5_accuracy })?;
             if trainer.step == trainer.schedule.steps {
-                return trainer.finished(loss, found.accuracy);
+                return trainer.finished(loss, found);
             }
         }
         if saved.1.elapsed() >= setting.checkpoint_every {
@@ -143,9 +144,15 @@ impl<'a> Trainer<'a> {
         let mut parameters = Parameters::new(network::declare(&layout), spec.seed, device)?;
         let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
         let network = Network::new(&layout, &parameters).ok_or_else(missing)?;
-        let mut optimizer = Optimizer::new(spec.train.optimizer, spec.train.regularisation.ema, &parameters)?;
+        let ema = spec.train.regularisation.ema;
+        let mut optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
         let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
+        if let (None, Some(parent)) = (&progress, spec.pretrained) {
+            Weights::read(&setting.run.with_file_name(parent.to_string()), parent)?.start(&mut parameters)?;
+            // Its average begins with the weights.
+            optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
+        }
         let progress =
             progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
         setting.step.store(progress.step, Ordering::Relaxed);
@@ -224,7 +231,8 @@ impl<'a> Trainer<'a> {
     /// The mean training loss of some pictures.
     fn loss(&self, pictures: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
         let train = &self.spec.train;
-        let mode = Mode::Train { stochastic_depth: train.regularisation.stochastic_depth };
+        let Regularisation { stochastic_depth, dropout, .. } = train.regularisation;
+        let mode = Mode::Train { stochastic_depth, dropout };
         let logits = self.network.forward(&self.parameters, pictures, mode)?;
         Ok(logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, train.label_smoothing)?)
     }
@@ -295,11 +303,12 @@ impl<'a> Trainer<'a> {
         self.journal.write(last)
     }
 
-    fn finished(&self, heldout_loss: Loss, accuracy: f64) -> Result<Ending, TrainError> {
+    fn finished(&self, heldout_loss: Loss, found: Evaluation) -> Result<Ending, TrainError> {
         weights::write(&self.setting.run, self.run_id, self.optimizer.evaluated(&self.parameters))?;
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
         let (step, step_seconds) = (self.step, self.median_step_seconds());
-        self.end(Event::Finished(Finished { step, heldout_loss, accuracy, step_seconds, state_hash }))?;
+        let Evaluation { accuracy, top5_accuracy, .. } = found;
+        self.end(Event::Finished(Finished { step, heldout_loss, accuracy, top5_accuracy, step_seconds, state_hash }))?;
         self.checkpoints.drop_all();
         Ok(Ending::Result)
     }

@@ -19,6 +19,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Share of examples whose most likely class is the right one.
     pub accuracy: f64,
+    /// Share of examples whose five most likely classes have the right one among them; `None` with fewer than six classes.
+    pub top5_accuracy: Option<f64>,
 }
 
 /// Evaluates on the first `heldout_examples` examples of `split`; `None` if `stop` is raised meanwhile.
@@ -31,7 +33,8 @@ pub fn evaluate(
     stop: &AtomicBool,
 ) -> Result<Option<Evaluation>, TchError> {
     let examples = (spec.heldout_examples as usize).min(split.len());
-    let (mut loss, mut right) = (0.0, 0);
+    let (mut loss, mut right, mut among_five) = (0.0, 0, 0);
+    let five = spec.classes > 5;
     let whole = no_grad(|| {
         for from in (0..examples).step_by(AT_ONCE) {
             if stop.load(Ordering::Relaxed) {
@@ -44,10 +47,20 @@ pub fn evaluate(
             let sum = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0)?;
             loss += sum.f_double_value(&[])?;
             right += logits.f_argmax(1, false)?.f_eq_tensor(&labels)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+            if five {
+                let (_, likely) = logits.f_topk(5, 1, true, false)?;
+                let found = likely.f_eq_tensor(&labels.f_unsqueeze(1)?)?;
+                among_five += found.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+            }
         }
         Ok::<bool, TchError>(true)
     })?;
-    Ok(whole.then_some(Evaluation { loss: loss / examples as f64, accuracy: right as f64 / examples as f64 }))
+    let share = |count: i64| count as f64 / examples as f64;
+    Ok(whole.then_some(Evaluation {
+        loss: loss / examples as f64,
+        accuracy: share(right),
+        top5_accuracy: five.then(|| share(among_five)),
+    }))
 }
 
 /// Pixels as the network wants them: [examples, channels, resolution, resolution], mean 0, spread 1.

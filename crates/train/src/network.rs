@@ -21,6 +21,8 @@ pub enum Mode {
     Train {
         /// Rate at which the deepest residual branch is left out.
         stochastic_depth: f64,
+        /// Rate at which features are left out before the classifier; the network's own where it is not given.
+        dropout: Option<f64>,
     },
     /// An evaluation.
     Evaluate,
@@ -53,6 +55,13 @@ impl Network {
 }
 
 impl Mode {
+    /// The features before the classifier, of which some are left out in training; `own` is the network's rate.
+    pub(crate) fn dropped(self, features: Tensor, own: f64) -> Result<Tensor, TchError> {
+        let Mode::Train { dropout, .. } = self else { return Ok(features) };
+        let rate = dropout.unwrap_or(own);
+        if rate > 0.0 { features.f_dropout(rate, true) } else { Ok(features) }
+    }
+
     /// Which of `examples` keep the branch of block `index` (from 0), as a vector of ones and zeros, and the share that is
     /// kept on average; `None` where all are. The rate grows in a straight line from 0 at the first block to its full
     /// height at index `deepest`.
@@ -63,7 +72,7 @@ impl Mode {
         examples: i64,
         device: Device,
     ) -> Result<Option<(Tensor, f64)>, TchError> {
-        let Mode::Train { stochastic_depth } = self else { return Ok(None) };
+        let Mode::Train { stochastic_depth, .. } = self else { return Ok(None) };
         let rate = stochastic_depth * index as f64 / deepest.max(1) as f64;
         if rate == 0.0 {
             return Ok(None);

@@ -139,12 +139,7 @@ impl Nfnet {
         }
         let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;
-        let kept = if matches!(mode, Mode::Train { .. }) && self.dropout > 0.0 {
-            pooled.f_dropout(self.dropout, true)?
-        } else {
-            pooled
-        };
-        self.head.forward(parameters, &kept)
+        self.head.forward(parameters, &mode.dropped(pooled, self.dropout)?)
     }
 }
 

@@ -198,7 +198,7 @@ impl Vit {
             Some(pool) => pool.forward(parameters, &x, self.heads)?,
             None => x.f_select(1, 0)?,
         };
-        self.head.forward(parameters, &features)
+        self.head.forward(parameters, &mode.dropped(features, 0.0)?)
     }
 
     /// Position embeddings for a picture of `side` patches along each side.

@@ -1,7 +1,10 @@
 //! `scalelaw export csv`: one row per run, units in the column names, empty where there is nothing. With `--json` the same
 //! rows as objects, null where there is nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use spec::run::RunId;
 use spec::state::Failure as RunFailure;
 use store::RunRow;
 
@@ -14,7 +17,11 @@ pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> 
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
-    let rows = rows.iter().map(|row| record(&sweep.name, row, options.peak_flops));
+    let by_id: BTreeMap<RunId, &RunRow> = rows.iter().map(|row| (row.run, row)).collect();
+    let rows = rows.iter().map(|row| {
+        let pretrained = row.spec.pretrained.and_then(|parent| by_id.get(&parent).copied());
+        record(&sweep.name, row, pretrained, options.peak_flops)
+    });
     if place.json {
         let runs: Vec<Value> =
             rows.map(|row| row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).collect();
@@ -43,7 +50,12 @@ fn as_text(value: &Value) -> String {
 }
 
 /// The columns of a run.
-fn record(sweep: &str, row: &RunRow, peak_flops: Option<f64>) -> Vec<(&'static str, Value)> {
+fn record(
+    sweep: &str,
+    row: &RunRow,
+    pretrained: Option<&RunRow>,
+    peak_flops: Option<f64>,
+) -> Vec<(&'static str, Value)> {
     let (train, result, usage) = (&row.spec.train, row.result.as_ref(), row.usage);
     vec![
         ("sweep", json!(sweep)),
@@ -70,6 +82,7 @@ fn record(sweep: &str, row: &RunRow, peak_flops: Option<f64>) -> Vec<(&'static s
         ("estimated_device_hours", json!(row.estimated_seconds / 3600.0)),
         ("heldout_loss_nats", json!(result.map(|result| result.heldout_loss))),
         ("heldout_accuracy", json!(result.map(|result| result.accuracy))),
+        ("heldout_top5_accuracy", json!(result.and_then(|result| result.top5_accuracy))),
         ("step_seconds", json!(result.map(|result| result.step_seconds))),
         ("images_per_second", json!(row.images_per_second())),
         ("flops_per_second", json!(row.flops_per_second())),
@@ -81,6 +94,12 @@ fn record(sweep: &str, row: &RunRow, peak_flops: Option<f64>) -> Vec<(&'static s
         ("checkpoint_seconds", json!(usage.map(|usage| usage.checkpoint_seconds))),
         ("peak_memory_bytes", json!(usage.map(|usage| usage.peak_memory_bytes).filter(|bytes| *bytes > 0))),
         ("attempts", json!(row.attempt)),
+        ("pretrained_run_id", json!(row.spec.pretrained)),
+        ("pretraining_epochs", json!(pretrained.map(|parent| parent.spec.train.epochs))),
+        ("pretraining_lr", json!(pretrained.map(|parent| parent.spec.train.lr))),
+        ("pretraining_flops", json!(pretrained.map(|parent| parent.flops))),
+        ("pretraining_train_hours", json!(pretrained.and_then(RunRow::train_seconds).map(|seconds| seconds / 3600.0))),
+        ("pretraining_device_hours", json!(pretrained.map(|parent| parent.device_seconds / 3600.0))),
         ("state_hash", json!(result.map(|result| &result.state_hash))),
     ]
 }

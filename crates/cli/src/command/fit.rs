@@ -21,7 +21,7 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     }
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
-    let points = points::of_sweep(&store.runs(sweep.sweep_id).await?, options.compute);
+    let points = points::of_sweep(&store.runs(sweep.sweep_id).await?, options.compute, options.stage);
     store.close().await;
     let answer = laws::fit_law(options.law, &points.runs, &settings);
     keep(place, sweep.sweep_id, options, &answer, &points).await;
@@ -42,7 +42,7 @@ async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points:
     let kept = async {
         let store = Store::open(&place.state.database()).await?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let law = format!("{} of {:?}", law_name(options.law), options.compute);
+        let law = format!("{} of {:?}, {:?}", law_name(options.law), options.compute, options.stage);
         let result = answer.as_json(options.law, points).to_string();
         store.save_fit(sweep, &law, &laws::points_hash(&points.runs), &result, now_ms).await?;
         store.close().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
-use spec::plan::{Plan, PlannedRun};
+use spec::plan::{Outcomes, Plan, PlannedRun, WaitingRuns};
 use spec::run::{RunId, short};
 use spec::state::RunState;
 use store::{Applied, RunRow};
@@ -17,8 +17,10 @@ use crate::sweepfile;
 
 pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failure> {
     let loaded = sweepfile::load(&options.sweep)?;
-    let plan = loaded.plan(&loaded.facts()?)?;
-    let known = known_runs(place, &loaded.sweep.name).await?;
+    let facts = loaded.facts()?;
+    loaded.plan(&facts, &Outcomes::new())?;
+    let (known, outcomes) = known(place, &loaded.sweep.name).await?;
+    let plan = loaded.plan(&facts, &outcomes)?;
     let change = Change::between(&known, &plan);
     if place.json {
         print(&as_json(&loaded.sweep.name, &plan, &change).to_string());
@@ -59,16 +61,17 @@ impl Change {
     }
 }
 
-/// The runs that the database has of this sweep; none where there is no database.
-async fn known_runs(place: &Place, name: &str) -> Result<Vec<RunRow>, Failure> {
+/// The runs that the database has of this sweep, and what all runs in it have come to; nothing where there is no database.
+async fn known(place: &Place, name: &str) -> Result<(Vec<RunRow>, Outcomes), Failure> {
     if !place.state.database().exists() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Outcomes::new()));
     }
     let store = place.read().await?;
-    match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
-        Some(sweep) => Ok(store.runs(sweep.sweep_id).await?),
-        None => Ok(Vec::new()),
-    }
+    let rows = match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
+        Some(sweep) => store.runs(sweep.sweep_id).await?,
+        None => Vec::new(),
+    };
+    Ok((rows, store.outcomes().await?))
 }
 
 fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
@@ -88,14 +91,28 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
         "",
     ];
     let mut text = table(&header, plan.runs.iter().map(|run| row(run, change)));
-    let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum();
-    let left: f64 = plan.runs.iter().filter(|run| !change.is_done(run.spec.id())).map(|run| run.price.seconds).sum();
-    let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum();
-    let largest = plan.runs.iter().map(|run| run.price.bytes).max().unwrap_or(0);
+    let later = |part: fn(&WaitingRuns) -> f64| plan.waiting.iter().map(|one| one.runs as f64 * part(one)).sum::<f64>();
+    let (later_seconds, later_flops) = (later(|one| one.price.seconds), later(|one| one.price.flops));
+    let later_runs: usize = plan.waiting.iter().map(|one| one.runs).sum();
+    if later_runs > 0 {
+        let _ = writeln!(
+            text,
+            "\nto follow once pre-training is done: {} of fine-tuning, {}, about {} on one device",
+            count(later_runs, "run"),
+            si_of(later_flops, "FLOPs"),
+            duration(later_seconds),
+        );
+    }
+    let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() + later_seconds;
+    let left: f64 = later_seconds
+        + plan.runs.iter().filter(|run| !change.is_done(run.spec.id())).map(|run| run.price.seconds).sum::<f64>();
+    let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum::<f64>() + later_flops;
+    let bytes_of_runs = plan.runs.iter().map(|run| run.price.bytes);
+    let largest = bytes_of_runs.chain(plan.waiting.iter().map(|one| one.price.bytes)).max().unwrap_or(0);
     let _ = writeln!(
         text,
         "\n{name}: {}, {}, about {} device hours ({} on one device; {} still to run), at most {} a run",
-        count(plan.runs.len(), "run"),
+        count(plan.runs.len() + later_runs, "run"),
         si_of(flops, "FLOPs"),
         hours(seconds).trim_end_matches(" h"),
         duration(seconds),
@@ -116,7 +133,7 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
 fn row(run: &PlannedRun, change: &Change) -> Vec<String> {
     let (train, price) = (&run.spec.train, &run.price);
     vec![
-        run.model.clone(),
+        if run.spec.pretrained.is_some() { format!("{}, fine-tuned", run.model) } else { run.model.clone() },
         short(train.epochs),
         short(train.lr),
         run.spec.seed.to_string(),
@@ -138,6 +155,7 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "run_id": run.spec.id(),
             "cell_key": run.spec.cell(),
             "model": run.model,
+            "pretrained_run_id": run.spec.pretrained,
             "epochs": run.spec.train.epochs,
             "lr": run.spec.train.lr,
             "seed": run.spec.seed,
@@ -152,11 +170,21 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "status": change.word(run.spec.id()),
         })
     });
+    let waiting = plan.waiting.iter().map(|one| {
+        json!({
+            "model": one.model,
+            "pretraining_epochs": one.pretraining_epochs,
+            "runs": one.runs,
+            "training_flops_per_run": one.price.flops,
+            "estimated_device_hours_per_run": one.price.seconds / 3600.0,
+        })
+    });
     let skipped = plan.skipped.iter().map(|skipped| json!({"cell": skipped.cell, "reason": skipped.reason}));
     json!({
         "schema_version": 1,
         "sweep": name,
         "runs": runs.collect::<Vec<_>>(),
+        "finetuning_to_follow": waiting.collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
         "totals": {
             "runs": plan.runs.len(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fit::Settings;
 use report::Style;
 
-use crate::args::{Compute, Figure, Law, Plot};
+use crate::args::{Compute, Figure, Law, Plot, Stage};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::figures::{self, Words};
 use crate::laws::{self, Answer};
@@ -22,7 +22,7 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     let (rows, folder) = if from_file {
         if options.figure == Figure::All {
             return Err(Failure::usage(
-                "say which figure the points are for: `scalelaw plot scaling` or `scalelaw plot optimal-lr`",
+                "say which figure the points are for: `scalelaw plot scaling`, `optimal-lr` or `transfer`",
             ));
         }
         (Vec::new(), options.out.clone().unwrap_or_else(|| PathBuf::from("reports")))
@@ -32,19 +32,24 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
         let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
         (store.runs(sweep.sweep_id).await?, folder)
     };
-    let of_sweep = points::of_sweep(&rows, options.compute);
-    let take =
-        |needs| points::of_file(&options.columns, needs).map(|points| points.unwrap_or_else(|| of_sweep.clone()));
+    let take = |needs, stage| {
+        let points = points::of_file(&options.columns, needs)?;
+        Ok::<Points, Failure>(points.unwrap_or_else(|| points::of_sweep(&rows, options.compute, stage)))
+    };
     let mut written = Vec::new();
-    if wanted(Figure::Scaling) {
-        written.extend(draw_scaling(options, &take(Needs::ComputeAndLoss)?, &folder)?);
+    for stage in [Stage::Pretraining, Stage::Finetuning] {
+        let figure = if stage == Stage::Pretraining { Figure::Scaling } else { Figure::Transfer };
+        if wanted(figure) {
+            written.extend(draw_scaling(options, stage, &take(Needs::ComputeAndLoss, stage)?, &folder)?);
+        }
     }
     if wanted(Figure::OptimalLr) {
         let needs = if from_file { Needs::LrAndEpochs } else { Needs::LrAndLoss };
-        written.extend(draw_optimal_lr(options, &take(needs)?, &folder)?);
+        written.extend(draw_optimal_lr(options, &take(needs, Stage::Pretraining)?, &folder)?);
     }
     if written.is_empty() {
-        say("scalelaw: nothing to draw: no run has a held-out loss yet");
+        let what = if options.figure == Figure::Transfer { "no run of fine-tuning" } else { "no run" };
+        say(&format!("scalelaw: nothing to draw: {what} has a held-out loss yet"));
         return Ok(NO_FIT);
     }
     let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
@@ -56,7 +61,8 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn draw_scaling(options: &Plot, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Held-out loss of the grid, or top-1 error of fine-tuning, against the compute of pre-training.
+fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if points.runs.iter().all(|point| point.loss.is_none()) {
         return Ok(Vec::new());
     }
@@ -72,17 +78,22 @@ fn draw_scaling(options: &Plot, points: &Points, folder: &Path) -> Result<Vec<Pa
     let axis = match options.compute {
         _ if options.columns.points.is_some() => options.columns.compute_column.clone(),
         Compute::Flops => "Training compute (FLOPs)".to_owned(),
-        Compute::DeviceHours => "Billed compute (device hours)".to_owned(),
+        Compute::DeviceHours => "Training compute (billed device hours)".to_owned(),
         Compute::TrainHours => "Training compute (device hours)".to_owned(),
     };
-    let words = words(options, &axis, "Held-out loss (nats)");
-    let figure = figures::scaling(&points.runs, law, words);
-    let name = match options.compute {
-        Compute::TrainHours => "scaling",
-        Compute::Flops => "scaling-flops",
-        Compute::DeviceHours => "scaling-device-hours",
+    let (name, axis, loss) = match stage {
+        Stage::Pretraining => ("scaling", axis, "Held-out loss (nats)"),
+        Stage::Finetuning => ("transfer", axis.replace("Training compute", "Pre-training compute"), "Top-1 error (%)"),
     };
-    save(folder, name, &figure.svg(&Style::paper())?, &figure.csv())
+    let overlay = options.overlay.as_ref().map(|path| points::read(path, &options.columns, Needs::ComputeAndLoss));
+    let mut figure = figures::scaling(&points.runs, law, words(options, &axis, loss));
+    figure.references = overlay.transpose()?.map(|points| figures::references(&points.runs)).unwrap_or_default();
+    let unit = match options.compute {
+        Compute::TrainHours => "",
+        Compute::Flops => "-flops",
+        Compute::DeviceHours => "-device-hours",
+    };
+    save(folder, &format!("{name}{unit}"), &figure.svg(&Style::paper())?, &figure.csv())
 }
 
 fn draw_optimal_lr(options: &Plot, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {

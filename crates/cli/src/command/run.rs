@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sched::core::Rules;
 use sched::shell::{self, End, Setup};
+use spec::plan::Outcomes;
 use spec::state::{RunState, Transition};
 use spec::sweep::Sweep;
 use store::{RunRow, Store};
@@ -18,23 +19,25 @@ use crate::sweepfile;
 
 pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let loaded = sweepfile::load(&options.sweep)?;
-    let (data, dataset) = loaded.open()?;
-    let plan = loaded.plan(&dataset.facts)?;
-    drop(dataset);
+    let (facts, data) = loaded.open()?;
+    loaded.plan(&facts, &Outcomes::new())?;
     let worker = place::worker(options.worker.as_deref())?;
     let _lock = place.state.lock()?;
     let store = Store::open(&place.state.database()).await?;
     let sweep = &loaded.sweep;
     let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
     let settled = sched::settle(&store, &place.state, grace).await?;
+    let plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
     let again = try_again(&store, &store.runs(sweep_id).await?).await?;
     let rows = store.runs(sweep_id).await?;
-    let slots = slots(sweep, options, &rows);
+    let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
+    let slots = slots(sweep, options, &rows, waiting);
     say(&format!(
-        "{}: {} ({} new, {} kept, {} dropped), {} at a time",
+        "{}: {}{} ({} new, {} kept, {} dropped), {} at a time",
         sweep.name,
         count(plan.runs.len(), "run"),
+        if waiting > 0 { format!(" and {waiting} of fine-tuning to follow") } else { String::new() },
         applied.new,
         applied.kept,
         applied.dropped,
@@ -53,8 +56,20 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         rules: Rules { slots, retries: sweep.policy.retries, grace },
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
     };
-    let mut progress = Progress::new(options.progress, &rows, slots);
-    let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news)).await;
+    let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
+    let mut progress = Progress::new(options.progress, &rows, later, slots);
+    // Fine-tuning starts from what pre-training has come to.
+    let more = async || {
+        let plan = loaded.plan(&facts, &store.outcomes().await?);
+        // What can be wrong with it has nothing to do with results, and it was right before.
+        let Ok(plan) = plan else { return Ok(Vec::new()) };
+        if sweep.finetune.is_none() {
+            return Ok(Vec::new());
+        }
+        store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
+        store.runs(sweep_id).await
+    };
+    let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news), more).await;
     progress.finish();
     let end = end?;
     let rows = store.runs(sweep_id).await?;
@@ -83,12 +98,12 @@ async fn try_again(store: &Store, rows: &[RunRow]) -> Result<usize, Failure> {
 }
 
 /// As asked for, or as many as the cores carry; never more than there are runs.
-fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow]) -> usize {
+fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow], later: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let fitting = (cores / sweep.resources.threads as usize).max(1);
     let wanted = options.slots.or(sweep.resources.slots).map_or(fitting, |slots| slots as usize);
     let waiting = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count();
-    wanted.clamp(1, waiting.max(1))
+    wanted.clamp(1, (waiting + later).max(1))
 }
 
 fn now_ms() -> i64 {

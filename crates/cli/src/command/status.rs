@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::json;
 use spec::journal::Usage;
 use spec::state::RunState;
-use store::{Ledger, RunRow};
+use store::{Ledger, ResultRow, RunRow};
 
 use super::table::{count, hours};
 use crate::args::Chosen;
@@ -79,10 +79,16 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> St
         let parts: Vec<String> = phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
         let _ = writeln!(text, "  time went into: {}", parts.join(", "));
     }
-    let best = rows.iter().filter_map(|row| row.result.as_ref().map(|result| (result.heldout_loss, row)));
-    if let Some((loss, row)) = best.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        let label = row.label();
+    let best = |finetuned: bool, value: fn(&ResultRow) -> f64| {
+        let stage = rows.iter().filter(move |row| row.spec.pretrained.is_some() == finetuned);
+        let found = stage.filter_map(|row| row.result.as_ref().map(|result| (value(result), row.label())));
+        found.min_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    if let Some((loss, label)) = best(false, |result| result.heldout_loss) {
         let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
+    }
+    if let Some((error, label)) = best(true, |result| 100.0 * (1.0 - result.accuracy)) {
+        let _ = writeln!(text, "  lowest top-1 error {error:.2} %: {label}");
     }
     text
 }

@@ -94,9 +94,13 @@ fn branches_are_left_out_as_often_as_asked(model: &ModelSpec) {
         let close = found.iter().zip(&full).filter(|(a, b)| (*a - *b).abs() <= 1e-4 * (1.0 + b.abs()));
         close.count() as f64 / full.len() as f64
     };
-    assert_eq!(same(&first(&logits(Mode::Train { stochastic_depth: 0.0 }))), 1.0, "nothing is left out at rate 0");
+    assert_eq!(
+        same(&first(&logits(Mode::Train { stochastic_depth: 0.0, dropout: None }))),
+        1.0,
+        "nothing is left out at rate 0"
+    );
     let rate = 0.4;
-    let found = same(&first(&logits(Mode::Train { stochastic_depth: rate })));
+    let found = same(&first(&logits(Mode::Train { stochastic_depth: rate, dropout: None })));
     let expected = match &model {
         // Rates of the four blocks: 0, 0.1, 0.2, 0.3; nothing is scaled up, so an example that keeps all is unchanged.
         ModelSpec::Nfnet(_) => 0.9 * 0.8 * 0.7,
@@ -106,7 +110,7 @@ fn branches_are_left_out_as_often_as_asked(model: &ModelSpec) {
     assert!((found - expected).abs() < 0.08, "{found} of the examples are unchanged, expected {expected}");
     if matches!(model, ModelSpec::Vit(_)) {
         // Both branches of the second block are left out for one example in six.
-        let head = first(&logits(Mode::Train { stochastic_depth: rate }));
+        let head = first(&logits(Mode::Train { stochastic_depth: rate, dropout: None }));
         let mut counted = BTreeMap::<i64, u32>::new();
         head.iter().for_each(|value| *counted.entry((value * 1e3).round() as i64).or_default() += 1);
         assert_eq!(counted.len(), 4, "each of two branches kept or not: {counted:?}");
