@@ -99,11 +99,12 @@ impl Loaded {
     fn open_one(&self, data: &Data) -> Result<(PathBuf, DatasetFacts), Failure> {
         let (folder, remedy) = match &data.source {
             Source::FashionMnist => {
-                (fetch::cached(&place::cache()?, "fashion-mnist"), "get it with `scalelaw data fetch fashion-mnist`")
+                let remedy = "get it with `scalelaw data fetch fashion-mnist`".to_owned();
+                (fetch::cached(&place::cache()?, "fashion-mnist"), remedy)
             }
             Source::Directory(directory) => {
                 let beside = self.path.parent().unwrap_or(Path::new(""));
-                (beside.join(directory), "directory in [data] names the folder with the four IDX files")
+                (beside.join(directory), format!("{}.directory names the folder with the four IDX files", data.path))
             }
             Source::Described(_) => {
                 let message = format!(
@@ -113,7 +114,7 @@ impl Loaded {
                 return Err(Failure::usage(message));
             }
         };
-        let dataset = Dataset::open(&folder, remedy)?;
+        let dataset = Dataset::open(&folder, &remedy)?;
         if data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
             let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", folder.display());
             return Err(Failure::environment(message));

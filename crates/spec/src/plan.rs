@@ -106,13 +106,15 @@ pub fn cell_label(model: &str, epochs: f64, lr: f64) -> String {
     format!("{model}, {} {plural}, lr {}", short(epochs), short(lr))
 }
 
-/// A run in words; the usual seed of 0 goes without saying.
-pub fn run_label(model: &str, run: &RunSpec) -> String {
-    let cell = cell_label(model, run.train.epochs, run.train.lr);
-    let seeded = if run.seed == 0 { cell } else { format!("{cell}, seed {}", run.seed) };
-    match run.pretrained {
-        None => seeded,
-        Some(parent) => format!("{seeded}, fine-tuned from {parent}"),
+/// A run in words, with the one whose weights it started from; the usual seed of 0 goes without saying.
+pub fn run_label(model: &str, run: &RunSpec, pretrained: Option<&RunSpec>) -> String {
+    let first = pretrained.unwrap_or(run);
+    let cell = cell_label(model, first.train.epochs, first.train.lr);
+    let seeded = if first.seed == 0 { cell } else { format!("{cell}, seed {}", first.seed) };
+    match (pretrained, run.pretrained) {
+        (Some(_), _) => format!("{seeded}, fine-tuned at lr {}", short(run.train.lr)),
+        (None, Some(parent)) => format!("{seeded}, fine-tuned from {parent}"),
+        (None, None) => seeded,
     }
 }
 

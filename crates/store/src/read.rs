@@ -1,5 +1,7 @@
 //! What a person, a fit or a figure wants to know.
 
+use std::collections::BTreeMap;
+
 use spec::journal::Usage;
 use spec::plan::{Outcome, Outcomes, run_label};
 use spec::run::{NotAnId, RunId, RunSpec};
@@ -29,6 +31,8 @@ pub struct RunRow {
     pub model: String,
     /// What it trains.
     pub spec: RunSpec,
+    /// The run whose weights it started from, where that is one of the sweep's.
+    pub pretrained: Option<RunSpec>,
     /// Where it stands.
     pub state: RunState,
     /// Why it failed, or what its last attempt said.
@@ -81,7 +85,7 @@ pub struct ResultRow {
 impl RunRow {
     /// The run in words.
     pub fn label(&self) -> String {
-        run_label(&self.model, &self.spec)
+        run_label(&self.model, &self.spec, self.pretrained.as_ref())
     }
 
     /// Training examples per second at the median step.
@@ -156,7 +160,13 @@ impl Store {
     /// The runs of a sweep, cheapest first; those that the file no longer asks for among them.
     pub async fn runs(&self, sweep_id: i64) -> Result<Vec<RunRow>, StoreError> {
         let rows = sqlx::query(RUNS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
-        rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string()))).collect()
+        let rows = rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string())));
+        let mut rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
+        let specs: BTreeMap<RunId, RunSpec> = rows.iter().map(|row| (row.run, row.spec.clone())).collect();
+        for row in &mut rows {
+            row.pretrained = row.spec.pretrained.and_then(|parent| specs.get(&parent).cloned());
+        }
+        Ok(rows)
     }
 
     /// What every finished run in the database has come to, whichever sweep asked for it.
@@ -246,6 +256,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         run: text("run_id")?.parse()?,
         model: text("model")?,
         spec: serde_json::from_str(&text("spec")?)?,
+        pretrained: None,
         state: RunState::from_words(&text("state")?, failure.as_deref())?,
         message: row.try_get("message")?,
         attempt: row.try_get("attempt")?,

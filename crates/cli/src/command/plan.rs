@@ -90,7 +90,8 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
         "time",
         "",
     ];
-    let mut text = table(&header, plan.runs.iter().map(|run| row(run, change)));
+    let budgets: BTreeMap<RunId, f64> = plan.runs.iter().map(|run| (run.spec.id(), run.spec.train.epochs)).collect();
+    let mut text = table(&header, plan.runs.iter().map(|run| row(run, &budgets, change)));
     let later = |part: fn(&WaitingRuns) -> f64| plan.waiting.iter().map(|one| one.runs as f64 * part(one)).sum::<f64>();
     let (later_seconds, later_flops) = (later(|one| one.price.seconds), later(|one| one.price.flops));
     let later_runs: usize = plan.waiting.iter().map(|one| one.runs).sum();
@@ -130,11 +131,14 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     text
 }
 
-fn row(run: &PlannedRun, change: &Change) -> Vec<String> {
+/// `budgets` are the epochs of every run: those of fine-tuning follow those of the pre-training, as in `2 + 50`.
+fn row(run: &PlannedRun, budgets: &BTreeMap<RunId, f64>, change: &Change) -> Vec<String> {
     let (train, price) = (&run.spec.train, &run.price);
+    let before = run.spec.pretrained.and_then(|parent| budgets.get(&parent));
+    let before = before.map_or(String::new(), |epochs| format!("{} + ", short(*epochs)));
     vec![
-        if run.spec.pretrained.is_some() { format!("{}, fine-tuned", run.model) } else { run.model.clone() },
-        short(train.epochs),
+        run.model.clone(),
+        format!("{before}{}", short(train.epochs)),
         short(train.lr),
         run.spec.seed.to_string(),
         si(price.parameters as f64),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sched::core::Rules;
 use sched::shell::{self, End, Setup};
 use spec::plan::Outcomes;
+use spec::run::short;
 use spec::state::{RunState, Transition};
 use spec::sweep::Sweep;
 use store::{RunRow, Store};
@@ -73,6 +74,12 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     progress.finish();
     let end = end?;
     let rows = store.runs(sweep_id).await?;
+    if end == End::Done {
+        for waiting in &loaded.plan(&facts, &store.outcomes().await?)?.waiting {
+            let cell = format!("{}, {} epochs", waiting.model, short(waiting.pretraining_epochs));
+            say(&format!("not fine-tuned: {cell}: a run of its pre-training has no result"));
+        }
+    }
     let ledger = store.ledger(sweep_id).await?;
     status::show(place, &sweep.name, &rows, &ledger);
     store.close().await;

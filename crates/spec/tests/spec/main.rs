@@ -1,5 +1,6 @@
 //! Sweep files and what becomes of them.
 
+mod finetune;
 mod mistakes;
 mod plan;
 mod shipped;
