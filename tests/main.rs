@@ -7,6 +7,7 @@
 
 mod disturbed;
 mod extend;
+mod finetune;
 mod paper;
 mod screens;
 mod scripted;

@@ -7,6 +7,7 @@ mod plain;
 mod steps;
 mod support;
 mod vits;
+mod weights;
 
 use support::{numbers, small_model, tensor, values};
 
