@@ -87,6 +87,56 @@ pub struct TrainSpec {
     pub divergence: f64,
     /// Threads of one run. Part of its identity, because sums depend on how they are split.
     pub threads: u32,
+    /// How the arithmetic is done.
+    #[serde(default, skip_serializing_if = "Arithmetic::is_usual")]
+    pub arithmetic: Arithmetic,
+}
+
+/// In which numbers and in which order a step is computed. The same function in every case, to other roundings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Arithmetic {
+    /// Of activations and their gradients. Parameters, momentum, the standardisation of weights, norms, the classifier and the
+    /// loss are in 32 bits always (arXiv 2102.06171, appendix A.1).
+    pub precision: Precision,
+    /// In which order the activations of convolutions lie in memory.
+    pub memory_format: MemoryFormat,
+    /// Parts that a batch is computed in, one after the other, for less memory; their gradients are added.
+    pub accumulate: u32,
+}
+
+/// Width of numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Fp32,
+    /// 16-bit floats with the exponent of 32-bit ones.
+    Bf16,
+}
+
+/// Order in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryFormat {
+    /// All channels of a pixel side by side.
+    #[default]
+    ChannelsLast,
+    /// All pixels of a channel side by side.
+    Contiguous,
+}
+
+impl Default for Arithmetic {
+    fn default() -> Arithmetic {
+        Arithmetic { precision: Precision::Fp32, memory_format: MemoryFormat::ChannelsLast, accumulate: 1 }
+    }
+}
+
+impl Arithmetic {
+    fn is_usual(&self) -> bool {
+        *self == Arithmetic::default()
+    }
 }
 
 /// The optimiser: what each family is trained with in the papers.

@@ -14,7 +14,7 @@ pub(crate) mod vits;
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
 use crate::network::ModelSpec;
-use crate::run::{Augment, Regularisation};
+use crate::run::{Arithmetic, Augment, Regularisation};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +164,8 @@ pub struct Train {
     pub evaluations: u32,
     /// A training loss above so many times ln(classes) is a divergence.
     pub divergence: f64,
+    /// How the arithmetic is done.
+    pub arithmetic: Arithmetic,
     /// Where the batch stands.
     pub place: Place,
 }

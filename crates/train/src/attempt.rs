@@ -9,17 +9,18 @@ use data::Dataset;
 use data::batch::{self, Batch, Shape};
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
-use spec::run::{Regularisation, RunId, RunSpec, SpecFile};
+use spec::run::{RunId, RunSpec, SpecFile};
 use spec::schedule::Schedule;
 use spec::units::Loss;
-use tch::{Device, Reduction, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::TrainError;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
-use crate::evaluate::{Evaluation, evaluate, normalised};
+use crate::evaluate::{Evaluation, evaluate, normalised, precision};
+use crate::gradient::{Examples, loss_and_gradient};
 use crate::journal::Journal;
-use crate::network::{self, Mode, Network};
-use crate::optimizer::{Optimizer, ascend, gradients};
+use crate::network::{self, Network};
+use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::weights::{self, Weights};
 
@@ -143,7 +144,7 @@ impl<'a> Trainer<'a> {
         let device = Device::Cpu;
         let mut parameters = Parameters::new(network::declare(&layout), spec.seed, device)?;
         let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
-        let network = Network::new(&layout, &parameters).ok_or_else(missing)?;
+        let network = Network::new(&layout, &parameters, spec.train.arithmetic.memory_format).ok_or_else(missing)?;
         let ema = spec.train.regularisation.ema;
         let mut optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
@@ -198,43 +199,23 @@ impl<'a> Trainer<'a> {
         let batch =
             batch::training(&self.dataset.train, self.shape, &self.order, spec.train.augment, spec.seed, from, to);
         let device = self.parameters.flat().device();
-        let pictures = normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, device)?;
+        let pictures =
+            normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, precision(spec), device)?;
         let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
-        let before = match spec.train.regularisation.sam {
-            Some(sam) => {
-                let examples = sam.examples(to - from) as i64;
-                let (pictures, labels) = (pictures.f_narrow(0, 0, examples)?, labels.f_narrow(0, 0, examples)?);
-                let uphill = gradients(&self.parameters, &self.loss(&pictures, &labels)?)?;
-                Some(ascend(&self.parameters, &uphill, sam.rho)?)
-            }
-            None => None,
-        };
-        let loss = self.loss(&pictures, &labels)?;
-        let downhill = gradients(&self.parameters, &loss)?;
-        if let Some(before) = before {
-            self.parameters.load(&before)?;
-        }
+        let examples = Examples { pictures, target: labels };
+        let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train)?;
         self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
         self.usage.optimizer_seconds += elapsed(&mut lap);
-        let _ = no_grad(|| self.loss_sum.f_add_(&loss.detach()))?;
+        let _ = no_grad(|| self.loss_sum.f_add_(&loss))?;
         self.losses += 1;
         self.step += 1;
         self.setting.step.store(self.step, Ordering::Relaxed);
         self.step_seconds.push(began.elapsed().as_secs_f32());
         self.count(&batch, from)
-    }
-
-    /// The mean training loss of some pictures.
-    fn loss(&self, pictures: &Tensor, labels: &Tensor) -> Result<Tensor, TrainError> {
-        let train = &self.spec.train;
-        let Regularisation { stochastic_depth, dropout, .. } = train.regularisation;
-        let mode = Mode::Train { stochastic_depth, dropout };
-        let logits = self.network.forward(&self.parameters, pictures, mode)?;
-        Ok(logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, train.label_smoothing)?)
     }
 
     /// Adds the examples of a finished step to the digest of their epoch.
@@ -278,7 +259,7 @@ impl<'a> Trainer<'a> {
         let mut lap = Instant::now();
         let weights = self.optimizer.evaluated(&self.parameters);
         let (held_out, stop) = (&self.dataset.heldout, &self.setting.stop);
-        let found = evaluate(&self.network, weights, held_out, self.shape, &self.spec.data, stop)?;
+        let found = evaluate(&self.network, weights, held_out, self.shape, self.spec, stop)?;
         self.usage.evaluation_seconds += elapsed(&mut lap);
         Ok(found)
     }

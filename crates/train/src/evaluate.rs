@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::batch::{self, Shape};
-use spec::run::DataSpec;
+use spec::run::{DataSpec, Precision, RunSpec};
 use tch::{Device, Kind, Reduction, TchError, Tensor, no_grad};
 
 use crate::network::{Mode, Network};
@@ -29,9 +29,10 @@ pub fn evaluate(
     parameters: &Parameters,
     split: &data::Split,
     shape: Shape,
-    spec: &DataSpec,
+    run: &RunSpec,
     stop: &AtomicBool,
 ) -> Result<Option<Evaluation>, TchError> {
+    let (spec, kind) = (&run.data, precision(run));
     let examples = (spec.heldout_examples as usize).min(split.len());
     let (mut loss, mut right, mut among_five) = (0.0, 0, 0);
     let five = spec.classes > 5;
@@ -41,7 +42,8 @@ pub fn evaluate(
                 return Ok(false);
             }
             let batch = batch::evaluation(split, shape, from, (from + AT_ONCE).min(examples));
-            let pictures = normalised(&batch.pixels, shape, spec, spec.heldout_resolution, parameters.flat().device())?;
+            let pictures =
+                normalised(&batch.pixels, shape, spec, spec.heldout_resolution, kind, parameters.flat().device())?;
             let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(pictures.device())?;
             let logits = network.forward(parameters, &pictures, Mode::Evaluate)?;
             let sum = logits.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Sum, -100, 0.0)?;
@@ -63,12 +65,21 @@ pub fn evaluate(
     }))
 }
 
+/// What activations are computed in.
+pub fn precision(run: &RunSpec) -> Kind {
+    match run.train.arithmetic.precision {
+        Precision::Fp32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
+}
+
 /// Pixels as the network wants them: [examples, channels, resolution, resolution], mean 0, spread 1.
 pub fn normalised(
     pixels: &[u8],
     shape: Shape,
     spec: &DataSpec,
     resolution: u32,
+    kind: Kind,
     device: Device,
 ) -> Result<Tensor, TchError> {
     let examples = (pixels.len() / shape.bytes()) as i64;
@@ -79,5 +90,7 @@ pub fn normalised(
     let scaled =
         pixels.f_to_kind(Kind::Float)?.f_mul_scalar(1.0 / (255.0 * spec.std))?.f_sub_scalar(spec.mean / spec.std)?;
     let resolution = i64::from(resolution);
-    if resolution == side { Ok(scaled) } else { scaled.f_upsample_bicubic2d([resolution; 2], false, None, None) }
+    let sized =
+        if resolution == side { scaled } else { scaled.f_upsample_bicubic2d([resolution; 2], false, None, None)? };
+    sized.f_to_kind(kind)
 }

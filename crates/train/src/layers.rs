@@ -1,6 +1,6 @@
 //! Layers that both families have.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::parameters::Parameters;
 
@@ -20,12 +20,14 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&parameters.views()[self.weight], Some(&parameters.views()[self.bias]))
+        let (views, kind) = (parameters.views(), x.f_kind()?);
+        x.f_linear(&views[self.weight].f_to_kind(kind)?, Some(&views[self.bias].f_to_kind(kind)?))
     }
 
     pub(crate) fn normalise(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
         let width = x.size().last().copied().unwrap_or(0);
         let (scale, shift) = (&parameters.views()[self.weight], &parameters.views()[self.bias]);
-        x.f_layer_norm([width], Some(scale), Some(shift), NORM_EPS, false)
+        let wide = x.f_to_kind(Kind::Float)?;
+        wide.f_layer_norm([width], Some(scale), Some(shift), NORM_EPS, false)?.f_to_kind(x.f_kind()?)
     }
 }

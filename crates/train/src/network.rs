@@ -1,6 +1,7 @@
 //! The network of a run, whichever family it is of.
 
 use spec::network::Layout;
+use spec::run::MemoryFormat;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::parameters::{Declared, Parameters};
@@ -38,14 +39,15 @@ pub fn declare(layout: &Layout) -> Vec<Declared> {
 
 impl Network {
     /// Finds the layers of `layout` among `parameters`, which [`declare`] has declared. `None` if one is missing.
-    pub fn new(layout: &Layout, parameters: &Parameters) -> Option<Network> {
+    pub fn new(layout: &Layout, parameters: &Parameters, format: MemoryFormat) -> Option<Network> {
         match layout {
-            Layout::Nfnet(layout) => nfnet::Nfnet::new(layout, parameters).map(Network::Nfnet),
+            Layout::Nfnet(layout) => nfnet::Nfnet::new(layout, parameters, format).map(Network::Nfnet),
             Layout::Vit(layout) => vit::Vit::new(layout, parameters).map(Network::Vit),
         }
     }
 
-    /// Logits for pictures of shape [examples, channels, height, width].
+    /// Logits, as 32-bit floats, for pictures of shape [examples, channels, height, width]. Every layer but the classifier works
+    /// in the precision of the pictures.
     pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         match self {
             Network::Nfnet(network) => network.forward(parameters, pictures, mode),

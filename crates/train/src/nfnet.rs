@@ -5,6 +5,7 @@
 //! multiply-add. Both save passes over the activations, which is where small networks spend their time on a CPU.
 
 use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
+use spec::run::MemoryFormat;
 use tch::{Kind, TchError, Tensor};
 
 use crate::layers::Linear;
@@ -21,6 +22,7 @@ pub struct Nfnet {
     final_conv: WsConv,
     head: Linear,
     dropout: f64,
+    format: MemoryFormat,
 }
 
 /// A convolution with scaled weight standardisation.
@@ -94,7 +96,7 @@ fn vector(name: String, len: i64, value: f64) -> Declared {
 
 impl Nfnet {
     /// Finds the layers of `layout` among `parameters`, which [`declare`] has declared. `None` if one is missing.
-    pub fn new(layout: &Architecture, parameters: &Parameters) -> Option<Nfnet> {
+    pub fn new(layout: &Architecture, parameters: &Parameters, format: MemoryFormat) -> Option<Nfnet> {
         let stem = layout.stem.iter().enumerate();
         // No activation stands before the first convolution; one before each of the others.
         let stem = stem.map(|(index, conv)| WsConv::new(conv, if index == 0 { 1.0 } else { GELU_GAIN }, parameters));
@@ -105,6 +107,7 @@ impl Nfnet {
             final_conv: WsConv::new(&layout.final_conv, 1.0, parameters)?,
             head: Linear::new("head.fc", parameters)?,
             dropout: layout.dropout,
+            format,
         })
     }
 
@@ -126,7 +129,7 @@ impl Nfnet {
         for (index, conv) in self.stem.iter().enumerate() {
             let input = if index == 0 { x } else { x.f_gelu("tanh")? };
             x = conv.forward(parameters, &input)?;
-            if index == 0 {
+            if index == 0 && self.format == MemoryFormat::ChannelsLast {
                 x = channels_last(&x)?;
             }
         }
@@ -199,7 +202,7 @@ impl NfBlock {
             Some(kept) => factor.f_mul(&kept.f_unsqueeze(-1)?)?,
             None => factor,
         };
-        let factor = factor.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
+        let factor = factor.f_to_kind(out.f_kind()?)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         shortcut.f_addcmul(&out, &factor)
     }
 }
@@ -219,8 +222,9 @@ impl WsConv {
 
     fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
         let views = parameters.views();
-        let weight = standardise(&views[self.weight], &views[self.gain], self.input_gain)?;
-        let bias = Some(&views[self.bias]);
+        let kind = x.f_kind()?;
+        let weight = standardise(&views[self.weight], &views[self.gain], self.input_gain)?.f_to_kind(kind)?;
+        let bias = Some(&views[self.bias].f_to_kind(kind)?);
         let (stride, groups) = ([self.stride; 2], self.groups);
         if self.kernel == 1 {
             return x.f_conv2d(&weight, bias, stride, [0, 0], [1, 1], groups);

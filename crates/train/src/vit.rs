@@ -3,7 +3,7 @@
 //! code released with the latter. Layers are named as timm names them.
 
 use spec::vit::{Architecture, Pooling};
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::layers::Linear;
 use crate::network::Mode;
@@ -172,23 +172,27 @@ impl Vit {
     /// met by resampling the position embeddings.
     pub fn forward(&self, parameters: &Parameters, pictures: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let views = parameters.views();
-        let (weight, bias) = (&views[self.patch.weight], Some(&views[self.patch.bias]));
-        let patches = pictures.f_conv2d(weight, bias, [self.patch_size; 2], [0, 0], [1, 1], 1)?;
+        let kind = pictures.f_kind()?;
+        let cast = |index: usize| views[index].f_to_kind(kind);
+        let (weight, bias) = (cast(self.patch.weight)?, cast(self.patch.bias)?);
+        let patches = pictures.f_conv2d(&weight, Some(&bias), [self.patch_size; 2], [0, 0], [1, 1], 1)?;
         let (examples, side) = (patches.size()[0], patches.size()[2]);
         let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?;
         let tokens = match self.class_token {
             Some(token) => {
-                let token = views[token].f_expand([examples, 1, -1], false)?;
+                let token = cast(token)?.f_expand([examples, 1, -1], false)?;
                 Tensor::f_cat(&[token, patches], 1)?
             }
             None => patches,
         };
-        let mut x = tokens.f_add(&self.positions(&views[self.positions], side)?)?;
+        let mut x = tokens.f_add(&self.positions(&views[self.positions], side)?.f_to_kind(kind)?)?;
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(parameters, &x, self.heads, |branch| {
                 // As timm has it: the last block has the full rate, and what is kept is scaled up.
                 Ok(match mode.kept(index, self.blocks.len() - 1, examples, branch.device())? {
-                    Some((kept, share)) => branch.f_mul(&kept.f_div_scalar(share)?.f_view([-1, 1, 1])?)?,
+                    Some((kept, share)) => {
+                        branch.f_mul(&kept.f_div_scalar(share)?.f_view([-1, 1, 1])?.f_to_kind(branch.f_kind()?)?)?
+                    }
                     None => branch,
                 })
             })?;
@@ -198,7 +202,7 @@ impl Vit {
             Some(pool) => pool.forward(parameters, &x, self.heads)?,
             None => x.f_select(1, 0)?,
         };
-        self.head.forward(parameters, &mode.dropped(features, 0.0)?)
+        self.head.forward(parameters, &mode.dropped(features.f_to_kind(Kind::Float)?, 0.0)?)
     }
 
     /// Position embeddings for a picture of `side` patches along each side.
@@ -244,7 +248,7 @@ impl Block {
 
 impl Pool {
     fn forward(&self, parameters: &Parameters, x: &Tensor, heads: i64) -> Result<Tensor, TchError> {
-        let latent = parameters.views()[self.latent].f_expand([x.size()[0], 1, -1], false)?;
+        let latent = parameters.views()[self.latent].f_to_kind(x.f_kind()?)?.f_expand([x.size()[0], 1, -1], false)?;
         let query = self.query.forward(parameters, &latent)?;
         let parts = self.keys_values.forward(parameters, x)?.f_chunk(2, -1)?;
         let [key, value] = &parts[..] else { return Err(TchError::Shape("two projections".to_owned())) };

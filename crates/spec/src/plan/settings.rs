@@ -80,6 +80,7 @@ impl Settings {
                 evaluations: train.evaluations,
                 divergence: train.divergence,
                 threads: stage.threads,
+                arithmetic: train.arithmetic,
             },
             seed,
             pretrained: None,

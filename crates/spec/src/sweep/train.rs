@@ -3,9 +3,9 @@
 use super::{Adamw, ScheduleName, Train, Warmup};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range};
-use crate::run::{Augment, Mixing, RandAugment, Regularisation, Sam};
+use crate::run::{Arithmetic, Augment, MemoryFormat, Mixing, Precision, RandAugment, Regularisation, Sam};
 
-pub(crate) const TRAIN_KEYS: [&str; 23] = [
+pub(crate) const TRAIN_KEYS: [&str; 26] = [
     "batch",
     "warmup",
     "warmup_steps",
@@ -27,6 +27,9 @@ pub(crate) const TRAIN_KEYS: [&str; 23] = [
     "mixup",
     "cutmix",
     "multiplicity",
+    "precision",
+    "memory_format",
+    "accumulate",
     "evaluations",
     "divergence",
 ];
@@ -68,7 +71,24 @@ pub(crate) fn read(node: &Node, path: &str, present: bool, problems: &mut Proble
         augment: read_augment(&train, batch, problems),
         evaluations: train.whole("evaluations", 0, 1000, problems).unwrap_or(0) as u32,
         divergence: train.number("divergence", Range::From(1.0, 1e9), problems).unwrap_or(3.0),
+        arithmetic: read_arithmetic(&train, batch, problems),
         place: train.place_of("batch"),
+    }
+}
+
+fn read_arithmetic(train: &Fields<'_>, batch: u64, problems: &mut Problems) -> Arithmetic {
+    let usual = Arithmetic::default();
+    let accumulate = train.whole("accumulate", 1, 1 << 24, problems).unwrap_or(1);
+    if accumulate > batch {
+        let message = format!("{}: a batch of {batch} does not have {accumulate} parts", train.key_path("accumulate"));
+        problems.add(train.place_of("accumulate"), message);
+    }
+    let precisions = [("fp32", Precision::Fp32), ("bf16", Precision::Bf16)];
+    let formats = [("channels-last", MemoryFormat::ChannelsLast), ("contiguous", MemoryFormat::Contiguous)];
+    Arithmetic {
+        precision: train.word("precision", &precisions, problems).unwrap_or(usual.precision),
+        memory_format: train.word("memory_format", &formats, problems).unwrap_or(usual.memory_format),
+        accumulate: accumulate as u32,
     }
 }
 

@@ -18,7 +18,8 @@ use spec::journal::{Event, parse_line};
 use spec::network::ModelSpec;
 use spec::order::mix;
 use spec::run::{
-    Agc, Augment, DataSpec, OptimizerSpec, Regularisation, RunSpec, SPEC_SCHEMA, Sam, SpecFile, TrainSpec,
+    Agc, Arithmetic, Augment, DataSpec, MemoryFormat, OptimizerSpec, Regularisation, RunSpec, SPEC_SCHEMA, Sam,
+    SpecFile, TrainSpec,
 };
 use spec::schedule::Decay;
 use spec::vit::{Pooling, Vit};
@@ -82,7 +83,7 @@ fn branches_are_left_out_as_often_as_asked(model: &ModelSpec) {
     // A head that starts at zero would show nothing.
     let count = parameters.len();
     parameters.load(&tensor(&numbers(count as usize, 3), &[count])).expect("the same length");
-    let network = Network::new(&layout, &parameters).expect("declared");
+    let network = Network::new(&layout, &parameters, MemoryFormat::ChannelsLast).expect("declared");
     let picture = tensor(&numbers(144, 8), &[1, 1, 12, 12]).expand([600, 1, 12, 12], false).contiguous();
     let logits = |mode| {
         tch::manual_seed(11);
@@ -186,7 +187,7 @@ fn attempt_once(
             Event::Progress { step, samples, loss, lr, .. } => {
                 (format!("progress {step:04}"), format!("{samples} {:x} {lr}", loss.nats().to_bits()))
             }
-            Event::Evaluated { step, loss, accuracy } => {
+            Event::Evaluated { step, loss, accuracy, .. } => {
                 (format!("evaluation {step:04}"), format!("{:x} {accuracy}", loss.nats().to_bits()))
             }
             Event::Epoch { epoch, samples, digest } => (format!("epoch {epoch}"), format!("{samples} {digest}")),
@@ -281,6 +282,7 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
             evaluations: 5,
             divergence: 3.0,
             threads: 1,
+            arithmetic: Arithmetic { accumulate: 2, ..Arithmetic::default() },
         },
         seed: 2,
         pretrained: None,

@@ -1,5 +1,6 @@
 //! The training room against formulas written out plainly in 64-bit floats, and against the numbers of the papers.
 
+mod arithmetic;
 mod checkpoints;
 mod network;
 mod parity;

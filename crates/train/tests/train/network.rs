@@ -1,6 +1,7 @@
 //! What the network computes.
 
 use spec::nfnet::{Architecture, Bottleneck, Nfnet as Model, PRESETS, StemConv};
+use spec::run::MemoryFormat;
 use tch::{Device, Kind, Tensor, no_grad};
 use train::network::Mode;
 use train::nfnet::{Nfnet, declare, standardise};
@@ -11,7 +12,7 @@ use crate::{check_close, numbers, small_model, tensor, values};
 
 fn build(layout: &Architecture, seed: u64) -> (Parameters, Nfnet) {
     let parameters = Parameters::new(declare(layout), seed, Device::Cpu).expect("memory");
-    let network = Nfnet::new(layout, &parameters).expect("declared by the same layout");
+    let network = Nfnet::new(layout, &parameters, MemoryFormat::ChannelsLast).expect("declared by the same layout");
     (parameters, network)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use spec::network::ModelSpec;
 use spec::nfnet::{Bottleneck, Nfnet, StemConv};
-use spec::run::{Agc, OptimizerSpec};
+use spec::run::{Agc, MemoryFormat, OptimizerSpec};
 use spec::vit::{Pooling, Vit};
 use tch::{Device, Kind, Reduction, Tensor};
 use train::network::{Mode, Network, declare};
@@ -59,7 +59,7 @@ fn check(name: &str, model: &ModelSpec, resolution: u32, optimizer: OptimizerSpe
     let weights: Vec<f64> = fixture.of_parameters("weight", &parameters).concat();
     parameters.load(&Tensor::from_slice(&weights).to_kind(Kind::Float)).expect("as many numbers");
 
-    let network = Network::new(&layout, &parameters).expect("declared");
+    let network = Network::new(&layout, &parameters, MemoryFormat::ChannelsLast).expect("declared");
     let pictures = Tensor::from_slice(&fixture.floats("input")).reshape(fixture.shape("input"));
     let logits = network.forward(&parameters, &pictures, Mode::Evaluate).expect("the right shape");
     let expected: Vec<f64> = fixture.floats("logits").into_iter().map(f64::from).collect();

@@ -1,7 +1,7 @@
 //! Starting from the weights that another run has left.
 
 use spec::network::ModelSpec;
-use spec::run::RunId;
+use spec::run::{MemoryFormat, RunId};
 use spec::vit::{Pooling, Vit};
 use tch::Device;
 use train::network::{Mode, Network, declare};
@@ -17,7 +17,7 @@ fn id(text: &str) -> RunId {
 fn parameters(model: &ModelSpec, resolution: u32, classes: u32, seed: u64) -> (Network, Parameters) {
     let layout = model.layout(1, resolution, classes).expect("buildable");
     let parameters = Parameters::new(declare(&layout), seed, Device::Cpu).expect("memory");
-    (Network::new(&layout, &parameters).expect("declared"), parameters)
+    (Network::new(&layout, &parameters, MemoryFormat::ChannelsLast).expect("declared"), parameters)
 }
 
 fn models() -> [ModelSpec; 3] {

@@ -1,0 +1,99 @@
+//! The gradient of a batch: forward and backward, in parts where that is asked for, uphill first with sharpness-aware
+//! minimisation.
+
+use spec::run::{Regularisation, TrainSpec};
+use tch::{Kind, Reduction, TchError, Tensor};
+
+use crate::network::{Mode, Network};
+use crate::optimizer::{ascend, gradients};
+use crate::parameters::Parameters;
+
+/// A batch as the network sees it.
+pub struct Examples {
+    /// [examples, channels, height, width], in the precision of the activations.
+    pub pictures: Tensor,
+    /// [examples] of classes, or [examples, classes] of their shares where pictures are mixed.
+    pub target: Tensor,
+}
+
+impl Examples {
+    fn part(&self, from: i64, length: i64) -> Result<Examples, TchError> {
+        let part = |all: &Tensor| all.f_narrow(0, from, length);
+        Ok(Examples { pictures: part(&self.pictures)?, target: part(&self.target)? })
+    }
+
+    fn len(&self) -> i64 {
+        self.pictures.size()[0]
+    }
+}
+
+/// The target of mixed pictures: `share` of each picture's own class, the rest of its partner's.
+pub fn mixed_target(own: &[i64], partners: &[i64], shares: &[f32], classes: u32) -> Result<Tensor, TchError> {
+    let one_hot = |labels: &[i64]| Tensor::f_from_slice(labels)?.f_one_hot(i64::from(classes))?.f_to_kind(Kind::Float);
+    let shares = Tensor::f_from_slice(shares)?.f_unsqueeze(1)?;
+    let rest = shares.f_neg()?.f_add_scalar(1.0)?;
+    one_hot(own)?.f_mul(&shares)?.f_add(&one_hot(partners)?.f_mul(&rest)?)
+}
+
+/// The mean training loss of a batch and its gradient, one tensor per parameter. The parameters are left as they were.
+pub fn loss_and_gradient(
+    network: &Network,
+    parameters: &mut Parameters,
+    batch: &Examples,
+    train: &TrainSpec,
+) -> Result<(Tensor, Vec<Tensor>), TchError> {
+    let Some(sam) = train.regularisation.sam else { return in_parts(network, parameters, batch, train) };
+    let first = batch.part(0, sam.examples(batch.len() as u64) as i64)?;
+    let (_, uphill) = in_parts(network, parameters, &first, train)?;
+    let before = ascend(parameters, &uphill, sam.rho)?;
+    let found = in_parts(network, parameters, batch, train)?;
+    parameters.load(&before)?;
+    Ok(found)
+}
+
+/// Computes a batch in as many parts as asked for; what comes out is what the whole would give, up to rounding and to what is
+/// drawn in between.
+fn in_parts(
+    network: &Network,
+    parameters: &Parameters,
+    batch: &Examples,
+    train: &TrainSpec,
+) -> Result<(Tensor, Vec<Tensor>), TchError> {
+    let (examples, parts) = (batch.len(), i64::from(train.arithmetic.accumulate.max(1)));
+    let length = (examples + parts - 1) / parts;
+    if length >= examples {
+        let loss = mean_loss(network, parameters, batch, train)?;
+        let gradient = gradients(parameters, &loss)?;
+        return Ok((loss.f_detach()?, gradient));
+    }
+    let mut sum: Option<(Tensor, Vec<Tensor>)> = None;
+    for from in (0..examples).step_by(length as usize) {
+        let part = batch.part(from, length.min(examples - from))?;
+        let share = part.len() as f64 / examples as f64;
+        let loss = mean_loss(network, parameters, &part, train)?.f_mul_scalar(share)?;
+        let gradient = gradients(parameters, &loss)?;
+        sum = Some(match sum {
+            None => (loss.f_detach()?, gradient),
+            Some((total, mut all)) => {
+                // Not in place: where a part is one example, two gradients may be views of one tensor.
+                for (all, one) in all.iter_mut().zip(&gradient) {
+                    *all = all.f_add(one)?;
+                }
+                (total.f_add(&loss.f_detach()?)?, all)
+            }
+        });
+    }
+    sum.ok_or_else(|| TchError::Shape("a batch without examples".to_owned()))
+}
+
+fn mean_loss(
+    network: &Network,
+    parameters: &Parameters,
+    batch: &Examples,
+    train: &TrainSpec,
+) -> Result<Tensor, TchError> {
+    let Regularisation { stochastic_depth, dropout, .. } = train.regularisation;
+    let mode = Mode::Train { stochastic_depth, dropout };
+    let logits = network.forward(parameters, &batch.pictures, mode)?;
+    logits.f_cross_entropy_loss::<Tensor>(&batch.target, None, Reduction::Mean, -100, train.label_smoothing)
+}
