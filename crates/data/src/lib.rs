@@ -4,9 +4,15 @@
 //! seed and the position, so nothing has to be restored after a restart but the position.
 
 pub mod batch;
+mod crop;
 pub mod dataset;
 pub mod fetch;
 pub mod idx;
+mod mixing;
+mod rand_augment;
+mod random;
+mod tone;
+mod warp;
 
 pub use dataset::{Dataset, Split};
 
@@ -39,6 +45,9 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
+    /// Classes that cannot be kept.
+    #[error("keep_classes: {0}")]
+    Classes(String),
     /// No source had the data set.
     #[error("could not fetch {dataset}:{}", .tried.iter().map(|(source, why)| format!("\n  {source}: {why}")).collect::<String>())]
     Unavailable {
