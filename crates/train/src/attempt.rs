@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use data::batch::{self, Batch, Shape};
+use data::batch::{self, Batch, Recipe, Shape};
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
 use spec::run::{RunId, RunSpec, SpecFile};
@@ -17,7 +17,7 @@ use tch::{Device, Tensor, no_grad};
 use crate::TrainError;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
 use crate::evaluate::{Evaluation, evaluate, normalised, precision};
-use crate::gradient::{Examples, loss_and_gradient};
+use crate::gradient::{Examples, loss_and_gradient, mixed_target};
 use crate::journal::Journal;
 use crate::network::{self, Network};
 use crate::optimizer::Optimizer;
@@ -117,7 +117,7 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
 
 /// Opens the data set and refuses one that is not the one the run was planned for.
 fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
-    let dataset = Dataset::open(&setting.data, "was the data set removed after the sweep was planned?")?;
+    let mut dataset = Dataset::open(&setting.data, "was the data set removed after the sweep was planned?")?;
     let (found, planned) = (&dataset.facts, &spec.data);
     if found.fingerprint != planned.fingerprint {
         let problem = format!(
@@ -126,6 +126,10 @@ fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
         );
         return Err(data::DataError::Malformed { path: setting.data.clone(), problem }.into());
     }
+    if let Some(classes) = &planned.keep_classes {
+        dataset.keep(classes)?;
+    }
+    let found = &dataset.facts;
     if planned.train_examples > found.train_examples || planned.heldout_examples > found.heldout_examples {
         return Err(TrainError::Spec("the spec asks for more examples than the data set has".to_owned()));
     }
@@ -196,16 +200,11 @@ impl<'a> Trainer<'a> {
         let spec = self.spec;
         let from = self.samples();
         let to = (from + spec.train.batch).min(spec.samples());
-        let batch =
-            batch::training(&self.dataset.train, self.shape, &self.order, spec.train.augment, spec.seed, from, to);
-        let device = self.parameters.flat().device();
-        let pictures =
-            normalised(&batch.pixels, self.shape, &spec.data, spec.data.resolution, precision(spec), device)?;
-        let labels = Tensor::f_from_slice(&batch.labels)?.f_to_device(device)?;
+        let batch = batch::training(&self.dataset.train, self.shape, &self.order, &Recipe::of(spec), from, to);
+        let examples = self.examples(&batch)?;
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
-        let examples = Examples { pictures, target: labels };
         let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train)?;
         self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
@@ -218,18 +217,32 @@ impl<'a> Trainer<'a> {
         self.count(&batch, from)
     }
 
-    /// Adds the examples of a finished step to the digest of their epoch.
+    /// A batch as the network wants it.
+    fn examples(&self, batch: &Batch) -> Result<Examples, TrainError> {
+        let (spec, device) = (self.spec, self.parameters.flat().device());
+        let pictures =
+            normalised(&batch.pixels, batch.shape, &spec.data, spec.data.resolution, precision(spec), device)?;
+        let target = if batch.partners.is_empty() {
+            Tensor::f_from_slice(&batch.labels)?
+        } else {
+            mixed_target(&batch.labels, &batch.partners, &batch.weights, spec.data.classes)?
+        };
+        Ok(Examples { pictures, target: target.f_to_device(device)? })
+    }
+
+    /// Adds the examples of a finished step to the digest of their epoch, each draw once however many pictures it gave.
     fn count(&mut self, batch: &Batch, from: u64) -> Result<(), TrainError> {
-        let examples = self.order.examples();
-        for (sample, id) in (from..).zip(&batch.ids) {
+        let (examples, copies) = (self.order.examples(), self.spec.multiplicity());
+        for (sample, id) in (from..).zip(&batch.ids).filter(|(sample, _)| sample.is_multiple_of(copies)) {
+            let draw = sample / copies;
             self.digest.add(*id);
-            if (sample + 1).is_multiple_of(examples) {
-                self.close_epoch(sample / examples, examples)?;
+            if (draw + 1).is_multiple_of(examples) {
+                self.close_epoch(draw / examples, examples)?;
             }
         }
-        let samples = self.samples();
-        if samples == self.spec.samples() && !samples.is_multiple_of(examples) {
-            self.close_epoch(samples / examples, samples % examples)?;
+        let draws = self.samples() / copies;
+        if draws == self.spec.draws() && !draws.is_multiple_of(examples) {
+            self.close_epoch(draws / examples, draws % examples)?;
         }
         Ok(())
     }

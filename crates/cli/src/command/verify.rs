@@ -48,7 +48,7 @@ pub(crate) async fn run(place: &Place, options: &Verify) -> Result<u8, Failure> 
 fn check(row: &RunRow, recorded: &[EpochRow]) -> Option<String> {
     let label = format!("{} (run {})", row.label(), row.run);
     let order = row.spec.order()?;
-    for (epoch, samples) in epochs(row.spec.samples(), order.examples()) {
+    for (epoch, samples) in epochs(row.spec.draws(), order.examples()) {
         match recorded.iter().find(|one| one.epoch == epoch) {
             None if row.state == RunState::Diverged => return None,
             None => return Some(format!("{label}: epoch {epoch} left no digest")),
