@@ -63,13 +63,18 @@ impl Weights {
         Ok(weights)
     }
 
+    /// All of them, by name.
+    pub(crate) fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
+        SafeTensors::deserialize(&self.content).map_err(|error| self.unusable(error.to_string()))
+    }
+
     /// Overwrites `parameters` with these weights, all but the classifier's: another data set has other classes. Position
     /// embeddings are resampled where the resolution is another one.
     ///
     /// # Errors
     /// If these are the weights of another architecture.
     pub fn start(&self, parameters: &mut Parameters) -> Result<(), TrainError> {
-        let tensors = SafeTensors::deserialize(&self.content).map_err(|error| self.unusable(error.to_string()))?;
+        let tensors = self.tensors()?;
         let another = |what: String| self.unusable(format!("weights of another architecture: {what}"));
         let declared = parameters.declared();
         if let Some(name) = tensors.names().iter().find(|name| parameters.index(name).is_none()) {

@@ -1,6 +1,7 @@
 //! The training room against formulas written out plainly in 64-bit floats, and against the numbers of the papers.
 
 mod checkpoints;
+mod exchange;
 mod network;
 mod parity;
 mod plain;
