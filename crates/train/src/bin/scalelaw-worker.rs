@@ -121,7 +121,7 @@ fn check() -> ExitCode {
 fn exchange_weights(exchange: &Exchange) -> Result<(), TrainError> {
     match exchange {
         Exchange::Export { run, out, force } => {
-            let exported = exchange::export(&read_spec(run)?, run, out, *force)?;
+            let exported = exchange::export(&spec_of(run)?, run, out, *force)?;
             if let Some(why) = exported.obstacle {
                 complain(&format!("{}: written, but timm cannot load it: {why}", out.display()));
             }
@@ -130,7 +130,7 @@ fn exchange_weights(exchange: &Exchange) -> Result<(), TrainError> {
             }
         }
         Exchange::Import { from, run, force } => {
-            let file = read_spec(run)?;
+            let file = spec_of(run)?;
             let _lock = lock(run, Duration::ZERO)?;
             for note in exchange::import(&file, from, run, *force)? {
                 complain(&note);
@@ -138,6 +138,15 @@ fn exchange_weights(exchange: &Exchange) -> Result<(), TrainError> {
         }
     }
     Ok(())
+}
+
+/// Of the run directory that a person named, who may have named another folder.
+fn spec_of(run: &Path) -> Result<SpecFile, TrainError> {
+    if run.join("spec.json").exists() {
+        return read_spec(run);
+    }
+    let remedy = "name the directory of a run, as in .scalelaw/runs/RUN";
+    Err(TrainError::Spec(format!("{}: has no spec.json; {remedy}", run.display())))
 }
 
 fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
@@ -204,7 +213,10 @@ fn lock(run: &Path, patience: Duration) -> Result<fs::File, TrainError> {
             Err(error) => return Err(io(error.into())),
         }
     }
-    Err(io(std::io::Error::new(std::io::ErrorKind::TimedOut, "another attempt still works on this run")))
+    Err(io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "another attempt still works on this run; try again when it has ended",
+    )))
 }
 
 fn read_spec(run: &Path) -> Result<SpecFile, TrainError> {

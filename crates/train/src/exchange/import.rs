@@ -11,14 +11,17 @@ use spec::network::{Layout, ModelSpec};
 use spec::run::SpecFile;
 use tch::{Device, Kind, Tensor};
 
-use super::{CONFIG, MODEL, config, floats, refuse_overwriting, shape, timm_name, timm_shape};
+use super::{CONFIG, MODEL, config, refuse_overwriting, shape, timm_name, timm_shape};
 use crate::TrainError;
 use crate::network::declare;
-use crate::parameters::{Declared, Init, Parameters, bytes};
+use crate::parameters::{Declared, Init, Parameters};
 use crate::weights;
 
 /// How many tensors of a kind a refusal names.
 const NAMED: usize = 3;
+
+/// Where an export of ours says what network it is of.
+const OUR_MODEL: &str = "/scalelaw/model";
 
 /// What to do about weights of another network.
 const REMEDY: &str = "take a spec.json whose model, classes, channels and resolution are those of the checkpoint";
@@ -41,7 +44,9 @@ pub fn import(file: &SpecFile, from: &Path, run: &Path, force: bool) -> Result<V
         .map_err(|error| unusable(format!("{error}; is it whole, and of the form safetensors?")))?;
     let data = &file.run.data;
     let layout = file.run.model.layout(data.channels, data.resolution, data.classes)?;
-    let notes = if from.is_dir() { check_config(&from.join(CONFIG), &file.run.model)? } else { Vec::new() };
+    let config = if from.is_dir() { read_config(&from.join(CONFIG))? } else { Value::Null };
+    check_config(&config, &file.run.model)
+        .map_err(|why| TrainError::Unusable(format!("{}: {why}", from.join(CONFIG).display())))?;
 
     // Nothing is drawn: every value is overwritten, and drawing half a billion takes minutes.
     let blank = |one| Declared { init: Init::Constant(0.0), ..one };
@@ -55,7 +60,7 @@ pub fn import(file: &SpecFile, from: &Path, run: &Path, force: bool) -> Result<V
         let values = as_floats(&view)?.ok_or_else(|| {
             unusable(format!("{name} is of type {:?}; convert it to floats of 16 or 32 bits", view.dtype()))
         })?;
-        if floats(&bytes(&values)?).any(|value| !value.is_finite()) {
+        if values.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
             return Err(unusable(format!(
                 "{name} has values that are not finite; take weights from before it diverged"
             )));
@@ -64,7 +69,7 @@ pub fn import(file: &SpecFile, from: &Path, run: &Path, force: bool) -> Result<V
     }
     parameters.load(&Tensor::f_cat(&all, 0)?)?;
     weights::write(run, file.run_id, &parameters)?;
-    Ok(notes)
+    Ok(notes(&config, &file.run.model))
 }
 
 /// As a vector of 32-bit floats; `None` if it holds something else.
@@ -108,40 +113,57 @@ fn compare(layout: &Layout, declared: &[Declared], tensors: &SafeTensors<'_>) ->
     Err(format!("weights of another architecture: {}; {REMEDY}", parts.join(", ")))
 }
 
-/// What names and shapes do not show: refused where `config.json` says otherwise, and mentioned where it is a small matter.
-fn check_config(path: &Path, model: &ModelSpec) -> Result<Vec<String>, TrainError> {
-    let unusable = |why: String| TrainError::Unusable(format!("{}: {why}", path.display()));
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unusable(error.to_string())),
-    };
-    let config: Value =
-        serde_json::from_str(&text).map_err(|error| unusable(format!("{error}; mend it or take it away")))?;
+/// `Null` if there is none.
+fn read_config(path: &Path) -> Result<Value, TrainError> {
+    let unusable = |why: String| TrainError::Unusable(format!("{}: {why}; mend it or take it away", path.display()));
+    match fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| unusable(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Value::Null),
+        Err(error) => Err(unusable(error.to_string())),
+    }
+}
+
+/// Refuses another network where `config.json` says what names and shapes do not show.
+fn check_config(config: &Value, model: &ModelSpec) -> Result<(), String> {
     let another = |what: &str, found: &Value, expected: &Value| {
-        unusable(format!("weights of another architecture: {what} is {found}, expected {expected}; {REMEDY}"))
+        Err(format!("weights of another architecture: {what} is {found}, expected {expected}; {REMEDY}"))
     };
     let ours = config::model(model);
-    if let Some(Value::Object(theirs)) = config.pointer("/scalelaw/model") {
+    if let Some(theirs) = config.pointer(OUR_MODEL) {
         for (key, expected) in ours.as_object().into_iter().flatten() {
             let found = theirs.get(key).unwrap_or(&Value::Null);
             if found != expected {
-                return Err(another(key, found, expected));
+                return another(key, found, expected);
             }
         }
     }
-    let argument = |key: &str| config.pointer(&format!("/model_args/{key}"));
     for (key, own) in [("num_heads", "heads"), ("alpha", "alpha")] {
-        let (Some(found), Some(expected)) = (argument(key), ours.get(own)) else { continue };
+        let (Some(found), Some(expected)) = (argument(config, key), ours.get(own)) else { continue };
         if found.as_f64() != expected.as_f64() {
-            return Err(another(key, found, expected));
+            return another(key, found, expected);
         }
     }
-    let exact = argument("act_layer").and_then(Value::as_str) != Some("gelu_tanh");
-    let note = "timm computes with the exact GELU where config.json does not say gelu_tanh; here it is the tanh form";
-    Ok(if exact && matches!(model, ModelSpec::Vit(_)) {
-        vec![format!("{}: {note}", path.display())]
-    } else {
-        Vec::new()
-    })
+    Ok(())
+}
+
+/// Where timm, as far as `config.json` says, computes a little differently from what will be trained.
+fn notes(config: &Value, model: &ModelSpec) -> Vec<String> {
+    if config.pointer(OUR_MODEL).is_some() {
+        return Vec::new();
+    }
+    let note = match model {
+        ModelSpec::Vit(_) if argument(config, "act_layer").and_then(Value::as_str) != Some("gelu_tanh") => {
+            "timm has the exact GELU where config.json does not say act_layer gelu_tanh; here it is the tanh form"
+        }
+        ModelSpec::Nfnet(_) if argument(config, "std_conv_eps").is_none() => {
+            "timm adds 1e-5 to the variance of weights where config.json says no other std_conv_eps; here, as in the code \
+             released with the paper, nothing is added"
+        }
+        _ => return Vec::new(),
+    };
+    vec![note.to_owned()]
+}
+
+fn argument<'a>(config: &'a Value, key: &str) -> Option<&'a Value> {
+    config.get("model_args")?.get(key)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
@@ -138,7 +139,8 @@ fn what_is_exported_and_imported_again_is_the_same_to_the_last_bit() {
         fs::remove_file(run.join(weights::FILE)).expect("there");
         assert_eq!(import(&file, &to, &run, false).expect("the same network"), Vec::<String>::new(), "{name}");
         assert!(read(&run.join(weights::FILE)) == before, "{name}");
-        import(&file, &to.join(exchange::MODEL), &run, true).expect("a file will do");
+        let notes = import(&file, &to.join(exchange::MODEL), &run, true).expect("a file will do");
+        assert_eq!(notes.len(), 1, "without config.json nothing says what timm computes: {notes:?}");
         assert!(read(&run.join(weights::FILE)) == before, "{name}");
 
         let pictures = tensor(&numbers(3 * 3 * (side * side) as usize, 7), &[3, 3, side.into(), side.into()]);
@@ -190,9 +192,11 @@ fn an_export_says_what_to_ask_timm_for() {
         (nfnet(&[(4, 2), (6, 1)], &[8, 16], &[1, 2], 2, "kept"), "a stem of 4 at stride 2, 6 at stride 1"),
         (nfnet(&[(16, 2)], &[16, 32], &[1, 2], 8, "kept"), "strides [2, 2], not [1, 2]"),
         (nfnet(&[(16, 2)], &[24, 32], &[2, 2], 8, "kept"), "a bottleneck of 12 channels to groups of 8"),
+        (nfnet(&[(16, 1)], &[24, 32], &[2, 2], 8, "kept"), "a stem of 16 at stride 1 is none"),
     ] {
         let (found, exported, _) = config(&model, 24);
         assert_eq!(found["architecture"], Value::Null);
+        assert_eq!(exported.differences, Vec::<String>::new(), "there is nothing to compare with");
         let obstacle = exported.obstacle.expect("timm has none");
         assert!(obstacle.contains(why), "{obstacle}");
     }
@@ -333,4 +337,34 @@ fn floats_of_16_bits_are_widened() {
     };
     assert_eq!(first("norm.bias"), [1.0, -2.5, 2.0_f32.powi(-24), 65504.0]);
     assert_eq!(first("norm.weight"), [1.0, -2.5, 3.140625, 0.0]);
+}
+
+/// Exit code and messages of the worker.
+fn worker(arguments: &[&Path]) -> (Option<i32>, String) {
+    let run = Command::new(env!("CARGO_BIN_EXE_scalelaw-worker")).args(arguments).output().expect("built");
+    (run.status.code(), String::from_utf8_lossy(&run.stderr).into_owned())
+}
+
+#[test]
+fn the_worker_answers_with_one_line_and_an_exit_code() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = run_of(&vit("map", 2), 12);
+    let run = finished(folder.path(), &file, &of(&file, 1));
+    let (out, export, import, force) =
+        (folder.path().join("out"), Path::new("export"), Path::new("import"), Path::new("--force"));
+    let one_line = |(code, said): (Option<i32>, String), expected: &str| {
+        assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+        assert!(said.contains(expected), "{said}");
+    };
+    one_line(worker(&[export, &run, &out]), "has no spec.json; name the directory of a run");
+    fs::write(run.join("spec.json"), serde_json::to_string(&file).expect("JSON")).expect("writable");
+    assert_eq!(worker(&[export, &run, &out]), (Some(0), String::new()));
+    one_line(worker(&[export, &run, &out]), "model.safetensors: already there; name another folder, or say --force");
+    one_line(worker(&[import, &out, &run]), "weights.safetensors: already there;");
+    assert_eq!(worker(&[import, &out, &run, force]), (Some(0), String::new()));
+    assert_eq!(worker(&[import, &out]).0, Some(2));
+
+    let lock = fs::File::open(run.join("lock")).expect("made by the import");
+    lock.lock().expect("free");
+    one_line(worker(&[import, &out, &run, force]), "another attempt still works on this run");
 }
