@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::network::{self, Network};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
-use crate::weights::{self, Weights};
+use crate::weights::{self, Origin, Weights};
 
 /// Lines of progress in a whole run.
 const LINES_OF_PROGRESS: u64 = 100;
@@ -152,9 +152,13 @@ impl<'a> Trainer<'a> {
         let ema = spec.train.regularisation.ema;
         let mut optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
-        let (progress, notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
+        let (progress, mut notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
         if let (None, Some(parent)) = (&progress, spec.pretrained) {
-            Weights::read(&setting.run.with_file_name(parent.to_string()), parent)?.start(&mut parameters)?;
+            let weights = Weights::read(&setting.run.with_file_name(parent.to_string()), parent)?;
+            weights.start(&mut parameters)?;
+            if weights.origin == Origin::Imported {
+                notes.push(format!("starts from imported weights, not from those that run {parent} has trained"));
+            }
             // Its average begins with the weights.
             optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
         }
@@ -298,7 +302,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn finished(&self, heldout_loss: Loss, found: Evaluation) -> Result<Ending, TrainError> {
-        weights::write(&self.setting.run, self.run_id, self.optimizer.evaluated(&self.parameters))?;
+        weights::write(&self.setting.run, self.run_id, self.optimizer.evaluated(&self.parameters), Origin::Trained)?;
         let state_hash = state_hash(&self.parameters, &self.optimizer)?;
         let (step, step_seconds) = (self.step, self.median_step_seconds());
         let Evaluation { accuracy, top5_accuracy, .. } = found;

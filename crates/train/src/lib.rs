@@ -7,6 +7,7 @@ pub mod agc;
 pub mod attempt;
 pub mod checkpoint;
 pub mod evaluate;
+pub mod exchange;
 pub mod gradient;
 pub mod journal;
 mod layers;

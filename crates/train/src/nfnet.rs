@@ -13,7 +13,7 @@ use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
 
 /// Smallest norm of centred weights that standardisation divides by: the root of the released code's 1e-4.
-const SMALLEST_NORM: f64 = 1e-2;
+pub(crate) const SMALLEST_NORM: f64 = 1e-2;
 
 /// The network: where each layer finds its parameters.
 pub struct Nfnet {

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
 use spec::run::RunId;
 use tch::Tensor;
 
@@ -19,15 +20,36 @@ use crate::vit;
 /// Name of the file in a run directory.
 pub const FILE: &str = "weights.safetensors";
 
-/// Metadata with the BLAKE3 of all that follows the header.
-const HASH: &str = "data_blake3";
+/// The one entry of the file's metadata, so that equal weights are equal files: a [`Label`] as JSON.
+const LABEL: &str = "scalelaw";
 
-/// Writes the weights of the finished run `id` into its directory.
-pub fn write(run: &Path, id: RunId, parameters: &Parameters) -> Result<(), TrainError> {
+/// What the file says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Label {
+    run_id: RunId,
+    origin: Origin,
+    /// BLAKE3 of all that follows the header.
+    data_blake3: String,
+}
+
+/// Where weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The run has trained them.
+    Trained,
+    /// `scalelaw-worker import` has put them there: the run's identity does not stand for them.
+    Imported,
+}
+
+/// Writes weights into the directory of the run `id`.
+pub fn write(run: &Path, id: RunId, parameters: &Parameters, origin: Origin) -> Result<(), TrainError> {
     let vectors = [(String::new(), bytes(parameters.flat())?)];
     let plain = stored::serialise(parameters.declared(), &vectors, None)?;
-    let hash = blake3::hash(stored::data(&plain)).to_hex().to_string();
-    let metadata = HashMap::from([("run_id".to_owned(), id.to_string()), (HASH.to_owned(), hash)]);
+    let data_blake3 = blake3::hash(stored::data(&plain)).to_hex().to_string();
+    let label = serde_json::to_string(&Label { run_id: id, origin, data_blake3 })
+        .map_err(|error| TrainError::Spec(error.to_string()))?;
+    let metadata = HashMap::from([(LABEL.to_owned(), label)]);
     let content = stored::serialise(parameters.declared(), &vectors, Some(metadata))?;
     let (partial, path) = (run.join(format!("{FILE}.tmp")), run.join(FILE));
     let written = write_synced(&partial, &content).and_then(|()| fs::rename(&partial, &path));
@@ -40,6 +62,8 @@ pub fn write(run: &Path, id: RunId, parameters: &Parameters) -> Result<(), Train
 pub struct Weights {
     content: Vec<u8>,
     path: String,
+    /// Where they come from.
+    pub origin: Origin,
 }
 
 impl Weights {
@@ -50,17 +74,24 @@ impl Weights {
             let remedy = "the run to start from has no weights; was its folder removed, or was it trained by a version that kept none?";
             TrainError::Unusable(format!("{}: {source}; {remedy}", path.display()))
         })?;
-        let weights = Weights { content, path: path.display().to_string() };
-        let (_, header) =
-            SafeTensors::read_metadata(&weights.content).map_err(|error| weights.unusable(error.to_string()))?;
-        let said = |key: &str| header.metadata().as_ref().and_then(|all| all.get(key)).cloned().unwrap_or_default();
-        if said("run_id") != id.to_string() {
-            return Err(weights.unusable(format!("weights of run {:?}, expected those of {id}", said("run_id"))));
+        let unusable = |why: String| TrainError::Unusable(format!("{}: {why}", path.display()));
+        let (_, header) = SafeTensors::read_metadata(&content).map_err(|error| unusable(error.to_string()))?;
+        let label = header.metadata().as_ref().and_then(|all| all.get(LABEL));
+        let label: Label = label.and_then(|label| serde_json::from_str(label).ok()).ok_or_else(|| {
+            unusable("not the weights of a run; `scalelaw-worker import` takes those of others".to_owned())
+        })?;
+        if label.run_id != id {
+            return Err(unusable(format!("weights of run {}, expected those of {id}", label.run_id)));
         }
-        if blake3::hash(stored::data(&weights.content)).to_hex().as_str() != said(HASH) {
-            return Err(weights.unusable("damaged: the values do not match their hash".to_owned()));
+        if blake3::hash(stored::data(&content)).to_hex().as_str() != label.data_blake3 {
+            return Err(unusable("damaged: the values do not match their hash".to_owned()));
         }
-        Ok(weights)
+        Ok(Weights { content, path: path.display().to_string(), origin: label.origin })
+    }
+
+    /// All of them, by name.
+    pub(crate) fn tensors(&self) -> Result<SafeTensors<'_>, TrainError> {
+        SafeTensors::deserialize(&self.content).map_err(|error| self.unusable(error.to_string()))
     }
 
     /// Overwrites `parameters` with these weights, all but the classifier's: another data set has other classes. Position
@@ -69,7 +100,7 @@ impl Weights {
     /// # Errors
     /// If these are the weights of another architecture.
     pub fn start(&self, parameters: &mut Parameters) -> Result<(), TrainError> {
-        let tensors = SafeTensors::deserialize(&self.content).map_err(|error| self.unusable(error.to_string()))?;
+        let tensors = self.tensors()?;
         let another = |what: String| self.unusable(format!("weights of another architecture: {what}"));
         let declared = parameters.declared();
         if let Some(name) = tensors.names().iter().find(|name| parameters.index(name).is_none()) {

@@ -1,31 +1,38 @@
 //! `scalelaw-worker`: one process, one attempt of one run.
 //!
-//! Ends with 0 and a result, 75 and a checkpoint (told to stop), or 1 and a reason, all of them in the journal.
+//! Ends with 0 and a result, 75 and a checkpoint (told to stop), or 1 and a reason, all of them in the journal. `export` and
+//! `import` exchange weights with timm and end with 0, or 1 and a reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use spec::journal::{Event, JOURNAL_SCHEMA};
 use spec::run::{SPEC_SCHEMA, SpecFile};
 use train::attempt::{Ending, Setting};
 use train::journal::Journal;
-use train::{TrainError, attempt, first_line};
+use train::{TrainError, attempt, exchange, first_line};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long an attempt waits for an earlier one to end.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Exit code of an attempt that saved its state and stopped: try again.
 const PREEMPTED: u8 = 75;
 
 /// Trains one attempt of one run; started by `scalelaw run`.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true)]
 struct Arguments {
+    #[command(subcommand)]
+    exchange: Option<Exchange>,
     /// The run directory, with spec.json.
     #[arg(required_unless_present = "check")]
     run: Option<PathBuf>,
@@ -46,8 +53,42 @@ struct Arguments {
     check: bool,
 }
 
+/// Weights to and from timm.
+#[derive(Subcommand)]
+enum Exchange {
+    /// Writes the weights of a finished run as model.safetensors and config.json, which timm loads.
+    Export {
+        /// The run directory, with spec.json and weights.safetensors.
+        run: PathBuf,
+        /// The folder to write into.
+        out: PathBuf,
+        /// Overwrite what is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Writes weights by timm's names into a run directory, for runs that start from them.
+    Import {
+        /// A folder with model.safetensors, or such a file.
+        from: PathBuf,
+        /// The run directory, with a spec.json of the same network.
+        run: PathBuf,
+        /// Overwrite weights that are there.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(exchange) = &arguments.exchange {
+        return match exchange_weights(exchange) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&first_line(&error));
+                ExitCode::FAILURE
+            }
+        };
+    }
     let Some(run) = arguments.run.clone().filter(|_| !arguments.check) else {
         return check();
     };
@@ -77,6 +118,37 @@ fn check() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn exchange_weights(exchange: &Exchange) -> Result<(), TrainError> {
+    match exchange {
+        Exchange::Export { run, out, force } => {
+            let exported = exchange::export(&spec_of(run)?, run, out, *force)?;
+            if let Some(why) = exported.obstacle {
+                complain(&format!("{}: written, but timm cannot load it: {why}", out.display()));
+            }
+            for difference in exported.differences {
+                complain(&format!("timm computes differently: {difference}"));
+            }
+        }
+        Exchange::Import { from, run, force } => {
+            let file = spec_of(run)?;
+            let _lock = lock(run, Duration::ZERO)?;
+            for note in exchange::import(&file, from, run, *force)? {
+                complain(&note);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of the run directory that a person named, who may have named another folder.
+fn spec_of(run: &Path) -> Result<SpecFile, TrainError> {
+    if run.join("spec.json").exists() {
+        return read_spec(run);
+    }
+    let remedy = "name the directory of a run, as in .scalelaw/runs/RUN";
+    Err(TrainError::Spec(format!("{}: has no spec.json; {remedy}", run.display())))
+}
+
 fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
@@ -87,7 +159,7 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         bind_to(parent, &stop);
     }
     let file = read_spec(run)?;
-    let _lock = lock(run)?;
+    let _lock = lock(run, LOCK_PATIENCE)?;
     let folder = run.join("attempts").join(arguments.attempt.to_string());
     fs::create_dir_all(&folder)
         .map_err(|source| TrainError::Io { what: format!("creating {}", folder.display()), source })?;
@@ -124,20 +196,27 @@ fn bind_to(parent: i32, stop: &AtomicBool) {
 }
 
 /// Holds the lock of the run as long as this process lives, so that two attempts never work on one run: an earlier one
-/// may still be saving its state.
-fn lock(run: &Path) -> Result<fs::File, TrainError> {
+/// may still be saving its state, which is waited for.
+fn lock(run: &Path, patience: Duration) -> Result<fs::File, TrainError> {
     use rustix::fs::{FlockOperation, flock};
     let path = run.join("lock");
     let io = |source: std::io::Error| TrainError::Io { what: format!("locking {}", path.display()), source };
     let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-    for _ in 0..600 {
+    let since = Instant::now();
+    loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(100)),
+            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => break,
             Err(error) => return Err(io(error.into())),
         }
     }
-    Err(io(std::io::Error::new(std::io::ErrorKind::TimedOut, "another attempt still works on this run")))
+    Err(io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "another attempt still works on this run; try again when it has ended",
+    )))
 }
 
 fn read_spec(run: &Path) -> Result<SpecFile, TrainError> {

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod checkpoints;
+mod exchange;
 mod network;
 mod parity;
 mod plain;

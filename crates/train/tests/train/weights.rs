@@ -6,7 +6,7 @@ use spec::vit::{Pooling, Vit};
 use tch::Device;
 use train::network::{Mode, Network, declare};
 use train::parameters::Parameters;
-use train::weights::{self, Weights};
+use train::weights::{self, Origin, Weights};
 
 use crate::{check_close, numbers, small_model, tensor, values};
 
@@ -33,7 +33,7 @@ fn everything_but_the_classifier_is_taken_over() {
         // A network that has just begun has many parameters at the same value.
         let all = tensor(&numbers(from.len() as usize, 7), &[from.len()]);
         from.load(&all).expect("as many numbers");
-        weights::write(folder.path(), id("00000000000000aa"), &from).expect("space");
+        weights::write(folder.path(), id("00000000000000aa"), &from, Origin::Trained).expect("space");
         let (_, mut to) = parameters(&model, 16, 5, 2);
         let untouched = to.copied().expect("memory");
         Weights::read(folder.path(), id("00000000000000aa"))
@@ -55,7 +55,7 @@ fn positions_are_resampled_as_they_are_for_an_evaluation_in_that_resolution() {
     for model in &models()[1..] {
         let (network, mut from) = parameters(model, 16, 3, 1);
         from.load(&tensor(&numbers(from.len() as usize, 7), &[from.len()])).expect("as many numbers");
-        weights::write(folder.path(), id("00000000000000aa"), &from).expect("space");
+        weights::write(folder.path(), id("00000000000000aa"), &from, Origin::Trained).expect("space");
         let (larger, mut to) = parameters(model, 24, 3, 2);
         Weights::read(folder.path(), id("00000000000000aa"))
             .expect("just written")
@@ -79,7 +79,7 @@ fn weights_of_another_network_or_run_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [nfnet, vit, token] = models();
     let (_, from) = parameters(&nfnet, 16, 3, 1);
-    weights::write(folder.path(), id("00000000000000aa"), &from).expect("space");
+    weights::write(folder.path(), id("00000000000000aa"), &from, Origin::Trained).expect("space");
     let refused = |model: &ModelSpec| {
         let (_, mut to) = parameters(model, 16, 3, 2);
         let before = to.flat().copy();
@@ -91,8 +91,9 @@ fn weights_of_another_network_or_run_are_refused_by_name() {
     let wider = ModelSpec::Nfnet(spec::nfnet::Nfnet { widths: vec![16, 16], ..small_model(1.0) });
     assert!(refused(&wider).contains("weights of another architecture: "), "{}", refused(&wider));
     assert!(refused(&vit).contains("the network to train has no "), "{}", refused(&vit));
-    weights::write(folder.path(), id("00000000000000aa"), &parameters(&vit, 16, 3, 1).1).expect("space");
+    weights::write(folder.path(), id("00000000000000aa"), &parameters(&vit, 16, 3, 1).1, Origin::Trained)
+        .expect("space");
     assert!(refused(&token).contains("attn_pool"), "{}", refused(&token));
     let other = Weights::read(folder.path(), id("00000000000000ab")).err().expect("another run").to_string();
-    assert!(other.contains("weights of run \"00000000000000aa\", expected those of 00000000000000ab"), "{other}");
+    assert!(other.contains("weights of run 00000000000000aa, expected those of 00000000000000ab"), "{other}");
 }
