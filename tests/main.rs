@@ -13,4 +13,5 @@ mod screens;
 mod scripted;
 mod support;
 mod sweep;
+mod trunk;
 mod wrong_input;

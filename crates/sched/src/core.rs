@@ -29,6 +29,8 @@ pub struct Waiting {
     pub crashes: u32,
     /// Not before this time.
     pub not_before: Duration,
+    /// Not before this run has ended: it goes on from its state.
+    pub after: Option<RunId>,
 }
 
 /// What can happen.
@@ -215,12 +217,20 @@ impl Core {
         }
     }
 
+    fn is_pending(&self, run: RunId) -> bool {
+        self.working.contains_key(&run) || self.queue.iter().any(|waiting| waiting.run == run)
+    }
+
     fn start(&mut self, now: Duration, actions: &mut Vec<Action>) {
         for slot in 0..self.rules.slots {
             if self.working.values().any(|working| working.slot == slot) {
                 continue;
             }
-            let Some(next) = self.queue.iter().position(|waiting| waiting.not_before <= now) else { return };
+            let ready = |waiting: &Waiting| {
+                let blocked = waiting.after.is_some_and(|run| self.is_pending(run));
+                waiting.not_before <= now && !blocked
+            };
+            let Some(next) = self.queue.iter().position(ready) else { return };
             let mut waiting = self.queue.remove(next);
             waiting.attempt += 1;
             actions.push(Action::Start { run: waiting.run, attempt: waiting.attempt, slot });
@@ -242,7 +252,7 @@ mod tests {
 
     fn queue(runs: u64) -> Vec<Waiting> {
         (0..runs)
-            .map(|number| Waiting { run: run(number), attempt: 0, crashes: 0, not_before: Duration::ZERO })
+            .map(|number| Waiting { run: run(number), attempt: 0, crashes: 0, not_before: Duration::ZERO, after: None })
             .collect()
     }
 
@@ -328,6 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_on_from_another_run_waits_for_its_end() {
+        let mut waiting = queue(3);
+        waiting[1].after = Some(run(0));
+        let mut core = Core::new(RULES, waiting);
+        let started = core.handle(at(0), Event::Tick);
+        assert_eq!(
+            started,
+            [Action::Start { run: run(0), attempt: 1, slot: 0 }, Action::Start { run: run(2), attempt: 1, slot: 1 }]
+        );
+        // A crash is no end: the run will be tried again.
+        let crash = Event::Ended { run: run(0), attempt: 1, ending: crashed(Failure::Node) };
+        assert!(matches!(core.handle(at(0), crash)[..], [Action::Settle { transition: Transition::Requeue, .. }]));
+        assert_eq!(core.handle(at(5), Event::Tick), [Action::Start { run: run(0), attempt: 2, slot: 0 }]);
+        let actions = core.handle(at(6), Event::Ended { run: run(0), attempt: 2, ending: Ending::Completed });
+        assert_eq!(actions[1], Action::Start { run: run(1), attempt: 1, slot: 0 });
+    }
+
+    #[test]
     fn a_second_stop_kills_at_once() {
         let mut core = Core::new(RULES, queue(1));
         core.handle(at(0), Event::Tick);
@@ -346,7 +374,10 @@ mod tests {
         #[test]
         fn the_promises_hold(happenings in proptest::collection::vec(happening(), 0..120), slots in 1_usize..4, retries in 0_u32..3) {
             let runs = 6;
-            let mut core = Core::new(Rules { slots, retries, ..RULES }, queue(runs));
+            // Some go on from others: 1 from 0, 3 from 1.
+            let mut waiting = queue(runs);
+            (waiting[1].after, waiting[3].after) = (Some(run(0)), Some(run(1)));
+            let mut core = Core::new(Rules { slots, retries, ..RULES }, waiting);
             let mut world = World::new(runs, slots);
             let mut now = 0;
             for (what, which, seconds) in happenings {
@@ -408,6 +439,10 @@ mod tests {
                     Action::Start { run, attempt, slot } => {
                         prop_assert!(*slot < self.slots);
                         prop_assert!(!self.working.contains_key(run), "{run} twice");
+                        for (later, earlier) in [(1, 0), (3, 1)] {
+                            let waits = *run == self::run(later);
+                            prop_assert!(!waits || self.states[&self::run(earlier)].is_final(), "{run} too early");
+                        }
                         let newest = self.attempts.entry(*run).or_default();
                         prop_assert_eq!(*attempt, *newest + 1);
                         *newest = *attempt;

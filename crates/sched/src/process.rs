@@ -5,20 +5,28 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use spec::run::RunSpec;
-use store::Process;
+use store::{Process, RunRow};
 use tokio::process::{Child, Command};
 
 use crate::shell::Setup;
 
 /// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
 /// the worker its parent-death signal when the *thread* that started it ends.
-pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, spec: &RunSpec, log: File) -> std::io::Result<Child> {
+pub(crate) fn start(
+    setup: &Setup,
+    run: &Path,
+    attempt: u32,
+    row: &RunRow,
+    is_trunk: bool,
+    log: File,
+) -> std::io::Result<Child> {
+    let spec = &row.spec;
     let data = setup.data.get(&spec.data.fingerprint).ok_or_else(|| {
         std::io::Error::new(std::io::ErrorKind::NotFound, format!("the data set {} is not at hand", spec.data.dataset))
     })?;
     let errors = log.try_clone()?;
-    Command::new(&setup.worker)
+    let mut command = Command::new(&setup.worker);
+    command
         .arg(run)
         .arg("--attempt")
         .arg(attempt.to_string())
@@ -27,7 +35,14 @@ pub(crate) fn start(setup: &Setup, run: &Path, attempt: u32, spec: &RunSpec, log
         .arg("--checkpoint-seconds")
         .arg(setup.checkpoint_seconds.to_string())
         .arg("--bound-to")
-        .arg(std::process::id().to_string())
+        .arg(std::process::id().to_string());
+    if let Some(trunk) = row.trunk {
+        command.arg("--trunk").arg(trunk.run.to_string());
+    }
+    if is_trunk {
+        command.arg("--keep-trunk");
+    }
+    command
         .env("OMP_NUM_THREADS", spec.train.threads.to_string())
         .stdin(Stdio::null())
         .stdout(log)

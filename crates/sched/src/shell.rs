@@ -143,7 +143,13 @@ pub async fn run(
 fn queued<'a>(rows: impl IntoIterator<Item = &'a RunRow>) -> Vec<Waiting> {
     let queued = rows.into_iter().filter(|row| row.wanted && row.state == RunState::Queued);
     queued
-        .map(|row| Waiting { run: row.run, attempt: row.attempt, crashes: row.crashes, not_before: Duration::ZERO })
+        .map(|row| Waiting {
+            run: row.run,
+            attempt: row.attempt,
+            crashes: row.crashes,
+            not_before: Duration::ZERO,
+            after: row.trunk.map(|trunk| trunk.run),
+        })
         .collect()
 }
 
@@ -228,7 +234,7 @@ impl Shell<'_> {
         self.store.start_attempt(run, attempt, now_ms()).await?;
         let folder = self.setup.folder.run(run);
         let began = Instant::now();
-        let child = match process::start(self.setup, &folder, attempt, &row.spec, log) {
+        let child = match process::start(self.setup, &folder, attempt, &row, self.is_trunk(run), log) {
             Ok(child) => child,
             Err(source) => {
                 // Nothing has happened to the run; the machine is not fit.
@@ -252,6 +258,11 @@ impl Shell<'_> {
         }
         (self.watch)(News::Started { run, attempt });
         Ok(())
+    }
+
+    /// Whether other runs go on from its state.
+    fn is_trunk(&self, run: RunId) -> bool {
+        self.rows.values().any(|row| row.wanted && row.trunk.is_some_and(|trunk| trunk.run == run))
     }
 
     async fn follow_all(&mut self) -> Result<(), SchedError> {

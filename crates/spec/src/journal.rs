@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::RunId;
 use crate::state::Failure;
+use crate::trunk::Trunk;
 use crate::units::Loss;
 
 /// The form of the journal that this version reads and writes.
@@ -50,6 +51,9 @@ pub enum Event {
         /// Why an older checkpoint or none was taken, where a newer one was damaged.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
+        /// The run whose state it goes on from: then its own steps begin there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trunk: Option<Trunk>,
     },
     /// The process is alive; written by a thread of its own, so it goes on during a slow step.
     Heartbeat {

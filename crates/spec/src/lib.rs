@@ -19,5 +19,6 @@ pub mod schedule;
 pub mod schema;
 pub mod state;
 pub mod sweep;
+pub mod trunk;
 pub mod units;
 pub mod vit;

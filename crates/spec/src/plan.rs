@@ -10,6 +10,7 @@ use crate::document::Problem;
 use crate::fields::Problems;
 use crate::run::{DataSpec, RunSpec, short};
 use crate::sweep::{Data, Model, Sweep};
+use crate::trunk::{Trunk, trunks};
 use settings::{Settings, Stage};
 
 /// What opening the data set tells, or its description.
@@ -53,8 +54,17 @@ pub struct PlannedRun {
     pub model: String,
     /// The run.
     pub spec: RunSpec,
-    /// Its price.
+    /// Its price, with nothing shared.
     pub price: Price,
+    /// The run that it branches off, where the sweep shares trunks.
+    pub trunk: Option<Trunk>,
+}
+
+impl PlannedRun {
+    /// Share of its steps that are not another run's, too.
+    pub fn own_share(&self) -> f64 {
+        1.0 - self.trunk.map_or(0.0, |trunk| trunk.step as f64 / self.price.steps as f64)
+    }
 }
 
 /// Runs that will start from weights that are not there yet; which weights, and therefore which runs, is open.
@@ -135,6 +145,10 @@ impl Plan {
         if plan.runs.is_empty() && problems.is_empty() {
             problems.add(sweep.data.place, "the grid is empty: every cell is skipped");
         }
+        if sweep.train.share_trunk {
+            let trunks = trunks(plan.runs.iter().map(|run| &run.spec));
+            plan.runs.iter_mut().for_each(|run| run.trunk = trunks.get(&run.spec.id()).copied());
+        }
         plan.runs.sort_by(|a, b| a.price.seconds.total_cmp(&b.price.seconds));
         problems.or(plan)
     }
@@ -178,7 +192,7 @@ impl Plan {
             for seed in &settings.seeds {
                 let spec = settings.run(&stage, &model.spec, *lr, *seed);
                 let price = Price::of(network, &spec, speed);
-                self.runs.push(PlannedRun { model: model.name.clone(), spec, price });
+                self.runs.push(PlannedRun { model: model.name.clone(), spec, price, trunk: None });
             }
         }
     }

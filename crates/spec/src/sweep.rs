@@ -144,6 +144,8 @@ pub struct Train {
     pub warmup: Warmup,
     /// What follows it.
     pub schedule: ScheduleName,
+    /// Whether longer budgets go on from the state that shorter ones have before their cooldown.
+    pub share_trunk: bool,
     /// Nesterov momentum.
     pub momentum: f64,
     /// Coupled weight decay.

@@ -66,14 +66,18 @@ impl Store {
         for planned in &plan.runs {
             insert(&mut transaction, planned).await.map_err(sql)?;
             sqlx::query(
-                "insert into sweep_run (sweep_id, run_id, model, estimated_seconds) values (?1, ?2, ?3, ?4)
+                "insert into sweep_run (sweep_id, run_id, model, estimated_seconds, trunk_run_id, trunk_step)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)
                  on conflict (sweep_id, run_id) do update
-                 set wanted = 1, model = excluded.model, estimated_seconds = excluded.estimated_seconds",
+                 set wanted = 1, model = excluded.model, estimated_seconds = excluded.estimated_seconds,
+                     trunk_run_id = excluded.trunk_run_id, trunk_step = excluded.trunk_step",
             )
             .bind(sweep_id)
             .bind(planned.spec.id().to_string())
             .bind(&planned.model)
-            .bind(planned.price.seconds)
+            .bind(planned.price.seconds * planned.own_share())
+            .bind(planned.trunk.map(|trunk| trunk.run.to_string()))
+            .bind(planned.trunk.map(|trunk| trunk.step as i64))
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;

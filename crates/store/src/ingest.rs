@@ -50,7 +50,7 @@ async fn store(
     event: &Event,
 ) -> Result<(), sqlx::Error> {
     match event {
-        Event::Started { resumed_step, device, notes } => {
+        Event::Started { resumed_step, device, notes, trunk } => {
             sqlx::query(
                 "update attempt set resumed_step = ?3, device = ?4, message = nullif(?5, '') where run_id = ?1 and attempt = ?2",
             )
@@ -61,6 +61,14 @@ async fn store(
             .bind(notes.join("; "))
             .execute(&mut *connection)
             .await?;
+            if let Some(trunk) = trunk {
+                sqlx::query("update run set trunk_run_id = ?2, trunk_step = ?3 where run_id = ?1")
+                    .bind(run)
+                    .bind(trunk.run.to_string())
+                    .bind(trunk.step as i64)
+                    .execute(&mut *connection)
+                    .await?;
+            }
             // What an earlier attempt did after the checkpoint is not in the weights; it will be done again.
             for query in [
                 "delete from metric where run_id = ?1 and step > ?2",

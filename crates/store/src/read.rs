@@ -6,6 +6,7 @@ use spec::journal::Usage;
 use spec::plan::{Outcome, Outcomes, run_label};
 use spec::run::{NotAnId, RunId, RunSpec};
 use spec::state::RunState;
+use spec::trunk::Trunk;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -33,6 +34,10 @@ pub struct RunRow {
     pub spec: RunSpec,
     /// The run whose weights it started from, where that is one of the sweep's.
     pub pretrained: Option<RunSpec>,
+    /// The run that the sweep lets it branch off.
+    pub trunk: Option<Trunk>,
+    /// The run that it has branched off.
+    pub branched: Option<Trunk>,
     /// Where it stands.
     pub state: RunState,
     /// Why it failed, or what its last attempt said.
@@ -131,7 +136,8 @@ pub struct Ledger {
 
 const RUNS: &str = "
     select run.run_id, sweep_run.model, run.spec, run.state, run.failure, run.message, run.attempt, run.crashes, run.step,
-        cell.steps, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
+        cell.steps, sweep_run.trunk_run_id as planned_trunk_run_id, sweep_run.trunk_step as planned_trunk_step,
+        run.trunk_run_id, run.trunk_step, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
         cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.top5_accuracy, run.step_seconds, run.state_hash,
         coalesce(took.device_seconds, 0.0) as device_seconds, took.data_seconds, took.gradient_seconds,
         took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes
@@ -225,6 +231,12 @@ impl Store {
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
+fn trunk(row: &SqliteRow, run: &str, step: &str) -> Result<Option<Trunk>, Problem> {
+    let (run, step): (Option<String>, Option<i64>) = (row.try_get(run)?, row.try_get(step)?);
+    let Some((run, step)) = run.zip(step) else { return Ok(None) };
+    Ok(Some(Trunk { run: run.parse()?, step: step as u64 }))
+}
+
 fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
     let text = |column: &str| row.try_get::<String, _>(column);
     let number = |column: &str| row.try_get::<i64, _>(column).map(|value| value as u64);
@@ -257,6 +269,8 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         model: text("model")?,
         spec: serde_json::from_str(&text("spec")?)?,
         pretrained: None,
+        trunk: trunk(row, "planned_trunk_run_id", "planned_trunk_step")?,
+        branched: trunk(row, "trunk_run_id", "trunk_step")?,
         state: RunState::from_words(&text("state")?, failure.as_deref())?,
         message: row.try_get("message")?,
         attempt: row.try_get("attempt")?,

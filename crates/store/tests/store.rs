@@ -72,7 +72,7 @@ fn lines(events: impl IntoIterator<Item = Event>) -> Vec<Line> {
 }
 
 fn started(resumed_step: u64) -> Event {
-    Event::Started { resumed_step, device: "cpu".to_owned(), notes: Vec::new() }
+    Event::Started { resumed_step, device: "cpu".to_owned(), notes: Vec::new(), trunk: None }
 }
 
 fn progress(step: u64, nats: f64) -> Event {
@@ -90,14 +90,20 @@ async fn a_run_goes_from_queued_to_completed() {
     let store = &world.store;
     store.start_attempt(run, 1, 10).await.expect("queued");
     store.note_process(run, 1, &Process { pid: 7, start: 8, boot_id: "b".to_owned() }).await.expect("writable");
-    let finished =
-        Finished { step: 10, heldout_loss: loss(0.5), accuracy: 0.9, step_seconds: 0.25, state_hash: "h".to_owned() };
+    let finished = Finished {
+        step: 10,
+        heldout_loss: loss(0.5),
+        accuracy: 0.9,
+        top5_accuracy: None,
+        step_seconds: 0.25,
+        state_hash: "h".to_owned(),
+    };
     let events = [
         started(0),
         progress(5, 1.5),
         Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
         // The evaluation at the end got lost; the result is in the last line all the same.
-        Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8 },
+        Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8, top5_accuracy: None },
         Event::Usage(Usage { data_seconds: 1.0, gradient_seconds: 3.0, peak_memory_bytes: 5, ..Usage::default() }),
         Event::Finished(finished),
     ];
@@ -157,12 +163,18 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     let run = world.first().await;
     let store = &world.store;
     store.start_attempt(run, 1, 10).await.expect("queued");
-    let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: 0.5 };
+    let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: 0.5, top5_accuracy: None };
     store.ingest(run, 1, &lines([started(0), progress(4, 2.0), evaluated(8, 9.0)]), 0, 100).await.expect("writable");
     store.end_attempt(run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
     store.start_attempt(run, 2, 30).await.expect("queued");
-    let finished =
-        Finished { step: 6, heldout_loss: loss(0.5), accuracy: 0.9, step_seconds: 0.25, state_hash: "h".to_owned() };
+    let finished = Finished {
+        step: 6,
+        heldout_loss: loss(0.5),
+        accuracy: 0.9,
+        top5_accuracy: None,
+        step_seconds: 0.25,
+        state_hash: "h".to_owned(),
+    };
     let events = [started(4), evaluated(6, 0.5), Event::Finished(finished)];
     store.ingest(run, 2, &lines(events), 0, 100).await.expect("writable");
     store.end_attempt(run, 2, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("running");

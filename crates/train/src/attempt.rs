@@ -15,6 +15,7 @@ use spec::units::Loss;
 use tch::{Device, Tensor, no_grad};
 
 use crate::TrainError;
+use crate::branch;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
 use crate::evaluate::{Evaluation, evaluate, normalised, precision};
 use crate::gradient::{Examples, loss_and_gradient, mixed_target};
@@ -35,6 +36,10 @@ pub struct Setting {
     pub data: PathBuf,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
+    /// The run to branch off, where the run has no state of its own yet; its directory lies beside this one.
+    pub trunk: Option<RunId>,
+    /// Whether other runs will branch off this one.
+    pub keep_trunk: bool,
     /// Raised when the attempt is to save its state and stop.
     pub stop: Arc<AtomicBool>,
     /// The last finished step, for the heartbeat.
@@ -103,6 +108,9 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
                 return trainer.finished(loss, found);
             }
         }
+        if setting.keep_trunk && trainer.step == spec.trunk_steps() {
+            trainer.keep_trunk()?;
+        }
         if saved.1.elapsed() >= setting.checkpoint_every {
             trainer.save()?;
             saved = (trainer.step, Instant::now());
@@ -153,6 +161,17 @@ impl<'a> Trainer<'a> {
         let mut optimizer = Optimizer::new(spec.train.optimizer, ema, &parameters)?;
         let checkpoints = Checkpoints::of(&setting.run, file.run_id);
         let (progress, mut notes) = checkpoints.restore(&mut parameters, &mut optimizer)?;
+        let mut progress = progress;
+        let (mut trunk, mut epochs) = (None, Vec::new());
+        if let (None, Some(other)) = (&progress, setting.trunk) {
+            match branch::off(other, file, &setting.run, &mut parameters, &mut optimizer) {
+                Ok(branched) => {
+                    progress = Some(branched.progress);
+                    (trunk, epochs) = (Some(branched.trunk), branched.epochs);
+                }
+                Err(why) => notes.push(format!("trained from its first step on: {why}")),
+            }
+        }
         if let (None, Some(parent)) = (&progress, spec.pretrained) {
             let weights = Weights::read(&setting.run.with_file_name(parent.to_string()), parent)?;
             weights.start(&mut parameters)?;
@@ -165,7 +184,10 @@ impl<'a> Trainer<'a> {
         let progress =
             progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
         setting.step.store(progress.step, Ordering::Relaxed);
-        journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes })?;
+        journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes, trunk })?;
+        for epoch in epochs {
+            journal.write(epoch)?;
+        }
         let empty = || TrainError::Spec("the training set is empty".to_owned());
         Ok(Trainer {
             run_id: file.run_id,
@@ -282,17 +304,29 @@ impl<'a> Trainer<'a> {
     }
 
     fn save(&mut self) -> Result<(), TrainError> {
-        let progress = Progress {
+        let mut lap = Instant::now();
+        self.checkpoints.save(&self.parameters, &self.optimizer, &self.progress()?)?;
+        self.usage.checkpoint_seconds += elapsed(&mut lap);
+        self.journal.write(Event::Checkpoint { step: self.step })
+    }
+
+    /// Saves the state that other runs go on from.
+    fn keep_trunk(&mut self) -> Result<(), TrainError> {
+        let mut lap = Instant::now();
+        let trunk = Checkpoints::of_trunk(&self.setting.run, self.run_id);
+        trunk.save(&self.parameters, &self.optimizer, &self.progress()?)?;
+        self.usage.checkpoint_seconds += elapsed(&mut lap);
+        Ok(())
+    }
+
+    fn progress(&self) -> Result<Progress, TrainError> {
+        Ok(Progress {
             step: self.step,
             digest: self.digest.to_string(),
             loss_sum_bits: (self.loss_sum.f_double_value(&[0])? as f32).to_bits(),
             losses: self.losses,
             step_seconds: self.median_step_seconds(),
-        };
-        let mut lap = Instant::now();
-        self.checkpoints.save(&self.parameters, &self.optimizer, &progress)?;
-        self.usage.checkpoint_seconds += elapsed(&mut lap);
-        self.journal.write(Event::Checkpoint { step: self.step })
+        })
     }
 
     /// Writes the line that ends the attempt, and before it what the attempt took.

@@ -63,6 +63,24 @@ impl Checkpoints {
         Checkpoints { folder: run.join("checkpoints"), run_id }
     }
 
+    /// The one that other runs branch off, in the run directory `run`.
+    pub fn of_trunk(run: &Path, run_id: RunId) -> Checkpoints {
+        Checkpoints { folder: run.join("trunk"), run_id }
+    }
+
+    /// Loads the checkpoint of `step` into `parameters` and `optimizer`, and moves nothing: it may be another run's.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn load(&self, step: u64, parameters: &mut Parameters, optimizer: &mut Optimizer) -> Result<Progress, String> {
+        let path = self.folder.join(format!("{step:010}"));
+        let (progress, values, states) =
+            self.read(&path, parameters, optimizer).map_err(|why| format!("{}: {why}", path.display()))?;
+        let loaded = parameters.load(&values).and_then(|()| optimizer.load(&states));
+        loaded.map_err(|error| error.to_string())?;
+        Ok(progress)
+    }
+
     /// Writes a checkpoint and drops all but the last two. Does nothing where there is one of this step.
     pub fn save(&self, parameters: &Parameters, optimizer: &Optimizer, progress: &Progress) -> Result<(), TrainError> {
         let target = self.folder.join(format!("{:010}", progress.step));

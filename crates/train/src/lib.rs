@@ -5,6 +5,7 @@
 
 pub mod agc;
 pub mod attempt;
+mod branch;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod exchange;

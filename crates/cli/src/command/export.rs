@@ -94,6 +94,8 @@ fn record(
         ("checkpoint_seconds", json!(usage.map(|usage| usage.checkpoint_seconds))),
         ("peak_memory_bytes", json!(usage.map(|usage| usage.peak_memory_bytes).filter(|bytes| *bytes > 0))),
         ("attempts", json!(row.attempt)),
+        ("trunk_run_id", json!(row.branched.map(|trunk| trunk.run))),
+        ("trunk_step", json!(row.branched.map(|trunk| trunk.step))),
         ("pretrained_run_id", json!(row.spec.pretrained)),
         ("pretraining_epochs", json!(pretrained.map(|parent| parent.spec.train.epochs))),
         ("pretraining_lr", json!(pretrained.map(|parent| parent.spec.train.lr))),

@@ -106,7 +106,12 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     }
     let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() + later_seconds;
     let left: f64 = later_seconds
-        + plan.runs.iter().filter(|run| !change.is_done(run.spec.id())).map(|run| run.price.seconds).sum::<f64>();
+        + plan
+            .runs
+            .iter()
+            .filter(|run| !change.is_done(run.spec.id()))
+            .map(|run| run.own_share() * run.price.seconds)
+            .sum::<f64>();
     let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum::<f64>() + later_flops;
     let bytes_of_runs = plan.runs.iter().map(|run| run.price.bytes);
     let largest = bytes_of_runs.chain(plan.waiting.iter().map(|one| one.price.bytes)).max().unwrap_or(0);
@@ -120,6 +125,16 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
         duration(left),
         bytes(largest),
     );
+    if plan.runs.iter().any(|run| run.trunk.is_some()) {
+        let own = |part: fn(&PlannedRun) -> f64| plan.runs.iter().map(|run| run.own_share() * part(run)).sum::<f64>();
+        let _ = writeln!(
+            text,
+            "with shared trunks: {}, about {} device hours ({} on one device)",
+            si_of(own(|run| run.price.flops) + later_flops, "FLOPs"),
+            hours(own(|run| run.price.seconds) + later_seconds).trim_end_matches(" h"),
+            duration(own(|run| run.price.seconds) + later_seconds),
+        );
+    }
     let _ = writeln!(
         text,
         "{} new, {} kept, {} dropped, {} skipped",
@@ -171,6 +186,8 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "steps": run.price.steps,
             "memory_bytes": run.price.bytes,
             "estimated_device_hours": run.price.seconds / 3600.0,
+            "trunk": run.trunk,
+            "share_of_own_steps": run.own_share(),
             "status": change.word(run.spec.id()),
         })
     });
@@ -194,6 +211,10 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "runs": plan.runs.len(),
             "training_flops": plan.runs.iter().map(|run| run.price.flops).sum::<f64>(),
             "estimated_device_hours": plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() / 3600.0,
+            "training_flops_with_shared_trunks":
+                plan.runs.iter().map(|run| run.own_share() * run.price.flops).sum::<f64>(),
+            "estimated_device_hours_with_shared_trunks":
+                plan.runs.iter().map(|run| run.own_share() * run.price.seconds).sum::<f64>() / 3600.0,
         },
         "change": {"new": change.applied.new, "kept": change.applied.kept, "dropped": change.applied.dropped},
     })

@@ -78,7 +78,8 @@ impl Plan {
                 for (parent, lr) in
                     picked.parents.iter().flat_map(|parent| settings.lr.iter().map(move |lr| (parent, lr)))
                 {
-                    added.push(PlannedRun { model: model.name.clone(), spec: from(Some(parent), *lr), price });
+                    let spec = from(Some(parent), *lr);
+                    added.push(PlannedRun { model: model.name.clone(), spec, price, trunk: None });
                 }
                 if picked.waiting > 0 {
                     let runs = picked.waiting * settings.lr.len();

@@ -20,13 +20,20 @@ pub(crate) fn read(node: &Node, models: &[Model], problems: &mut Problems) -> Fi
             problems,
         );
     }
+    let train = train::read(fields.get("train").unwrap_or(&empty), "finetune.train", fields.has("train"), problems);
+    if train.share_trunk {
+        problems.add(
+            train.place,
+            "finetune.train.schedule.share_trunk: this stage has one budget, so there is nothing to share",
+        );
+    }
     let from = fields.word("from", &[("best", Pick::Best), ("each", Pick::Each)], problems).unwrap_or(Pick::Best);
     Finetune {
         from,
         epochs: fields.number("epochs", Range::Above0(1e6), problems).unwrap_or(1.0),
         lr: read_rates(&fields, "lr", problems).unwrap_or_default(),
         data: fields.get("data").map(|node| data::read(node, "finetune.data", true, problems)),
-        train: train::read(fields.get("train").unwrap_or(&empty), "finetune.train", fields.has("train"), problems),
+        train,
         place: fields.place(),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) const TRAIN_KEYS: [&str; 26] = [
     "divergence",
 ];
 pub(crate) const ADAMW_KEYS: [&str; 5] = ["beta1", "beta2", "eps", "weight_decay", "clip_norm"];
-pub(crate) const SCHEDULE_KEYS: [&str; 3] = ["name", "timescale", "cooldown"];
+pub(crate) const SCHEDULE_KEYS: [&str; 4] = ["name", "timescale", "cooldown", "share_trunk"];
 pub(crate) const SAM_KEYS: [&str; 2] = ["rho", "batch_share"];
 pub(crate) const RAND_AUGMENT_KEYS: [&str; 2] = ["layers", "magnitude"];
 
@@ -54,6 +54,7 @@ pub(crate) fn read(node: &Node, path: &str, present: bool, problems: &mut Proble
     Train {
         batch,
         warmup: steps.map_or(Warmup::Share(share), Warmup::Steps),
+        share_trunk: read_share_trunk(&train, share, steps, problems),
         schedule: read_schedule(&train, if steps.is_some() { 0.0 } else { share }, problems)
             .unwrap_or(ScheduleName::Cosine),
         momentum: train.number("momentum", Range::From(0.0, 1.0), problems).unwrap_or(0.9),
@@ -136,6 +137,28 @@ fn read_sam(train: &Fields<'_>, problems: &mut Problems) -> Option<Sam> {
     fields.require("rho", "how far the weights are moved along the gradient; 0.05 in arXiv 2102.06171", problems);
     let batch_share = fields.number("batch_share", Range::Above0(1.0), problems).unwrap_or(1.0);
     Some(Sam { rho: fields.number("rho", Range::Positive, problems)?, batch_share })
+}
+
+/// Whether budgets share their beginning, which they cannot if it depends on the budget.
+fn read_share_trunk(train: &Fields<'_>, share: f64, steps: Option<u64>, problems: &mut Problems) -> bool {
+    let Some(node @ Node { value: Value::Table(_), .. }) = train.get("schedule") else { return false };
+    let fields = Fields::unchecked(node, &train.key_path("schedule"));
+    if !fields.flag("share_trunk", problems).unwrap_or(false) {
+        return false;
+    }
+    let path = fields.key_path("share_trunk");
+    if matches!(fields.get("name"), Some(Node { value: Value::Text(name), .. }) if name == "cosine") {
+        let message =
+            format!("{path}: a cosine depends on the budget from its first step on; wsd, rsqrt or constant do not");
+        problems.add(fields.place_of("share_trunk"), message);
+    } else if steps.is_none() && share > 0.0 {
+        let message = format!(
+            "{path}: a warm-up that is a share of all steps depends on the budget; give {} instead",
+            train.key_path("warmup_steps")
+        );
+        problems.add(fields.place_of("share_trunk"), message);
+    }
+    true
 }
 
 /// A name, or a table with a name and what that schedule can be told.

@@ -4,6 +4,7 @@ mod finetune;
 mod mistakes;
 mod plan;
 mod shipped;
+mod trunks;
 
 use spec::document::Format;
 use spec::plan::{DatasetFacts, Plan};

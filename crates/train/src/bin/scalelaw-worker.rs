@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use spec::journal::{Event, JOURNAL_SCHEMA};
-use spec::run::{SPEC_SCHEMA, SpecFile};
+use spec::run::{RunId, SPEC_SCHEMA, SpecFile};
 use train::attempt::{Ending, Setting};
 use train::journal::Journal;
 use train::{TrainError, attempt, exchange, first_line};
@@ -45,6 +45,12 @@ struct Arguments {
     /// Seconds between checkpoints.
     #[arg(long, default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// A run with the same first steps, whose directory lies beside this one: go on from the state it keeps.
+    #[arg(long, value_name = "RUN_ID")]
+    trunk: Option<RunId>,
+    /// Keep the state before the cooldown, for runs of longer budgets to go on from.
+    #[arg(long)]
+    keep_trunk: bool,
     /// Save and stop when the process that started this one ends.
     #[arg(long)]
     bound_to: Option<i32>,
@@ -177,6 +183,8 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         run: run.to_owned(),
         data: arguments.data.clone(),
         checkpoint_every: Duration::try_from_secs_f64(arguments.checkpoint_seconds).unwrap_or(Duration::MAX),
+        trunk: arguments.trunk,
+        keep_trunk: arguments.keep_trunk,
         stop,
         step,
     };

@@ -172,6 +172,8 @@ fn attempt_once(
         run: folder.to_owned(),
         data: data.to_owned(),
         checkpoint_every: if every == u64::MAX { Duration::MAX } else { Duration::from_millis(every) },
+        trunk: None,
+        keep_trunk: false,
         stop,
         step,
     };
