@@ -65,3 +65,32 @@ fn doctor_finds_what_make_has_set_up() {
     assert!(data["ok"] == true || data["found"].as_str().is_some_and(|text| text.contains("data fetch")), "{data}");
     assert_eq!(found.code, Some(if list.iter().all(|one| one["ok"] == true) { 0 } else { 3 }));
 }
+
+#[test]
+fn sixteen_bits_come_to_the_same_losses_within_the_noise_of_seeds() {
+    let Some(lab) = Lab::new() else { return };
+    let sweep = |precision: &str| {
+        let text = crate::support::tiny("0.05")
+            .replace("[grid]", "[grid]\nseeds = [0, 1, 2, 3]")
+            .replace("name = \"tiny\"", &format!("name = \"{precision}\""));
+        text.replace("batch = 16", &format!("batch = 16\nprecision = \"{precision}\""))
+    };
+    let losses = |precision: &str| {
+        lab.write("precision.toml", &sweep(precision));
+        lab.scalelaw(precision, &["run", "precision.toml"]).check(0, &[]);
+        let mut cells = std::collections::BTreeMap::<_, Vec<f64>>::new();
+        for run in lab.runs(precision) {
+            let loss = run["heldout_loss_nats"].parse().expect("a loss");
+            cells.entry((run["model"].clone(), run["epochs"].clone())).or_default().push(loss);
+        }
+        cells
+    };
+    let (exact, rough) = (losses("fp32"), losses("bf16"));
+    for (cell, exact) in &exact {
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        let spread = exact.iter().map(|loss| (loss - mean(exact)).abs()).fold(0.0, f64::max);
+        let apart = (mean(&rough[cell]) - mean(exact)).abs();
+        assert!(apart > 0.0, "{cell:?}: nothing was rounded");
+        assert!(apart < spread, "{cell:?}: {apart} apart, seeds are {spread} apart");
+    }
+}

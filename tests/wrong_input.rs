@@ -35,6 +35,20 @@ fn missing_and_damaged_data_are_named() {
 }
 
 #[test]
+fn a_gpu_that_is_not_there_is_said_before_anything_runs() {
+    let Some(lab) = Lab::new() else { return };
+    lab.write("tiny.toml", &(tiny("0.02").replace("retries = 3", "retries = 0") + "[resources]\ndevice = \"cuda\"\n"));
+    let mut command = lab.command("state", &["run", "tiny.toml"]);
+    let said = Said::of(&command.env("CUDA_VISIBLE_DEVICES", "").output().expect("scalelaw starts"));
+    said.check(3, &["no NVIDIA GPU that may be used", "device = \"cuda\"", "scalelaw doctor"]);
+    assert_eq!(fs::exists(lab.path("state")).ok(), Some(false), "nothing was begun");
+    // A worker that is started all the same says so in its journal, and another machine may do better.
+    let mut command = lab.command("state", &["run", "tiny.toml"]);
+    let said = Said::of(&command.env("CUDA_VISIBLE_DEVICES", "99").output().expect("scalelaw starts"));
+    said.check(1, &["failed (node)", "device = \"cpu\" in [resources]"]);
+}
+
+#[test]
 fn a_missing_worker_is_said_before_anything_runs() {
     let Some(lab) = Lab::new() else { return };
     lab.scalelaw("state", &["run", "tiny.toml", "--worker", "nowhere"]).check(3, &["nowhere", "no such worker"]);

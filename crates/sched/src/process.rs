@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use spec::run::DeviceKind;
 use store::{Process, RunRow};
 use tokio::process::{Child, Command};
 
@@ -17,6 +18,7 @@ pub(crate) fn start(
     run: &Path,
     attempt: u32,
     row: &RunRow,
+    slot: usize,
     is_trunk: bool,
     log: File,
 ) -> std::io::Result<Child> {
@@ -38,6 +40,14 @@ pub(crate) fn start(
         .arg(std::process::id().to_string());
     if let Some(trunk) = row.trunk {
         command.arg("--trunk").arg(trunk.run.to_string());
+    }
+    let arithmetic = &spec.train.arithmetic;
+    // A worker opens a context on every GPU it sees.
+    let gpu = setup.gpus.get(slot % setup.gpus.len().max(1)).filter(|_| arithmetic.device == DeviceKind::Cuda);
+    command.env("CUDA_VISIBLE_DEVICES", gpu.map_or("", String::as_str));
+    if arithmetic.deterministic {
+        // cuBLAS reads it when CUDA starts.
+        command.env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
     }
     if is_trunk {
         command.arg("--keep-trunk");

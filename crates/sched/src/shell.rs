@@ -30,6 +30,8 @@ pub struct Setup {
     pub worker: PathBuf,
     /// Folders of the data sets, by their fingerprints.
     pub data: BTreeMap<String, PathBuf>,
+    /// The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; a slot of a run on a GPU is one of them.
+    pub gpus: Vec<String>,
     /// Slots, retries, grace.
     pub rules: Rules,
     /// Seconds between checkpoints.
@@ -207,7 +209,7 @@ impl Shell<'_> {
 
     async fn perform(&mut self, action: Action) -> Result<(), SchedError> {
         match action {
-            Action::Start { run, attempt, slot: _ } => self.start(run, attempt).await,
+            Action::Start { run, attempt, slot } => self.start(run, attempt, slot).await,
             Action::Terminate(run) => {
                 self.signal(run, Signal::TERM);
                 Ok(())
@@ -228,13 +230,13 @@ impl Shell<'_> {
         }
     }
 
-    async fn start(&mut self, run: RunId, attempt: u32) -> Result<(), SchedError> {
+    async fn start(&mut self, run: RunId, attempt: u32, slot: usize) -> Result<(), SchedError> {
         let Some(row) = self.rows.get(&run).cloned() else { return Ok(()) };
         let log = self.setup.folder.prepare(&row, attempt)?;
         self.store.start_attempt(run, attempt, now_ms()).await?;
         let folder = self.setup.folder.run(run);
         let began = Instant::now();
-        let child = match process::start(self.setup, &folder, attempt, &row, self.is_trunk(run), log) {
+        let child = match process::start(self.setup, &folder, attempt, &row, slot, self.is_trunk(run), log) {
             Ok(child) => child,
             Err(source) => {
                 // Nothing has happened to the run; the machine is not fit.

@@ -1,6 +1,7 @@
 //! What a run costs before it has run: floating-point operations exactly, hours as an estimate.
 
-use crate::run::RunSpec;
+use crate::run::{DeviceKind, RunSpec};
+use crate::sweep::Resources;
 
 /// What of a network decides its price, for one example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,19 @@ impl Speed {
         seconds_per_layer: 6.0e-4,
         seconds_per_run: 0.5,
     };
+
+    /// A guess at a data-centre GPU; `device_flops` in `[resources]` replaces it.
+    pub const GPU: Speed =
+        Speed { flops_per_second: 5e13, seconds_per_activation: 1e-11, seconds_per_layer: 5e-5, seconds_per_run: 10.0 };
+
+    /// That of the devices of a sweep.
+    pub fn of(resources: &Resources) -> Speed {
+        match (resources.device_flops, resources.device) {
+            (Some(flops), _) => Speed::sustained(flops),
+            (None, DeviceKind::Cpu) => Speed::CPU_CORE,
+            (None, DeviceKind::Cuda) => Speed::GPU,
+        }
+    }
 
     /// A device that sustains so many operations per second whatever it does.
     pub fn sustained(flops_per_second: f64) -> Speed {

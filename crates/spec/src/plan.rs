@@ -133,7 +133,7 @@ impl Plan {
     pub fn expand(sweep: &Sweep, facts: &DatasetFacts) -> Result<Plan, Vec<Problem>> {
         let mut problems = Problems::default();
         let data = data_spec(&sweep.data, facts, &mut problems);
-        let speed = sweep.resources.device_flops.map_or(Speed::CPU_CORE, Speed::sustained);
+        let speed = Speed::of(&sweep.resources);
         let mut plan = Plan { runs: Vec::new(), waiting: Vec::new(), skipped: Vec::new() };
         for model in &sweep.models {
             let Some(network) = footprint(model, &data, &mut problems) else { continue };
@@ -188,7 +188,7 @@ impl Plan {
                 self.skipped.push(Skipped { cell, reason: skip.reason.clone() });
                 continue;
             }
-            let stage = Stage { data, train: &sweep.train, epochs, threads: sweep.resources.threads };
+            let stage = Stage { data, train: &sweep.train, epochs, resources: &sweep.resources };
             for seed in &settings.seeds {
                 let spec = settings.run(&stage, &model.spec, *lr, *seed);
                 let price = Price::of(network, &spec, speed);

@@ -9,7 +9,7 @@ mod augment;
 mod train;
 
 pub use augment::{Augment, Mixing, RandAugment};
-pub use train::{Agc, Arithmetic, MemoryFormat, OptimizerSpec, Precision, Regularisation, Sam, TrainSpec};
+pub use train::{Agc, Arithmetic, DeviceKind, MemoryFormat, OptimizerSpec, Precision, Regularisation, Sam, TrainSpec};
 
 use crate::network::ModelSpec;
 use crate::order::{SampleOrder, mix};

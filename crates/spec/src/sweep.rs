@@ -14,7 +14,7 @@ pub(crate) mod vits;
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
 use crate::network::ModelSpec;
-use crate::run::{Arithmetic, Augment, Regularisation};
+use crate::run::{Arithmetic, Augment, DeviceKind, Regularisation};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -220,6 +220,8 @@ pub struct Resources {
     pub slots: Option<u32>,
     /// Threads of one run.
     pub threads: u32,
+    /// What runs are computed on.
+    pub device: DeviceKind,
     /// Sustained operations per second of one device, for the price; estimated for a CPU where it is not given.
     pub device_flops: Option<f64>,
 }

@@ -17,6 +17,7 @@ use tch::{Device, Tensor, no_grad};
 use crate::TrainError;
 use crate::branch;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
+use crate::device;
 use crate::evaluate::{Evaluation, evaluate, normalised, precision};
 use crate::gradient::{Examples, loss_and_gradient, mixed_target};
 use crate::journal::Journal;
@@ -82,9 +83,10 @@ struct Trainer<'a> {
 /// Runs the attempt to its end. What goes wrong is returned; the caller writes it into the journal.
 pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Ending, TrainError> {
     let spec = &file.run;
+    let device = device::prepare(&spec.train.arithmetic)?;
     tch::set_num_threads(spec.train.threads as i32);
     let dataset = open_data(spec, setting)?;
-    let mut trainer = Trainer::restore(file, setting, journal, &dataset)?;
+    let mut trainer = Trainer::restore(file, setting, journal, &dataset, device)?;
     let evaluation_steps = spec.evaluation_steps();
     let progress_every = spec.steps().div_ceil(LINES_OF_PROGRESS);
     let mut saved = (trainer.step, Instant::now());
@@ -150,10 +152,10 @@ impl<'a> Trainer<'a> {
         setting: &'a Setting,
         journal: &'a Journal,
         dataset: &'a Dataset,
+        device: Device,
     ) -> Result<Trainer<'a>, TrainError> {
         let spec = &file.run;
         let layout = spec.model.layout(spec.data.channels, spec.data.resolution, spec.data.classes)?;
-        let device = Device::Cpu;
         let mut parameters = Parameters::new(network::declare(&layout), spec.seed, device)?;
         let missing = || TrainError::Spec("the network asks for a parameter that was not declared".to_owned());
         let network = Network::new(&layout, &parameters, spec.train.arithmetic.memory_format).ok_or_else(missing)?;
@@ -184,7 +186,7 @@ impl<'a> Trainer<'a> {
         let progress =
             progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
         setting.step.store(progress.step, Ordering::Relaxed);
-        journal.write(Event::Started { resumed_step: progress.step, device: "cpu".to_owned(), notes, trunk })?;
+        journal.write(Event::Started { resumed_step: progress.step, device: device::name(device), notes, trunk })?;
         for epoch in epochs {
             journal.write(epoch)?;
         }
@@ -234,6 +236,7 @@ impl<'a> Trainer<'a> {
         let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train)?;
         self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
+        device::wait(self.parameters.flat().device());
         self.usage.optimizer_seconds += elapsed(&mut lap);
         let _ = no_grad(|| self.loss_sum.f_add_(&loss))?;
         self.losses += 1;

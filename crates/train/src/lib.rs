@@ -7,6 +7,7 @@ pub mod agc;
 pub mod attempt;
 mod branch;
 pub mod checkpoint;
+pub mod device;
 pub mod evaluate;
 pub mod exchange;
 pub mod gradient;
@@ -16,6 +17,7 @@ pub mod network;
 pub mod nfnet;
 pub mod optimizer;
 pub mod parameters;
+mod shim;
 mod stored;
 pub mod vit;
 pub mod weights;
@@ -45,6 +47,9 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The device that the run asks for is not here.
+    #[error("{0}; take another machine, or device = \"cpu\" in [resources]")]
+    Device(String),
     /// libtorch refused.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
@@ -56,7 +61,7 @@ impl TrainError {
         match self {
             TrainError::Data(_) | TrainError::Unusable(_) => Failure::Data,
             // A full or failing disk is the machine's fault and may be mended while the sweep goes on.
-            TrainError::Io { .. } => Failure::Node,
+            TrainError::Io { .. } | TrainError::Device(_) => Failure::Node,
             TrainError::Torch(error) => {
                 let text = error.to_string().to_lowercase();
                 let memory = ["out of memory", "can't allocate memory", "bad_alloc"];

@@ -75,7 +75,7 @@ fn libtorch() -> Finding {
 fn cuda() -> Finding {
     let driver = std::fs::read_to_string("/proc/driver/nvidia/version").ok();
     let text = match driver.as_deref().and_then(|text| text.lines().next()) {
-        Some(version) => format!("driver found ({}); this version trains on the CPU", version.trim()),
+        Some(version) => format!("driver found ({}); runs with device = \"cuda\" can use it", version.trim()),
         None => "no NVIDIA driver; runs train on the CPU".to_owned(),
     };
     Finding { what: "CUDA", verdict: Verdict::Absent, text }

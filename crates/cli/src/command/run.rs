@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sched::core::Rules;
 use sched::shell::{self, End, Setup};
 use spec::plan::Outcomes;
-use spec::run::short;
+use spec::run::{DeviceKind, short};
 use spec::state::{RunState, Transition};
 use spec::sweep::Sweep;
 use store::{RunRow, Store};
@@ -23,9 +23,15 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let (facts, data) = loaded.open()?;
     loaded.plan(&facts, &Outcomes::new())?;
     let worker = place::worker(options.worker.as_deref())?;
+    let sweep = &loaded.sweep;
+    let gpus = gpus();
+    if sweep.resources.device == DeviceKind::Cuda && gpus.is_empty() {
+        return Err(Failure::environment(
+            "no NVIDIA GPU that may be used, and the sweep asks for device = \"cuda\"; see `scalelaw doctor`",
+        ));
+    }
     let _lock = place.state.lock()?;
     let store = Store::open(&place.state.database()).await?;
-    let sweep = &loaded.sweep;
     let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
     let settled = sched::settle(&store, &place.state, grace).await?;
     let plan = loaded.plan(&facts, &store.outcomes().await?)?;
@@ -33,7 +39,11 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let again = try_again(&store, &store.runs(sweep_id).await?).await?;
     let rows = store.runs(sweep_id).await?;
     let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
-    let slots = slots(sweep, options, &rows, waiting);
+    let fitting = match sweep.resources.device {
+        DeviceKind::Cpu => cores() / sweep.resources.threads as usize,
+        DeviceKind::Cuda => gpus.len(),
+    };
+    let slots = slots(sweep, options, &rows, waiting, fitting.max(1));
     say(&format!(
         "{}: {}{} ({} new, {} kept, {} dropped), {} at a time",
         sweep.name,
@@ -54,6 +64,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         folder: place.state.clone(),
         worker,
         data,
+        gpus,
         rules: Rules { slots, retries: sweep.policy.retries, grace },
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
     };
@@ -104,10 +115,21 @@ async fn try_again(store: &Store, rows: &[RunRow]) -> Result<usize, Failure> {
     Ok(again)
 }
 
-/// As asked for, or as many as the cores carry; never more than there are runs.
-fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow], later: usize) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let fitting = (cores / sweep.resources.threads as usize).max(1);
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
+fn gpus() -> Vec<String> {
+    if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
+        return visible.split(',').map(|gpu| gpu.trim().to_owned()).filter(|gpu| !gpu.is_empty()).collect();
+    }
+    let known = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+    (0..known).map(|gpu| gpu.to_string()).collect()
+}
+
+/// As asked for, or as many as fit; never more than there are runs.
+fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow], later: usize, fitting: usize) -> usize {
     let wanted = options.slots.or(sweep.resources.slots).map_or(fitting, |slots| slots as usize);
     let waiting = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count();
     wanted.clamp(1, (waiting + later).max(1))

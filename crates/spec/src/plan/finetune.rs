@@ -37,7 +37,7 @@ impl Plan {
         let Some(finetune) = &sweep.finetune else { return Ok(()) };
         let mut problems = Problems::default();
         let data = data_spec(finetune.data.as_ref().unwrap_or(&sweep.data), facts, &mut problems);
-        let speed = sweep.resources.device_flops.map_or(Speed::CPU_CORE, Speed::sustained);
+        let speed = Speed::of(&sweep.resources);
         if finetune.train.batch > data.train_examples {
             let (batch, examples) = (finetune.train.batch, data.train_examples);
             let message =
@@ -57,12 +57,8 @@ impl Plan {
         for model in &sweep.models {
             let Some(network) = footprint(model, &data, &mut problems) else { continue };
             let settings = Settings::of_finetuning(finetune, model);
-            let stage = Stage {
-                data: &data,
-                train: &finetune.train,
-                epochs: finetune.epochs,
-                threads: sweep.resources.threads,
-            };
+            let stage =
+                Stage { data: &data, train: &finetune.train, epochs: finetune.epochs, resources: &sweep.resources };
             let from = |parent: Option<&RunSpec>, lr: f64| RunSpec {
                 pretrained: parent.map(RunSpec::id),
                 ..settings.run(&stage, &model.spec, lr, parent.map_or(0, |parent| parent.seed))

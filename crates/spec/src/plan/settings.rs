@@ -1,16 +1,16 @@
 //! The settings of one cell, and the run that they make.
 
 use crate::network::ModelSpec;
-use crate::run::{Agc, DataSpec, OptimizerSpec, RunSpec, TrainSpec};
+use crate::run::{Agc, Arithmetic, DataSpec, OptimizerSpec, RunSpec, TrainSpec};
 use crate::schedule::Decay;
-use crate::sweep::{Finetune, Model, Override, ScheduleName, Sweep, Train, Warmup};
+use crate::sweep::{Finetune, Model, Override, Resources, ScheduleName, Sweep, Train, Warmup};
 
 /// What the runs of one model, stage and epoch budget have in common.
 pub(super) struct Stage<'a> {
     pub(super) data: &'a DataSpec,
     pub(super) train: &'a Train,
     pub(super) epochs: f64,
-    pub(super) threads: u32,
+    pub(super) resources: &'a Resources,
 }
 
 /// What overrides may change.
@@ -79,8 +79,8 @@ impl Settings {
                 augment: train.augment,
                 evaluations: train.evaluations,
                 divergence: train.divergence,
-                threads: stage.threads,
-                arithmetic: train.arithmetic,
+                threads: stage.resources.threads,
+                arithmetic: Arithmetic { device: stage.resources.device, ..train.arithmetic },
             },
             seed,
             pretrained: None,

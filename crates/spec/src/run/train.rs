@@ -52,6 +52,22 @@ pub struct Arithmetic {
     pub memory_format: MemoryFormat,
     /// Parts that a batch is computed in, one after the other, for less memory; their gradients are added.
     pub accumulate: u32,
+    /// What it is computed on. Part of a run's identity, because roundings differ.
+    pub device: DeviceKind,
+    /// Whether libtorch must refuse operations that may give other bits from one time to the next. On a CPU none of ours does;
+    /// on a GPU some are faster that way.
+    pub deterministic: bool,
+}
+
+/// Where a run is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// Cores of the machine.
+    #[default]
+    Cpu,
+    /// One NVIDIA GPU.
+    Cuda,
 }
 
 /// Width of numbers.
@@ -78,7 +94,13 @@ pub enum MemoryFormat {
 
 impl Default for Arithmetic {
     fn default() -> Arithmetic {
-        Arithmetic { precision: Precision::Fp32, memory_format: MemoryFormat::ChannelsLast, accumulate: 1 }
+        Arithmetic {
+            precision: Precision::Fp32,
+            memory_format: MemoryFormat::ChannelsLast,
+            accumulate: 1,
+            device: DeviceKind::Cpu,
+            deterministic: false,
+        }
     }
 }
 

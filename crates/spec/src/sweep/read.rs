@@ -3,6 +3,7 @@
 use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
+use crate::run::DeviceKind;
 
 pub(crate) const SWEEP_KEYS: [&str; 12] = [
     "$schema",
@@ -20,7 +21,7 @@ pub(crate) const SWEEP_KEYS: [&str; 12] = [
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const RESOURCE_KEYS: [&str; 3] = ["slots", "threads", "device_flops"];
+pub(crate) const RESOURCE_KEYS: [&str; 4] = ["slots", "threads", "device", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
 pub(crate) const SKIP_KEYS: [&str; 2] = ["when", "reason"];
@@ -137,6 +138,9 @@ fn read_resources(node: &Node, problems: &mut Problems) -> Resources {
     Resources {
         slots: resources.whole("slots", 1, 1024, problems).map(|slots| slots as u32),
         threads: resources.whole("threads", 1, 1024, problems).unwrap_or(1) as u32,
+        device: resources
+            .word("device", &[("cpu", DeviceKind::Cpu), ("cuda", DeviceKind::Cuda)], problems)
+            .unwrap_or_default(),
         device_flops: resources.number("device_flops", Range::Positive, problems),
     }
 }

@@ -5,7 +5,7 @@ use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range};
 use crate::run::{Arithmetic, Augment, MemoryFormat, Mixing, Precision, RandAugment, Regularisation, Sam};
 
-pub(crate) const TRAIN_KEYS: [&str; 26] = [
+pub(crate) const TRAIN_KEYS: [&str; 27] = [
     "batch",
     "warmup",
     "warmup_steps",
@@ -30,6 +30,7 @@ pub(crate) const TRAIN_KEYS: [&str; 26] = [
     "precision",
     "memory_format",
     "accumulate",
+    "deterministic",
     "evaluations",
     "divergence",
 ];
@@ -90,6 +91,9 @@ fn read_arithmetic(train: &Fields<'_>, batch: u64, problems: &mut Problems) -> A
         precision: train.word("precision", &precisions, problems).unwrap_or(usual.precision),
         memory_format: train.word("memory_format", &formats, problems).unwrap_or(usual.memory_format),
         accumulate: accumulate as u32,
+        deterministic: train.flag("deterministic", problems).unwrap_or(usual.deterministic),
+        // Stands in [resources].
+        device: usual.device,
     }
 }
 

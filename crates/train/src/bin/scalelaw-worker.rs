@@ -117,7 +117,7 @@ fn complain(message: &str) {
 fn check() -> ExitCode {
     let found = serde_json::json!({
         "libtorch": "2.11.0",
-        "cuda": tch::Cuda::is_available(),
+        "gpus": train::device::gpus(),
         "threads": tch::get_num_threads(),
     });
     println!("{found}");

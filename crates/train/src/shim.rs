@@ -1,0 +1,49 @@
+//! The one place with unsafe code: what tch does not reach.
+
+#![expect(unsafe_code, reason = "calls into C++ and the dynamic linker; each block says why it is sound")]
+
+use std::path::{Path, PathBuf};
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+unsafe extern "C" {
+    fn scalelaw_configure(deterministic: std::ffi::c_int) -> std::ffi::c_int;
+}
+
+/// Makes libtorch compute 32-bit floats as such on every device and, where it is to be `deterministic`, refuse operations that
+/// may give other bits from one time to the next. False if libtorch refused.
+pub(crate) fn configure(deterministic: bool) -> bool {
+    // SAFETY: takes and returns a number, catches every C++ exception, and nothing else is in libtorch at this time: it is
+    // called before the first tensor.
+    let status = unsafe { scalelaw_configure(deterministic.into()) };
+    status == 0
+}
+
+/// Loads libtorch's CUDA backend into this process, for good. It must come before anything that asks about CUDA, because a
+/// "no" is remembered.
+///
+/// # Errors
+/// Says what is missing: the driver, or a library of the backend.
+pub(crate) fn load_cuda() -> Result<(), String> {
+    open(Path::new("libcuda.so.1")).map_err(|error| format!("no NVIDIA driver: {error}"))?;
+    let backend = libtorch()?.join("libtorch_cuda.so");
+    open(&backend).map_err(|error| format!("cannot load {}: {error}", backend.display()))
+}
+
+fn open(path: &Path) -> Result<(), libloading::Error> {
+    // SAFETY: both libraries are made to be loaded at any time; their initialisers register kernels and touch nothing of
+    // ours. The handle is never closed, so nothing of them is ever unmapped.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }?;
+    std::mem::forget(library);
+    Ok(())
+}
+
+/// The folder of the libtorch that this process has loaded.
+fn libtorch() -> Result<PathBuf, String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
+    let path = maps.lines().find_map(|line| {
+        let path = Path::new(line.split_whitespace().last()?);
+        (path.file_name()? == "libtorch_cpu.so").then(|| path.parent().map(Path::to_owned))?
+    });
+    path.ok_or_else(|| "libtorch_cpu.so is not among the loaded libraries".to_owned())
+}
