@@ -47,6 +47,10 @@ reports: build
 	$(BIN)/scalelaw plot scaling --points reports/paper/figure2_heldout_loss.csv --out reports/paper \
 	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss \
 	    --x-label "TPU-v4 core hours" --y-label "JFT-4B held-out loss"
+	$(BIN)/scalelaw plot transfer --points reports/paper/figure1_imagenet_error.csv --out reports/paper \
+	    --overlay reports/paper/figure1_others.csv \
+	    --compute-column tpuv4_core_hours --loss-column imagenet_top1_error_pct \
+	    --x-label "TPU-v4 core hours" --y-label "ImageNet top-1 error (%)"
 	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
 	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
 

@@ -61,6 +61,11 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Whether the law surely falls: one that may as well rise says nothing, and its band would hide the points.
+fn falls(law: &fit::LawFit) -> bool {
+    law.params.get("alpha").is_some_and(|alpha| alpha.low > 0.0)
+}
+
 /// Held-out loss of the grid, or top-1 error of fine-tuning, against the compute of pre-training.
 fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     if points.runs.iter().all(|point| point.loss.is_none()) {
@@ -68,7 +73,11 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) ->
     }
     let answer = laws::fit_law(Law::Frontier, &points.runs, &Settings::default());
     let law = match &answer {
-        Answer::Curve(_, fitted) => Some(&**fitted),
+        Answer::Curve(_, fitted) if falls(fitted) => Some(&**fitted),
+        Answer::Curve(..) => {
+            say("drawn without a law: by its interval the slope may be 0; more runs would narrow it");
+            None
+        }
         Answer::Refused(refusal) => {
             say(&format!("drawn without a law: {refusal}; to mend it: {}", refusal.mend()));
             None
