@@ -1,6 +1,6 @@
 //! What a run costs before it has run: floating-point operations exactly, hours as an estimate.
 
-use crate::run::{DeviceKind, RunSpec};
+use crate::run::{DeviceKind, Precision, RunSpec, TrainSpec};
 use crate::sweep::Resources;
 
 /// What of a network decides its price, for one example.
@@ -26,11 +26,17 @@ impl Footprint {
         self.macs.saturating_mul(6)
     }
 
-    /// Estimated bytes to train with `batch` examples at once: weights, gradients, momentum and what is derived from
-    /// weights, and for every layer its output and what its activation keeps for the backward pass.
-    pub fn training_bytes(&self, batch: u64) -> u64 {
-        let weights = self.parameters.saturating_mul(5 * 4);
-        weights.saturating_add(self.activations.saturating_mul(batch).saturating_mul(4 * 4))
+    /// Estimated bytes to train: weights, gradients, momentum, what is derived from weights and copies of them, and for every
+    /// layer and example that is computed at once its output and what its activation keeps for the backward pass.
+    pub fn training_bytes(&self, train: &TrainSpec) -> u64 {
+        let copies = u64::from(train.regularisation.ema.is_some()) + u64::from(train.regularisation.sam.is_some());
+        let weights = self.parameters.saturating_mul((5 + copies) * 4);
+        let examples = train.batch.div_ceil(u64::from(train.arithmetic.accumulate.max(1)));
+        let width = match train.arithmetic.precision {
+            Precision::Fp32 => 4,
+            Precision::Bf16 => 2,
+        };
+        weights.saturating_add(self.activations.saturating_mul(examples).saturating_mul(4 * width))
     }
 }
 

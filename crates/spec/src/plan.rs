@@ -207,8 +207,7 @@ impl Price {
             flops: network.training_flops() as f64 * spec.examples_computed() as f64,
             samples: spec.samples(),
             steps: spec.steps(),
-            bytes: network
-                .training_bytes(spec.train.batch.div_ceil(u64::from(spec.train.arithmetic.accumulate.max(1)))),
+            bytes: network.training_bytes(&spec.train),
             seconds: speed.run_seconds(network, spec),
         }
     }

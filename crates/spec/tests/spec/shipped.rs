@@ -1,7 +1,7 @@
 //! The sweep files that come with scalelaw, and the JSON Schema that editors check them with.
 
 use spec::document::Format;
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::schema::SWEEP_SCHEMA;
 use spec::sweep::Sweep;
 
@@ -9,6 +9,7 @@ use crate::{GOOD, problems};
 
 const DEMO: &str = include_str!("../../../../sweeps/demo.toml");
 const FAMILIES: &str = include_str!("../../../../sweeps/families.toml");
+const TRANSFER: &str = include_str!("../../../../sweeps/transfer-demo.toml");
 const PAPER: &str = include_str!("../../../../sweeps/convnets-match-vits.toml");
 
 fn schema() -> jsonschema::Validator {
@@ -29,7 +30,7 @@ fn check(text: &str, good: bool) {
 
 #[test]
 fn schema_and_reader_agree() {
-    for good in [DEMO, FAMILIES, PAPER, GOOD] {
+    for good in [DEMO, FAMILIES, TRANSFER, PAPER, GOOD] {
         check(good, true);
     }
     let rules = "[[override]]\nwhen = { model = \"a\", epochs = { min = 1 } }\nlr = { center = 1, factor = 2, num = 2 }\n[[skip]]\nwhen = { lr = [0.1] }\nreason = \"r\"\n";
@@ -67,7 +68,7 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         std: 1.0,
         per_class: Vec::new(),
     };
-    let plan = Plan::expand(&sweep, &facts).expect("a good plan");
+    let mut plan = Plan::expand(&sweep, &facts).expect("a good plan");
     assert_eq!(plan.runs.len(), 6 * 6 * 5);
     let dearest = plan.runs.last().expect("runs");
     assert_eq!((dearest.model.as_str(), dearest.spec.train.epochs), ("F7+", 8.0));
@@ -81,4 +82,11 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         let ratio = run.price.seconds / 3600.0 / hours;
         assert!((0.8..1.25).contains(&ratio), "{model} at {epochs} epochs: {ratio:.2} of the paper's hours");
     }
+    let imagenet =
+        DatasetFacts { train_examples: 1_281_167, heldout_examples: 50_000, resolution: 384, classes: 1000, ..facts };
+    plan.add_finetuning(&sweep, &imagenet, &Outcomes::new()).expect("a good plan");
+    assert_eq!(plan.waiting.iter().map(|one| one.runs).sum::<usize>(), 6 * 6 * 3);
+    let largest = plan.waiting.iter().find(|one| one.model == "F7+").expect("there");
+    let ratio = largest.price.seconds / 3600.0 / 1600.0;
+    assert!((0.8..1.25).contains(&ratio), "fine-tuning F7+: {ratio:.2} of the paper's hours");
 }
