@@ -8,6 +8,7 @@ mod crop;
 pub mod dataset;
 pub mod fetch;
 pub mod idx;
+pub mod loader;
 mod mixing;
 mod rand_augment;
 mod random;

@@ -38,6 +38,9 @@ pub(crate) fn start(
         .arg(setup.checkpoint_seconds.to_string())
         .arg("--bound-to")
         .arg(std::process::id().to_string());
+    if setup.loader_threads > 0 {
+        command.arg("--loader-threads").arg(setup.loader_threads.to_string());
+    }
     if let Some(trunk) = row.trunk {
         command.arg("--trunk").arg(trunk.run.to_string());
     }

@@ -36,6 +36,8 @@ pub struct Setup {
     pub rules: Rules,
     /// Seconds between checkpoints.
     pub checkpoint_seconds: f64,
+    /// Threads of one worker that make batches ahead of time.
+    pub loader_threads: u32,
 }
 
 /// Something that happened, for whoever watches.

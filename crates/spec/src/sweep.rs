@@ -222,6 +222,8 @@ pub struct Resources {
     pub threads: u32,
     /// What runs are computed on.
     pub device: DeviceKind,
+    /// Threads of one run that make batches ahead of time; 0: the training thread makes them itself.
+    pub loader_threads: u32,
     /// Sustained operations per second of one device, for the price; estimated for a CPU where it is not given.
     pub device_flops: Option<f64>,
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use data::Dataset;
 use data::batch::{self, Batch, Recipe, Shape};
+use data::loader::Loader;
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
 use spec::run::{RunId, RunSpec, SpecFile};
@@ -21,6 +22,7 @@ use crate::device;
 use crate::evaluate::{Evaluation, evaluate, normalised, precision};
 use crate::gradient::{Examples, loss_and_gradient, mixed_target};
 use crate::journal::Journal;
+use crate::measure::{elapsed, peak_memory_bytes};
 use crate::network::{self, Network};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
@@ -37,6 +39,8 @@ pub struct Setting {
     pub data: PathBuf,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
+    /// Threads that make batches ahead of time; 0: the training thread makes them.
+    pub loader_threads: usize,
     /// The run to branch off, where the run has no state of its own yet; its directory lies beside this one.
     pub trunk: Option<RunId>,
     /// Whether other runs will branch off this one.
@@ -62,7 +66,8 @@ struct Trainer<'a> {
     spec: &'a RunSpec,
     setting: &'a Setting,
     journal: &'a Journal,
-    dataset: &'a Dataset,
+    dataset: Arc<Dataset>,
+    loader: Loader,
     shape: Shape,
     order: SampleOrder,
     schedule: Schedule,
@@ -85,8 +90,8 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
     let spec = &file.run;
     let device = device::prepare(&spec.train.arithmetic)?;
     tch::set_num_threads(spec.train.threads as i32);
-    let dataset = open_data(spec, setting)?;
-    let mut trainer = Trainer::restore(file, setting, journal, &dataset, device)?;
+    let dataset = Arc::new(open_data(spec, setting)?);
+    let mut trainer = Trainer::restore(file, setting, journal, dataset, device)?;
     let evaluation_steps = spec.evaluation_steps();
     let progress_every = spec.steps().div_ceil(LINES_OF_PROGRESS);
     let mut saved = (trainer.step, Instant::now());
@@ -151,7 +156,7 @@ impl<'a> Trainer<'a> {
         file: &'a SpecFile,
         setting: &'a Setting,
         journal: &'a Journal,
-        dataset: &'a Dataset,
+        dataset: Arc<Dataset>,
         device: Device,
     ) -> Result<Trainer<'a>, TrainError> {
         let spec = &file.run;
@@ -191,14 +196,25 @@ impl<'a> Trainer<'a> {
             journal.write(epoch)?;
         }
         let empty = || TrainError::Spec("the training set is empty".to_owned());
+        let shape = Shape { channels: dataset.facts.channels as usize, side: dataset.facts.resolution as usize };
+        let order = spec.order().ok_or_else(empty)?;
+        let (split, recipe) = (Arc::clone(&dataset), Recipe::of(spec));
+        let (batch, samples) = (spec.train.batch, spec.samples());
+        let make = move |step: u64| {
+            let from = step * batch;
+            batch::training(&split.train, shape, &order, &recipe, from, (from + batch).min(samples))
+        };
+        let loader = Loader::new(progress.step..spec.steps(), setting.loader_threads, make)
+            .map_err(|source| TrainError::Io { what: "starting threads that load data".to_owned(), source })?;
         Ok(Trainer {
             run_id: file.run_id,
             spec,
             setting,
             journal,
             dataset,
-            shape: Shape { channels: dataset.facts.channels as usize, side: dataset.facts.resolution as usize },
-            order: spec.order().ok_or_else(empty)?,
+            loader,
+            shape,
+            order,
             schedule: spec.schedule(),
             network,
             parameters,
@@ -227,8 +243,7 @@ impl<'a> Trainer<'a> {
         let mut lap = began;
         let spec = self.spec;
         let from = self.samples();
-        let to = (from + spec.train.batch).min(spec.samples());
-        let batch = batch::training(&self.dataset.train, self.shape, &self.order, &Recipe::of(spec), from, to);
+        let batch = self.loader.take();
         let examples = self.examples(&batch)?;
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
@@ -367,20 +382,4 @@ impl<'a> Trainer<'a> {
         let (_, median, _) = seconds.select_nth_unstable_by(middle, f32::total_cmp);
         f64::from(*median)
     }
-}
-
-/// Seconds since `lap`, which is set to now.
-fn elapsed(lap: &mut Instant) -> f64 {
-    let now = Instant::now();
-    let seconds = now.duration_since(*lap).as_secs_f64();
-    *lap = now;
-    seconds
-}
-
-/// The high-water mark of the resident memory of this process; 0 where the system does not say.
-fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kibibytes.unwrap_or(0) * 1024
 }

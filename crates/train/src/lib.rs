@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod gradient;
 pub mod journal;
 mod layers;
+mod measure;
 pub mod network;
 pub mod nfnet;
 pub mod optimizer;

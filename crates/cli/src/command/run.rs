@@ -67,6 +67,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         gpus,
         rules: Rules { slots, retries: sweep.policy.retries, grace },
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
+        loader_threads: sweep.resources.loader_threads,
     };
     let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
     let mut progress = Progress::new(options.progress, &rows, later, slots);

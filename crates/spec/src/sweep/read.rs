@@ -21,7 +21,7 @@ pub(crate) const SWEEP_KEYS: [&str; 12] = [
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const RESOURCE_KEYS: [&str; 4] = ["slots", "threads", "device", "device_flops"];
+pub(crate) const RESOURCE_KEYS: [&str; 5] = ["slots", "threads", "loader_threads", "device", "device_flops"];
 pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
 pub(crate) const SKIP_KEYS: [&str; 2] = ["when", "reason"];
@@ -135,12 +135,15 @@ fn read_lr(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<Ve
 
 fn read_resources(node: &Node, problems: &mut Problems) -> Resources {
     let resources = Fields::of(node, "resources", &RESOURCE_KEYS, problems);
+    let device = resources.word("device", &[("cpu", DeviceKind::Cpu), ("cuda", DeviceKind::Cuda)], problems);
+    let device = device.unwrap_or_default();
+    // On a CPU it would take its core from the training; a GPU must not wait.
+    let loaders = if device == DeviceKind::Cuda { 4 } else { 0 };
     Resources {
         slots: resources.whole("slots", 1, 1024, problems).map(|slots| slots as u32),
         threads: resources.whole("threads", 1, 1024, problems).unwrap_or(1) as u32,
-        device: resources
-            .word("device", &[("cpu", DeviceKind::Cpu), ("cuda", DeviceKind::Cuda)], problems)
-            .unwrap_or_default(),
+        device,
+        loader_threads: resources.whole("loader_threads", 0, 256, problems).map_or(loaders, |threads| threads as u32),
         device_flops: resources.number("device_flops", Range::Positive, problems),
     }
 }

@@ -45,6 +45,9 @@ struct Arguments {
     /// Seconds between checkpoints.
     #[arg(long, default_value_t = 60.0)]
     checkpoint_seconds: f64,
+    /// Threads that make batches ahead of time; 0: they are made where they are trained on.
+    #[arg(long, default_value_t = 0)]
+    loader_threads: usize,
     /// A run with the same first steps, whose directory lies beside this one: go on from the state it keeps.
     #[arg(long, value_name = "RUN_ID")]
     trunk: Option<RunId>,
@@ -183,6 +186,7 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         run: run.to_owned(),
         data: arguments.data.clone(),
         checkpoint_every: Duration::try_from_secs_f64(arguments.checkpoint_seconds).unwrap_or(Duration::MAX),
+        loader_threads: arguments.loader_threads,
         trunk: arguments.trunk,
         keep_trunk: arguments.keep_trunk,
         stop,

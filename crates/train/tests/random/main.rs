@@ -18,8 +18,8 @@ use spec::journal::{Event, parse_line};
 use spec::network::ModelSpec;
 use spec::order::mix;
 use spec::run::{
-    Agc, Arithmetic, Augment, DataSpec, MemoryFormat, OptimizerSpec, Regularisation, RunSpec, SPEC_SCHEMA, Sam,
-    SpecFile, TrainSpec,
+    Agc, Arithmetic, Augment, DataSpec, MemoryFormat, Mixing, OptimizerSpec, RandAugment, Regularisation, RunSpec,
+    SPEC_SCHEMA, Sam, SpecFile, TrainSpec,
 };
 use spec::schedule::Decay;
 use spec::vit::{Pooling, Vit};
@@ -172,6 +172,7 @@ fn attempt_once(
         run: folder.to_owned(),
         data: data.to_owned(),
         checkpoint_every: if every == u64::MAX { Duration::MAX } else { Duration::from_millis(every) },
+        loader_threads: LOADERS[attempt as usize % LOADERS.len()],
         trunk: None,
         keep_trunk: false,
         stop,
@@ -240,6 +241,9 @@ fn write_data(folder: &Path) {
     }
 }
 
+/// Threads that load data, in turn from attempt to attempt: their number changes no bit.
+const LOADERS: [usize; 4] = [1, 0, 2, 4];
+
 /// 22 steps over two and a half epochs, with everything that draws random numbers or keeps a state.
 fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
     let facts = Dataset::open(data, "").expect("just written").facts;
@@ -280,7 +284,14 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
                 sam: Some(Sam { rho: 0.05, batch_share: 0.3 }),
                 dropout: Some(0.2),
             },
-            augment: Augment { crop_padding: 1, flip: true, ..Augment::NONE },
+            augment: Augment {
+                crop_padding: 0,
+                flip: true,
+                inception_crop: Some(0.5),
+                rand_augment: Some(RandAugment { layers: 1, magnitude: 5.0 }),
+                mixing: Some(Mixing::Both { mixup: 0.2, cutmix: 1.0 }),
+                multiplicity: 1,
+            },
             evaluations: 5,
             divergence: 3.0,
             threads: 1,
