@@ -13,7 +13,9 @@ fn sweep(schedule: &str) -> String {
 }
 
 /// Budget and learning rate of a run, and the budget and steps of the one it branches off.
-fn shown(plan: &Plan) -> Vec<(f64, f64, Option<(f64, u64)>)> {
+type Shown = (f64, f64, Option<(f64, u64)>);
+
+fn shown(plan: &Plan) -> Vec<Shown> {
     let of_a = plan.runs.iter().filter(|run| run.model == "a");
     let budget = |id| plan.runs.iter().find(|one| one.spec.id() == id).map_or(0.0, |one| one.spec.train.epochs);
     of_a.map(|run| {
