@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use sched::StateFolder;
-use spec::document::Format;
-use spec::sweep::Sweep;
 use store::{Store, StoreError, SweepRow};
 
 use crate::exit::Failure;
@@ -58,11 +56,7 @@ fn name_of(wanted: &str) -> Result<String, Failure> {
     if !path.is_file() {
         return Ok(wanted.to_owned());
     }
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{wanted}: {error}")))?;
-    match Sweep::parse(&text, Format::of_file_name(wanted)) {
-        Ok(sweep) => Ok(sweep.name),
-        Err(problems) => Err(crate::sweepfile::refuse(path, &problems)),
-    }
+    Ok(crate::sweepfile::load(path)?.sweep.name)
 }
 
 /// The user's cache, shared by all checkouts.

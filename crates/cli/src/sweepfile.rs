@@ -29,7 +29,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Failure> {
 }
 
 /// One line per problem, as compilers have it.
-pub(crate) fn refuse(path: &Path, problems: &[Problem]) -> Failure {
+fn refuse(path: &Path, problems: &[Problem]) -> Failure {
     let lines: Vec<String> = problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect();
     let count = match lines.len() {
         1 => "1 problem".to_owned(),

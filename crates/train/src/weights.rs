@@ -10,7 +10,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use spec::run::RunId;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::TrainError;
 use crate::parameters::{Parameters, Role, bytes};
@@ -114,7 +114,7 @@ impl Weights {
         let mut values = Vec::new();
         for (one, own) in declared.iter().zip(parameters.views()) {
             if classifier.iter().any(|prefix| one.name.starts_with(prefix)) {
-                values.push(own.f_detach()?.f_flatten(0, -1)?);
+                values.push(own.f_detach()?.f_to_device(Device::Cpu)?.f_flatten(0, -1)?);
                 continue;
             }
             let (shape, numbers) = stored::tensor(&tensors, &one.name).map_err(another)?;
