@@ -5,7 +5,7 @@ BIN := target/debug
 # The libtorch that the worker is linked against; see scripts/libtorch.sh.
 SETUP := scripts/libtorch.sh
 
-.PHONY: help demo test lint setup build data reports bench-train clean
+.PHONY: help demo test lint setup build data reports bench-train bench-train-gpu clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint     check formatting and clippy"
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
 	@echo "make bench-train  images per second against PyTorch (fetches PyTorch, about 3 GB; 40 minutes on 2 cores)"
+	@echo "make bench-train-gpu  the same on one NVIDIA GPU"
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
@@ -57,10 +58,16 @@ reports: build
 # PyTorch and timm in a virtual environment of their own; kept, since it is large.
 BENCH_VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw/pytorch-2.11.0
 
-bench-train: data
-	@test -e $(BENCH_VENV)/ready || { python3 -m venv $(BENCH_VENV) \
-	    && $(BENCH_VENV)/bin/pip install --quiet -r scripts/pytorch-requirements.txt && touch $(BENCH_VENV)/ready; }
+$(BENCH_VENV)/ready:
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet -r scripts/pytorch-requirements.txt
+	touch $@
+
+bench-train: data $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python scripts/bench_train.py
+
+bench-train-gpu: data $(BENCH_VENV)/ready
+	$(BENCH_VENV)/bin/python scripts/bench_train_gpu.py
 
 clean:
 	cargo clean
