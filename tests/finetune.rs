@@ -164,7 +164,12 @@ fn weights_that_are_gone_damaged_or_of_another_network_fail_by_name() {
     let said = lab.scalelaw("state", &["run", "tiny.toml"]);
     said.check(
         1,
-        &["weights.safetensors: No such file", "was its folder removed", "do not match their hash", "failed (data)"],
+        &[
+            "weights.safetensors: no such file",
+            "train that run again in another --state-dir",
+            "do not match their hash",
+            "failed (data)",
+        ],
     );
     let (_, second) = stages(&lab, "state");
     let state = |model: &str| {
@@ -174,4 +179,31 @@ fn weights_that_are_gone_damaged_or_of_another_network_fail_by_name() {
         (state("small"), state("large"), state("vit")),
         (vec!["failed"; 4], vec!["failed"; 4], vec!["completed"; 2])
     );
+}
+
+#[test]
+fn fine_tuning_that_was_asked_for_before_is_taken_up_when_the_grid_has_grown() {
+    let Some(lab) = Lab::new() else { return };
+    // One model; its fine-tuning fails at first, because the weights are away.
+    let sweep = two_stages();
+    let large = "    { name = \"large\", widths = [16, 32], group_width = 8 },\n";
+    let (before, vit) = (sweep.find("[[model]]\nfamily = \"vit\""), sweep.find("\n[grid]"));
+    let one = sweep.replace(&sweep[before.expect("a ViT")..vit.expect("a grid")], "").replace(large, "");
+    lab.write("grid.toml", one.split_once("[finetune]").expect("a second stage").0);
+    lab.scalelaw("state", &["run", "grid.toml"]).check(0, &[]);
+    let away = |from: &str, to: &str| {
+        for run in fs::read_dir(lab.path("state/runs")).expect("runs").flatten() {
+            let _ = fs::rename(run.path().join(from), run.path().join(to));
+        }
+    };
+    away("weights.safetensors", "away");
+    lab.write("tiny.toml", &one);
+    lab.scalelaw("state", &["run", "tiny.toml"]).check(1, &["no such file"]);
+    away("away", "weights.safetensors");
+    // A learning rate more: until it has its loss, nobody knows the best. It is the worst, so the same runs are called for.
+    lab.write("tiny.toml", &one.replace("lr = [0.02, 0.05]", "lr = [0.0001, 0.02, 0.05]"));
+    lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &["6 runs and 4 of fine-tuning to follow"]);
+    let (first, second) = stages(&lab, "state");
+    assert_eq!((first.len(), second.len()), (6, 4));
+    assert!(second.iter().all(|row| row["state"] == "completed" && row["wanted"] == "true"), "{second:?}");
 }

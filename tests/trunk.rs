@@ -53,6 +53,27 @@ fn branching_off_changes_no_bit() {
 }
 
 #[test]
+fn a_constant_rate_has_all_steps_for_its_trunk() {
+    let Some(lab) = Lab::new() else { return };
+    let constant = |share: &str| {
+        let schedule = format!("warmup_steps = 5\nschedule = {{ name = \"constant\"{share} }}");
+        tiny("0.02").replace("[1, 2.5]", "[1, 1.7]").replace("batch = 16", &format!("batch = 16\n{schedule}"))
+    };
+    lab.write("alone.toml", &constant(""));
+    lab.write("shared.toml", &constant(", share_trunk = true"));
+    lab.scalelaw("alone", &["run", "alone.toml"]).check(0, &[]);
+    lab.scalelaw("state", &["run", "shared.toml"]).check(0, &[]);
+    let (alone, together) = (found(&lab, "alone"), found(&lab, "state"));
+    let steps: Vec<&str> = together.values().map(|(step, _)| step.as_str()).collect();
+    assert_eq!(steps.iter().filter(|step| **step == "30").count(), 2, "{steps:?}");
+    for (run, (_, hash)) in &together {
+        assert_eq!(hash, &alone[run].1);
+    }
+    let left = fs::read_dir(lab.path("state/runs")).expect("runs").flatten();
+    assert!(left.into_iter().all(|run| !run.path().join("trunk").exists()), "a trunk that nobody waits for is removed");
+}
+
+#[test]
 fn a_trunk_that_is_gone_or_damaged_costs_time_and_nothing_else() {
     let Some(lab) = Lab::new() else { return };
     lab.write("alone.toml", &shared(false));
@@ -68,23 +89,16 @@ fn a_trunk_that_is_gone_or_damaged_costs_time_and_nothing_else() {
     for (run, (step, hash)) in found(&lab, "state") {
         assert_eq!((step.as_str(), &hash), ("", &found(&lab, "alone")[&run].1));
     }
-    // Where a longer budget asks for it, it is kept; damaged, it is passed over.
-    lab.scalelaw("other", &["run", "two.toml"]).check(0, &[]);
-    let mut damaged = 0;
+    // One that is not what it should be is passed over, too.
+    lab.scalelaw("other", &["run", "short.toml"]).check(0, &[]);
     for run in fs::read_dir(lab.path("other/runs")).expect("runs").flatten() {
-        let trunk = run.path().join("trunk/0000000010/state.safetensors");
-        if let Ok(mut content) = fs::read(&trunk) {
-            let middle = content.len() / 2;
-            content[middle] ^= 1;
-            fs::write(&trunk, content).expect("writable");
-            damaged += 1;
-        }
+        let trunk = run.path().join("trunk/0000000010");
+        fs::create_dir_all(&trunk).expect("writable");
+        fs::write(trunk.join("manifest.json"), "{}").expect("writable");
     }
-    assert_eq!(damaged, 4, "every shortest budget keeps a trunk");
-    lab.write("other.toml", &shared(true).replace("[0.5, 1.6, 2.5]", "[0.5, 2.5]"));
-    let said = lab.scalelaw("other", &["run", "other.toml"]);
-    said.check(0, &["4 kept", "trained from its first step on", "does not match its hash"]);
-    for (run, (step, hash)) in found(&lab, "other").into_iter().filter(|(_, (step, _))| step.is_empty()) {
-        assert_eq!(hash, found(&lab, "alone")[&run].1, "{run} {step}");
+    let said = lab.scalelaw("other", &["run", "two.toml"]);
+    said.check(0, &["trained from its first step on", "missing field `schema`"]);
+    for (run, (step, hash)) in found(&lab, "other") {
+        assert_eq!((step.as_str(), &hash), ("", &found(&lab, "alone")[&run].1));
     }
 }

@@ -27,6 +27,12 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
 impl From<store::StoreError> for Failure {
     fn from(error: store::StoreError) -> Failure {
         Failure::environment(error.to_string())
@@ -53,7 +59,7 @@ impl From<report::Error> for Failure {
 
 /// Says what went wrong.
 pub(crate) fn report(failure: &Failure) -> ExitCode {
-    say(&format!("scalelaw: {}", failure.message));
+    say(&format!("scalelaw: {failure}"));
     ExitCode::from(failure.code)
 }
 

@@ -33,7 +33,14 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
         Series { name: model, points: best.iter().map(point).collect() }
     });
     let diverged = points.iter().filter(|point| point.loss.is_none()).count();
-    let notes = if diverged > 0 { vec![format!("{} left out.", count(diverged, "diverged run"))] } else { Vec::new() };
+    let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
+    let mut notes = Vec::new();
+    if diverged > 0 {
+        notes.push(format!("{} left out.", count(diverged, "diverged run")));
+    }
+    if zero > 0 {
+        notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
+    }
     let Words { title, x_label, y_label } = words;
     let mut figure =
         ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, references: Vec::new(), notes };
@@ -41,11 +48,14 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
     figure
 }
 
-/// Points of other work, by model; rows without a loss are left out.
+/// Points of other work, by model; rows without a compute or loss that a logarithmic axis has a place for are left out.
 pub(crate) fn references(points: &[RunPoint]) -> Vec<Reference> {
     let points_of = |model: &String| {
         let own = points.iter().filter(|point| point.model == *model);
-        own.filter_map(|point| Some((point.compute, point.loss?))).collect()
+        let drawable = |value: &f64| value.is_finite() && *value > 0.0;
+        own.filter_map(|point| Some((point.compute, point.loss?)))
+            .filter(|(compute, loss)| drawable(compute) && drawable(loss))
+            .collect()
     };
     laws::models(points).into_iter().map(|name| Reference { points: points_of(&name), name }).collect()
 }

@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod exit;
 mod figures;
+mod growth;
 mod laws;
 mod place;
 mod points;

@@ -93,7 +93,7 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
 pub(crate) fn compute_of(row: &RunRow, compute: Compute) -> f64 {
     match compute {
         Compute::Flops => row.flops,
-        Compute::DeviceHours => row.device_seconds / 3600.0,
+        Compute::DeviceHours => (row.device_seconds + row.shared_seconds) / 3600.0,
         // A diverged run has none.
         Compute::TrainHours => row.train_seconds().map_or(f64::NAN, |seconds| seconds / 3600.0),
     }

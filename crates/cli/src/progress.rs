@@ -28,6 +28,8 @@ struct Watched {
     estimated: f64,
     /// Share of it that is training; the rest is evaluation, which reports no steps.
     training: f64,
+    /// Steps that another run takes for it; they are no part of the estimate.
+    before: u64,
     steps: u64,
     step: u64,
     state: RunState,
@@ -41,6 +43,7 @@ impl Watched {
             label: row.label(),
             estimated: row.estimated_seconds,
             training: training_share(row),
+            before: row.shared_steps(),
             steps: row.steps,
             step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
             state: row.state,
@@ -198,13 +201,16 @@ impl Progress {
     }
 
     fn total(&self) -> f64 {
-        self.runs.values().map(|watched| watched.estimated).sum()
+        self.later + self.runs.values().map(|watched| watched.estimated).sum::<f64>()
     }
 
     fn done(&self) -> f64 {
         let share = |watched: &Watched| match watched.state.is_final() {
             true => 1.0,
-            false => watched.training * watched.step as f64 / watched.steps.max(1) as f64,
+            false => {
+                let (step, steps) = (watched.step.saturating_sub(watched.before), watched.steps - watched.before);
+                watched.training * step as f64 / steps.max(1) as f64
+            }
         };
         self.runs.values().map(|watched| watched.estimated * share(watched)).sum()
     }

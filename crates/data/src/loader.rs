@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::batch::Batch;
 
 /// Batches that each thread may be ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
 /// The batches of some steps, in their order.
 pub struct Loader {

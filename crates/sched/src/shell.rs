@@ -50,11 +50,11 @@ pub enum News {
         /// Its number.
         attempt: u32,
     },
-    /// An attempt could not use what an earlier one had left.
+    /// There is something to know of where an attempt begins, such as a damaged checkpoint.
     Noted {
         /// The run.
         run: RunId,
-        /// What was passed over and why.
+        /// As the worker says it.
         note: String,
     },
     /// A run has come so far.
@@ -124,8 +124,8 @@ struct Shell<'a> {
 
 /// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled.
 ///
-/// Whenever a run has its result, `more` is asked for all runs of the sweep as they stand then: results may call for runs that
-/// nobody could name before. Those that are new are queued behind the others.
+/// Whenever a run of pre-training has its result, `more` is asked for runs that were not among `rows`: results may call for some
+/// that nobody could name before. They are queued behind the others.
 pub async fn run(
     store: &Store,
     setup: &Setup,
@@ -186,11 +186,16 @@ impl Shell<'_> {
                 (self.watch)(News::Stopping);
             }
             for action in core.handle(began.elapsed(), event) {
-                let result =
-                    matches!(action, Action::Settle { transition: Transition::Complete | Transition::Diverge, .. });
+                let ended = match action {
+                    Action::Settle { run, transition: Transition::Complete | Transition::Diverge, .. } => Some(run),
+                    _ => None,
+                };
                 self.perform(action).await?;
-                if result {
-                    self.add(core, more().await?);
+                if let Some(run) = ended {
+                    self.drop_trunk(run);
+                    if self.rows.get(&run).is_some_and(|row| row.spec.pretrained.is_none()) {
+                        self.add(core, more().await?);
+                    }
                 }
             }
             (self.watch)(News::Tick);
@@ -198,15 +203,29 @@ impl Shell<'_> {
         Ok(if core.is_stopping() { End::Stopped { signal: stopped_by } } else { End::Done })
     }
 
-    /// Queues the runs among `rows` that are new.
-    fn add(&mut self, core: &mut Core, rows: Vec<RunRow>) {
-        let new: Vec<RunRow> = rows.into_iter().filter(|row| !self.rows.contains_key(&row.run)).collect();
+    /// Queues runs that nobody has asked for before.
+    fn add(&mut self, core: &mut Core, new: Vec<RunRow>) {
         if new.is_empty() {
             return;
         }
         core.add(queued(&new));
         (self.watch)(News::Added(new.clone()));
         self.rows.extend(new.into_iter().map(|row| (row.run, row)));
+    }
+
+    /// Removes the state that `run` has gone on from, once no other run waits for it. A budget that is added later is then
+    /// trained from its first step on, to the same bits.
+    fn drop_trunk(&mut self, run: RunId) {
+        if let Some(row) = self.rows.get_mut(&run) {
+            row.state = RunState::Completed;
+        }
+        let Some(trunk) = self.rows.get(&run).and_then(|row| row.trunk) else { return };
+        let waits =
+            |row: &RunRow| row.wanted && !row.state.is_final() && row.trunk.is_some_and(|own| own.run == trunk.run);
+        if !self.rows.values().any(waits) {
+            // What cannot be removed only takes space.
+            let _ = std::fs::remove_dir_all(self.setup.folder.run(trunk.run).join("trunk"));
+        }
     }
 
     async fn perform(&mut self, action: Action) -> Result<(), SchedError> {

@@ -48,7 +48,7 @@ pub enum Event {
         resumed_step: u64,
         /// Device, as in `cpu` or `cuda:0`.
         device: String,
-        /// Why an older checkpoint or none was taken, where a newer one was damaged.
+        /// What a person has to know of where it begins: damaged checkpoints, a missing trunk, imported weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,
         /// The run whose state it goes on from: then its own steps begin there.

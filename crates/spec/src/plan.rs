@@ -136,7 +136,7 @@ impl Plan {
         let speed = Speed::of(&sweep.resources);
         let mut plan = Plan { runs: Vec::new(), waiting: Vec::new(), skipped: Vec::new() };
         for model in &sweep.models {
-            let Some(network) = footprint(model, &data, &mut problems) else { continue };
+            let Some(network) = footprint(model, &data, &sweep.data.path, &mut problems) else { continue };
             for epochs in &sweep.epochs {
                 plan.add_cells(sweep, model, &network, *epochs, &data, speed, &mut problems);
             }
@@ -214,13 +214,15 @@ impl Price {
 }
 
 /// What `model` is on pictures of `data`; it must also take those that it is evaluated on.
-fn footprint(model: &Model, data: &DataSpec, problems: &mut Problems) -> Option<Footprint> {
+fn footprint(model: &Model, data: &DataSpec, path: &str, problems: &mut Problems) -> Option<Footprint> {
     let heldout = model.spec.layout(data.channels, data.heldout_resolution, data.classes);
     let built = model.spec.layout(data.channels, data.resolution, data.classes);
     match built.and_then(|layout| heldout.map(|_| layout.footprint())) {
         Ok(footprint) => Some(footprint),
         Err(unbuildable) => {
-            problems.add(model.place, format!("model {:?}: {unbuildable}", model.name));
+            // Whose resolution it is has to be said only where it is not that of the grid.
+            let of = if path == "data" { String::new() } else { format!(" on the pictures of {path}") };
+            problems.add(model.place, format!("model {:?}{of}: {unbuildable}", model.name));
             None
         }
     }
@@ -251,9 +253,12 @@ fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> Data
     let mut classes = facts.classes;
     if let Some(kept) = &data.keep_classes {
         let of_class = |class: &u32| facts.per_class.get(*class as usize).copied();
-        for class in kept.iter().filter(|class| of_class(class).is_none_or(|[train, _]| train == 0)) {
-            let message =
-                format!("{path}.keep_classes: the data set has no class {class}; it has 0 to {}", classes - 1);
+        for class in kept.iter().filter(|class| of_class(class).is_none_or(|[train, heldout]| train.min(heldout) == 0))
+        {
+            let message = format!(
+                "{path}.keep_classes: the data set has no class {class} to train on and to hold out; it has 0 to {}",
+                classes - 1
+            );
             problems.add(data.place, message);
         }
         there = kept.iter().filter_map(of_class).fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);

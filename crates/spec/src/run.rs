@@ -118,7 +118,8 @@ impl RunSpec {
         RunId(hash(self))
     }
 
-    /// The identity of its cell: the run without its seed.
+    /// The identity of its cell: the run without its seed. Fine-tuning starts from one run, so seeds of pre-training make cells of
+    /// their own there.
     pub fn cell(&self) -> CellKey {
         CellKey(hash(&RunSpec { seed: 0, ..self.clone() }))
     }

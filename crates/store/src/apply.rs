@@ -63,8 +63,11 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .map_err(sql)?;
+        // All runs before what refers to them.
         for planned in &plan.runs {
             insert(&mut transaction, planned).await.map_err(sql)?;
+        }
+        for planned in &plan.runs {
             sqlx::query(
                 "insert into sweep_run (sweep_id, run_id, model, estimated_seconds, trunk_run_id, trunk_step)
                  values (?1, ?2, ?3, ?4, ?5, ?6)

@@ -61,11 +61,12 @@ async fn store(
             .bind(notes.join("; "))
             .execute(&mut *connection)
             .await?;
-            if let Some(trunk) = trunk {
+            // An attempt from the first step on is no branch, whatever an earlier one was.
+            if trunk.is_some() || *resumed_step == 0 {
                 sqlx::query("update run set trunk_run_id = ?2, trunk_step = ?3 where run_id = ?1")
                     .bind(run)
-                    .bind(trunk.run.to_string())
-                    .bind(trunk.step as i64)
+                    .bind(trunk.map(|trunk| trunk.run.to_string()))
+                    .bind(trunk.map(|trunk| trunk.step as i64))
                     .execute(&mut *connection)
                     .await?;
             }

@@ -66,6 +66,8 @@ pub struct RunRow {
     pub samples: u64,
     /// Seconds that all attempts held a slot: what is billed.
     pub device_seconds: f64,
+    /// Billed seconds of the steps that it has from the run it branched off: that run's, in proportion.
+    pub shared_seconds: f64,
     /// What all attempts took together, those that were killed left out; `None` where no attempt has said.
     pub usage: Option<Usage>,
     /// The result.
@@ -91,6 +93,11 @@ impl RunRow {
     /// The run in words.
     pub fn label(&self) -> String {
         run_label(&self.model, &self.spec, self.pretrained.as_ref())
+    }
+
+    /// Steps at the beginning that the sweep lets another run take.
+    pub fn shared_steps(&self) -> u64 {
+        self.trunk.map_or(0, |trunk| trunk.step.min(self.steps))
     }
 
     /// Training examples per second at the median step.
@@ -169,7 +176,9 @@ impl Store {
         let rows = rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string())));
         let mut rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
         let specs: BTreeMap<RunId, RunSpec> = rows.iter().map(|row| (row.run, row.spec.clone())).collect();
-        for row in &mut rows {
+        let shared: Vec<f64> = rows.iter().map(|row| shared_seconds(row, &rows)).collect();
+        for (row, shared) in rows.iter_mut().zip(shared) {
+            row.shared_seconds = shared;
             row.pretrained = row.spec.pretrained.and_then(|parent| specs.get(&parent).cloned());
         }
         Ok(rows)
@@ -231,6 +240,15 @@ impl Store {
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
+/// What the steps before the branch have cost, along the whole chain of branches.
+fn shared_seconds(row: &RunRow, rows: &[RunRow]) -> f64 {
+    let Some(trunk) = row.branched else { return 0.0 };
+    let Some(shorter) = rows.iter().find(|other| other.run == trunk.run) else { return 0.0 };
+    let before = shorter.branched.map_or(0, |earlier| earlier.step);
+    let share = trunk.step.saturating_sub(before) as f64 / shorter.steps.saturating_sub(before).max(1) as f64;
+    shared_seconds(shorter, rows) + share * shorter.device_seconds
+}
+
 fn trunk(row: &SqliteRow, run: &str, step: &str) -> Result<Option<Trunk>, Problem> {
     let (run, step): (Option<String>, Option<i64>) = (row.try_get(run)?, row.try_get(step)?);
     let Some((run, step)) = run.zip(step) else { return Ok(None) };
@@ -285,6 +303,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         flops: row.try_get("flops")?,
         samples: number("samples")?,
         device_seconds: row.try_get("device_seconds")?,
+        shared_seconds: 0.0,
         usage,
         result,
     })

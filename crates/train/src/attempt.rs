@@ -105,6 +105,9 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
             trainer.end(Event::Preempted { step: trainer.step })?;
             return Ok(Ending::Preempted);
         }
+        if setting.keep_trunk && trainer.step == spec.trunk_steps() {
+            trainer.keep_trunk()?;
+        }
         // An attempt that goes on from a step whose evaluation is due does it (again): it changes nothing but time.
         if evaluation_steps.contains(&trainer.step) {
             let Some(found) = trainer.evaluate()? else { continue };
@@ -114,9 +117,6 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
             if trainer.step == trainer.schedule.steps {
                 return trainer.finished(loss, found);
             }
-        }
-        if setting.keep_trunk && trainer.step == spec.trunk_steps() {
-            trainer.keep_trunk()?;
         }
         if saved.1.elapsed() >= setting.checkpoint_every {
             trainer.save()?;

@@ -12,7 +12,7 @@ use crate::{TrainError, shim};
 /// If there is no such device here.
 pub fn prepare(arithmetic: &Arithmetic) -> Result<Device, TrainError> {
     if !shim::configure(arithmetic.deterministic) {
-        return Err(TrainError::Device("libtorch does not take its settings".to_owned()));
+        return Err(TrainError::Spec("libtorch does not take its settings".to_owned()));
     }
     match arithmetic.device {
         DeviceKind::Cpu => Ok(Device::Cpu),

@@ -42,7 +42,8 @@ fn open(path: &Path) -> Result<(), libloading::Error> {
 fn libtorch() -> Result<PathBuf, String> {
     let maps = std::fs::read_to_string("/proc/self/maps").map_err(|error| format!("/proc/self/maps: {error}"))?;
     let path = maps.lines().find_map(|line| {
-        let path = Path::new(line.split_whitespace().last()?);
+        // Five fields stand before the path, which may hold spaces.
+        let path = Path::new(line.splitn(6, ' ').last()?.trim_start());
         (path.file_name()? == "libtorch_cpu.so").then(|| path.parent().map(Path::to_owned))?
     });
     path.ok_or_else(|| "libtorch_cpu.so is not among the loaded libraries".to_owned())

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -70,9 +71,13 @@ impl Weights {
     /// Reads those that the run `id` left in its directory.
     pub fn read(run: &Path, id: RunId) -> Result<Weights, TrainError> {
         let path = run.join(FILE);
-        let content = fs::read(&path).map_err(|source| {
-            let remedy = "the run to start from has no weights; was its folder removed, or was it trained by a version that kept none?";
-            TrainError::Unusable(format!("{}: {source}; {remedy}", path.display()))
+        let content = fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => TrainError::Unusable(format!(
+                "{}: no such file, so there are no weights to start from; train that run again in another --state-dir, or \
+                 put weights there with `scalelaw-worker import`",
+                path.display()
+            )),
+            _ => TrainError::Io { what: format!("reading {}", path.display()), source },
         })?;
         let unusable = |why: String| TrainError::Unusable(format!("{}: {why}", path.display()));
         let (_, header) = SafeTensors::read_metadata(&content).map_err(|error| unusable(error.to_string()))?;

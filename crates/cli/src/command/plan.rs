@@ -7,6 +7,7 @@ use serde_json::json;
 use spec::plan::{Outcomes, Plan, PlannedRun, WaitingRuns};
 use spec::run::{RunId, short};
 use spec::state::RunState;
+use spec::trunk::Trunk;
 use store::{Applied, RunRow};
 
 use super::table::{bytes, count, duration, hours, si, si_of, table};
@@ -20,7 +21,13 @@ pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failur
     let facts = loaded.facts()?;
     loaded.plan(&facts, &Outcomes::new())?;
     let (known, outcomes) = known(place, &loaded.sweep.name).await?;
-    let plan = loaded.plan(&facts, &outcomes)?;
+    let mut plan = loaded.plan(&facts, &outcomes)?;
+    for run in &mut plan.runs {
+        // Who is done and has kept no trunk will not train one.
+        let gone =
+            |trunk: &Trunk| outcomes.contains_key(&trunk.run) && !place.state.run(trunk.run).join("trunk").exists();
+        run.trunk = run.trunk.filter(|trunk| !gone(trunk));
+    }
     let change = Change::between(&known, &plan);
     if place.json {
         print(&as_json(&loaded.sweep.name, &plan, &change).to_string());
@@ -207,6 +214,7 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
         "runs": runs.collect::<Vec<_>>(),
         "finetuning_to_follow": waiting.collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
+        // Without what is to follow.
         "totals": {
             "runs": plan.runs.len(),
             "training_flops": plan.runs.iter().map(|run| run.price.flops).sum::<f64>(),

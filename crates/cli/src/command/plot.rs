@@ -19,6 +19,11 @@ const PNG_SCALE: f32 = 3.125;
 pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     let wanted = |figure: Figure| options.figure == Figure::All || options.figure == figure;
     let from_file = options.columns.points.is_some();
+    if options.overlay.is_some() && !matches!(options.figure, Figure::Scaling | Figure::Transfer) {
+        return Err(Failure::usage(
+            "say which figure --overlay is for: `scalelaw plot scaling` or `scalelaw plot transfer`",
+        ));
+    }
     let (rows, folder) = if from_file {
         if options.figure == Figure::All {
             return Err(Failure::usage(

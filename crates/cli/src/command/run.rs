@@ -1,12 +1,12 @@
 //! `scalelaw run`: apply the file, then work off what is left.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sched::core::Rules;
 use sched::shell::{self, End, Setup};
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
-use spec::state::{RunState, Transition};
+use spec::state::RunState;
 use spec::sweep::Sweep;
 use store::{RunRow, Store};
 
@@ -14,6 +14,7 @@ use super::status;
 use super::table::count;
 use crate::args::Run;
 use crate::exit::{Failure, SOME_FAILED, say};
+use crate::growth::{Growth, now_ms, try_again};
 use crate::place::{self, Place};
 use crate::progress::Progress;
 use crate::sweepfile;
@@ -27,7 +28,8 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let gpus = gpus();
     if sweep.resources.device == DeviceKind::Cuda && gpus.is_empty() {
         return Err(Failure::environment(
-            "no NVIDIA GPU that may be used, and the sweep asks for device = \"cuda\"; see `scalelaw doctor`",
+            "no NVIDIA GPU that may be used, and the sweep asks for device = \"cuda\"; `scalelaw doctor` says what is here, and \
+             CUDA_VISIBLE_DEVICES which GPUs may be used",
         ));
     }
     let _lock = place.state.lock()?;
@@ -36,7 +38,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let settled = sched::settle(&store, &place.state, grace).await?;
     let plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
-    let again = try_again(&store, &store.runs(sweep_id).await?).await?;
+    let again = try_again(&store, store.runs(sweep_id).await?.iter()).await?;
     let rows = store.runs(sweep_id).await?;
     let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
     let fitting = match sweep.resources.device {
@@ -71,17 +73,8 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     };
     let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
     let mut progress = Progress::new(options.progress, &rows, later, slots);
-    // Fine-tuning starts from what pre-training has come to.
-    let more = async || {
-        let plan = loaded.plan(&facts, &store.outcomes().await?);
-        // What can be wrong with it has nothing to do with results, and it was right before.
-        let Ok(plan) = plan else { return Ok(Vec::new()) };
-        if sweep.finetune.is_none() {
-            return Ok(Vec::new());
-        }
-        store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
-        store.runs(sweep_id).await
-    };
+    let mut growth = Growth::new(&store, &loaded, &facts, sweep_id, &plan);
+    let more = async || growth.more().await;
     let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news), more).await;
     progress.finish();
     let end = end?;
@@ -100,20 +93,13 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
             say("stopped; the same command goes on from here");
             128 + signal as u8
         }
-        End::Done if rows.iter().any(|row| row.wanted && matches!(row.state, RunState::Failed(_))) => SOME_FAILED,
+        End::Done
+            if rows.iter().any(|row| row.wanted && !matches!(row.state, RunState::Completed | RunState::Diverged)) =>
+        {
+            SOME_FAILED
+        }
         End::Done => 0,
     })
-}
-
-/// Whoever runs a sweep again has mended what made runs fail, or wants to know. A divergence is a result and stays.
-async fn try_again(store: &Store, rows: &[RunRow]) -> Result<usize, Failure> {
-    let failed = rows.iter().filter(|row| row.wanted && matches!(row.state, RunState::Failed(_)));
-    let mut again = 0;
-    for row in failed {
-        store.change(row.run, Transition::Retry).await?;
-        again += 1;
-    }
-    Ok(again)
 }
 
 fn cores() -> usize {
@@ -123,7 +109,9 @@ fn cores() -> usize {
 /// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
 fn gpus() -> Vec<String> {
     if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
-        return visible.split(',').map(|gpu| gpu.trim().to_owned()).filter(|gpu| !gpu.is_empty()).collect();
+        // As CUDA reads it: what follows a number below 0 does not count.
+        let listed = visible.split(',').map(|gpu| gpu.trim().to_owned());
+        return listed.take_while(|gpu| !gpu.starts_with('-')).filter(|gpu| !gpu.is_empty()).collect();
     }
     let known = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
     (0..known).map(|gpu| gpu.to_string()).collect()
@@ -134,8 +122,4 @@ fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow], later: usize, fitting: u
     let wanted = options.slots.or(sweep.resources.slots).map_or(fitting, |slots| slots as usize);
     let waiting = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count();
     wanted.clamp(1, (waiting + later).max(1))
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

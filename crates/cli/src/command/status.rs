@@ -36,7 +36,13 @@ pub(crate) fn show(place: &Place, name: &str, rows: &[RunRow], ledger: &Ledger) 
 /// Share of the estimated compute that is done.
 fn share(rows: &[&RunRow]) -> f64 {
     let total: f64 = rows.iter().map(|row| row.estimated_seconds).sum();
-    let done = |row: &&RunRow| if row.state.is_final() { 1.0 } else { row.step as f64 / row.steps.max(1) as f64 };
+    let done = |row: &&RunRow| match row.state.is_final() {
+        true => 1.0,
+        false => {
+            let own = row.steps - row.shared_steps();
+            row.step.saturating_sub(row.shared_steps()) as f64 / own.max(1) as f64
+        }
+    };
     let done: f64 = rows.iter().map(|row| row.estimated_seconds * done(row)).sum();
     if total > 0.0 { done / total } else { 1.0 }
 }

@@ -36,7 +36,8 @@ impl Plan {
     ) -> Result<(), Vec<Problem>> {
         let Some(finetune) = &sweep.finetune else { return Ok(()) };
         let mut problems = Problems::default();
-        let data = data_spec(finetune.data.as_ref().unwrap_or(&sweep.data), facts, &mut problems);
+        let table = finetune.data.as_ref().unwrap_or(&sweep.data);
+        let data = data_spec(table, facts, &mut problems);
         let speed = Speed::of(&sweep.resources);
         if finetune.train.batch > data.train_examples {
             let (batch, examples) = (finetune.train.batch, data.train_examples);
@@ -55,7 +56,7 @@ impl Plan {
         }
         let mut added = Vec::new();
         for model in &sweep.models {
-            let Some(network) = footprint(model, &data, &mut problems) else { continue };
+            let Some(network) = footprint(model, &data, &table.path, &mut problems) else { continue };
             let settings = Settings::of_finetuning(finetune, model);
             let stage =
                 Stage { data: &data, train: &finetune.train, epochs: finetune.epochs, resources: &sweep.resources };

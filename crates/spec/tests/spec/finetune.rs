@@ -173,7 +173,13 @@ fn what_only_the_data_of_the_second_stage_can_tell() {
     assert!(
         refused(STAGE, &colour).contains("pictures of 3 channels, but the networks were pre-trained on pictures of 1")
     );
-    assert!(refused(&STAGE.replace("[2, 0]", "[2, 7]"), &others()).contains("no class 7; it has 0 to 2"));
+    assert!(
+        refused(&STAGE.replace("[2, 0]", "[2, 7]"), &others())
+            .contains("no class 7 to train on and to hold out; it has 0 to 2")
+    );
     assert!(refused(&STAGE.replace("batch = 8", "batch = 64"), &others()).contains("64 is more than the 60 examples"));
-    assert!(refused(&STAGE.replace("= 12", "= 1"), &others()).contains("1 pixels are too few"));
+    assert!(
+        refused(&STAGE.replace("= 12", "= 1"), &others())
+            .contains("on the pictures of finetune.data: 1 pixels are too few")
+    );
 }

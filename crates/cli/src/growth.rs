@@ -1,0 +1,73 @@
+//! A sweep that grows while it runs: results of pre-training name the runs of fine-tuning.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use spec::plan::Plan;
+use spec::run::RunId;
+use spec::state::{RunState, Transition};
+use store::{RunRow, Store, StoreError};
+
+use crate::sweepfile::{Facts, Loaded};
+
+/// What a running sweep asks for.
+pub(crate) struct Growth<'a> {
+    store: &'a Store,
+    loaded: &'a Loaded,
+    facts: &'a Facts,
+    sweep_id: i64,
+    asked: BTreeSet<RunId>,
+}
+
+impl<'a> Growth<'a> {
+    /// Begins with the runs of `plan`, which the database has.
+    pub(crate) fn new(
+        store: &'a Store,
+        loaded: &'a Loaded,
+        facts: &'a Facts,
+        sweep_id: i64,
+        plan: &Plan,
+    ) -> Growth<'a> {
+        Growth { store, loaded, facts, sweep_id, asked: ids(plan) }
+    }
+
+    /// The runs that the results of this moment call for and that were not asked for before. Some may have been, in an earlier
+    /// invocation: what is finished stays, what failed is tried again.
+    pub(crate) async fn more(&mut self) -> Result<Vec<RunRow>, StoreError> {
+        if self.loaded.sweep.finetune.is_none() {
+            return Ok(Vec::new());
+        }
+        let plan = self.loaded.plan(self.facts, &self.store.outcomes().await?);
+        // What can be wrong with a plan has nothing to do with results, so it was refused before anything ran.
+        let plan = plan.map_err(|failure| StoreError::Row(failure.to_string()))?;
+        let new: BTreeSet<RunId> = ids(&plan).difference(&self.asked).copied().collect();
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.apply(&self.loaded.sweep.name, &self.loaded.text, &plan, now_ms()).await?;
+        try_again(self.store, self.store.runs(self.sweep_id).await?.iter().filter(|row| new.contains(&row.run)))
+            .await?;
+        let rows = self.store.runs(self.sweep_id).await?;
+        self.asked.extend(&new);
+        Ok(rows.into_iter().filter(|row| new.contains(&row.run)).collect())
+    }
+}
+
+fn ids(plan: &Plan) -> BTreeSet<RunId> {
+    plan.runs.iter().map(|run| run.spec.id()).collect()
+}
+
+/// Puts failed runs back into the queue: whoever runs a sweep again has mended what made them fail, or wants to know. A
+/// divergence is a result and stays. Returns how many.
+pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &RunRow>) -> Result<usize, StoreError> {
+    let mut again = 0;
+    for row in rows.filter(|row| row.wanted && matches!(row.state, RunState::Failed(_))) {
+        store.change(row.run, Transition::Retry).await?;
+        again += 1;
+    }
+    Ok(again)
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
