@@ -69,10 +69,8 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
     let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.spec.pretrained.is_none()) {
         let number = index + 1;
-        if !row.wanted {
-            points.left_out.push(Excluded { row: number, reason: "no longer asked for by the sweep file".to_owned() });
-        } else if !matches!(row.state, RunState::Completed | RunState::Diverged) {
-            points.left_out.push(Excluded { row: number, reason: format!("not finished: {}", row.state) });
+        if let Some(reason) = no_point(row) {
+            points.left_out.push(Excluded { row: number, reason });
         } else {
             points.runs.push(RunPoint {
                 row: number,
@@ -88,6 +86,15 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
         }
     }
     points
+}
+
+/// Why a run is no point.
+pub(crate) fn no_point(row: &RunRow) -> Option<String> {
+    match row.state {
+        _ if !row.wanted => Some("no longer asked for by the sweep file".to_owned()),
+        RunState::Completed | RunState::Diverged => None,
+        state => Some(format!("not finished: {state}")),
+    }
 }
 
 pub(crate) fn compute_of(row: &RunRow, compute: Compute) -> f64 {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use fit::Excluded;
 use spec::run::{RunId, short};
-use spec::state::RunState;
 use store::RunRow;
 
 use crate::args::Compute;
-use crate::points::{Points, Rates, RunPoint, compute_of};
+use crate::points::{Points, Rates, RunPoint, compute_of, no_point};
 
 /// A run with the one whose weights it started from.
 struct Tuned<'a> {
@@ -37,11 +36,8 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     for (index, tuned) in rows.iter().enumerate() {
         let Some(pretrained) = tuned.spec.pretrained.and_then(|parent| by_id.get(&parent).copied()) else { continue };
         let row = index + 1;
-        let mut leave_out = |reason: String| points.left_out.push(Excluded { row, reason });
-        if !tuned.wanted {
-            leave_out("no longer asked for by the sweep file".to_owned());
-        } else if !matches!(tuned.state, RunState::Completed | RunState::Diverged) {
-            leave_out(format!("not finished: {}", tuned.state));
+        if let Some(reason) = no_point(tuned) {
+            points.left_out.push(Excluded { row, reason });
         } else {
             let group = (tuned.model.as_str(), pretrained.spec.train.epochs.to_bits());
             groups.entry(group).or_default().push(Tuned { row, tuned, pretrained });
