@@ -9,6 +9,7 @@ mod branch;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod exchange;
+pub mod gelu;
 pub mod gradient;
 pub mod journal;
 mod layers;

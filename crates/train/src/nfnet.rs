@@ -8,6 +8,7 @@ use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
 use spec::run::MemoryFormat;
 use tch::{Kind, TchError, Tensor};
 
+use crate::gelu::gelu;
 use crate::layers::Linear;
 use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
@@ -127,7 +128,7 @@ impl Nfnet {
     ) -> Result<Tensor, TchError> {
         let mut x = pictures.shallow_clone();
         for (index, conv) in self.stem.iter().enumerate() {
-            let input = if index == 0 { x } else { x.f_gelu("tanh")? };
+            let input = if index == 0 { x } else { gelu(&x)? };
             x = conv.forward(parameters, &input)?;
             if index == 0 && self.format == MemoryFormat::ChannelsLast {
                 x = channels_last(&x)?;
@@ -140,7 +141,7 @@ impl Nfnet {
             x = block.forward(parameters, &x, kept.map(|(kept, _)| kept))?;
             watch(&x);
         }
-        let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
+        let x = gelu(&self.final_conv.forward(parameters, &x)?)?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;
         self.head.forward(parameters, &mode.dropped(pooled, self.dropout)?)
     }
@@ -178,7 +179,7 @@ impl NfBlock {
 
     /// `kept` says for which examples the residual branch counts.
     fn forward(&self, parameters: &Parameters, x: &Tensor, kept: Option<Tensor>) -> Result<Tensor, TchError> {
-        let active = x.f_gelu("tanh")?;
+        let active = gelu(x)?;
         let shortcut = match &self.shortcut {
             Some(conv) if self.pooled => {
                 // SAME average pool: an odd last row or column is averaged over the pixels there are.
@@ -189,9 +190,9 @@ impl NfBlock {
             None => x.shallow_clone(),
         };
         let [first, second, third, fourth] = &self.convs;
-        let out = first.forward(parameters, &active)?.f_gelu("tanh")?;
-        let out = second.forward(parameters, &out)?.f_gelu("tanh")?;
-        let out = third.forward(parameters, &out)?.f_gelu("tanh")?;
+        let out = gelu(&first.forward(parameters, &active)?)?;
+        let out = gelu(&second.forward(parameters, &out)?)?;
+        let out = gelu(&third.forward(parameters, &out)?)?;
         let out = fourth.forward(parameters, &out)?;
         // Squeeze-excite, twice the sigmoid; with the skip gain and alpha it is one factor per picture and channel.
         let pooled = out.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
