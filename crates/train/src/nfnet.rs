@@ -16,6 +16,9 @@ use crate::parameters::{Declared, Init, Parameters, Role};
 /// Smallest norm of centred weights that standardisation divides by: the root of the released code's 1e-4.
 pub(crate) const SMALLEST_NORM: f64 = 1e-2;
 
+/// Below this many pixels along a side, a convolution of single pixels is faster as a product of matrices.
+const MATRIX_SIDE: i64 = 8;
+
 /// The network: where each layer finds its parameters.
 pub struct Nfnet {
     stem: Vec<WsConv>,
@@ -228,6 +231,12 @@ impl WsConv {
         let bias = Some(&views[self.bias].f_to_kind(kind)?);
         let (stride, groups) = ([self.stride; 2], self.groups);
         if self.kernel == 1 {
+            let pixels = x.f_permute([0, 2, 3, 1])?;
+            // Only where they lie in this order, so that nothing is copied.
+            if x.size()[2] < MATRIX_SIDE && pixels.is_contiguous() {
+                let mixed = pixels.f_linear(&weight.f_flatten(1, 3)?, bias)?;
+                return mixed.f_permute([0, 3, 1, 2]);
+            }
             return x.f_conv2d(&weight, bias, stride, [0, 0], [1, 1], groups);
         }
         if self.stride == 2 && x.size()[2] % 2 == 0 {
