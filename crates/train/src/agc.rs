@@ -4,53 +4,48 @@
 //! Vectors (gains, biases, skip gains) count as one unit; the classifier's weight is left alone.
 
 use spec::run::Agc;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::parameters::{Parameters, Role};
 
 /// Norm below which a gradient counts as having this norm, so that nothing is divided by zero.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
-/// Clips `gradients`, one per parameter and in their order, in place.
-pub fn clip(parameters: &Parameters, gradients: &mut [Tensor], agc: Agc) -> Result<(), TchError> {
-    let mut units = Vec::new();
-    let mut weight_norms = Vec::new();
-    let mut gradient_norms = Vec::new();
-    for ((one, weight), gradient) in parameters.declared().iter().zip(parameters.views()).zip(gradients.iter()) {
-        let rows = match one.role {
-            Role::Classifier => 0,
-            Role::Vector => 1,
-            Role::Weight => one.shape[0],
-        };
-        units.push(rows);
-        if rows > 0 {
-            weight_norms.push(norms(weight, rows)?);
-            gradient_norms.push(norms(gradient, rows)?);
+/// Clips `gradient`, one vector over all parameters, in place.
+pub fn clip(parameters: &Parameters, gradient: &Tensor, agc: Agc) -> Result<(), TchError> {
+    let (mut rows, mut from) = (Vec::new(), 0);
+    // Weights come first.
+    for one in parameters.declared().iter().filter(|one| one.role != Role::Vector) {
+        let length = one.shape.iter().product::<i64>();
+        if one.role == Role::Weight {
+            rows.push((from, length, one.shape[0]));
         }
+        from += length;
     }
-    // The norms of all units of all parameters at once: a dozen operations instead of a dozen per parameter.
-    let weight_norms = Tensor::f_cat(&weight_norms, 0)?;
-    let gradient_norms = Tensor::f_cat(&gradient_norms, 0)?;
-    let largest = weight_norms.f_clamp_min(agc.eps)?.f_mul_scalar(agc.lambda)?;
+    let (vectors, vector_of) = (from, parameters.vector_of());
+    let norms = |all: &Tensor| {
+        let norm = |&(from, length, rows): &(i64, i64, i64)| {
+            all.f_narrow(0, from, length)?.f_view([rows, -1])?.f_norm_scalaropt_dim(2, [1], false)
+        };
+        let mut norms = rows.iter().map(norm).collect::<Result<Vec<_>, _>>()?;
+        let squares = all.f_narrow(0, vectors, vector_of.size()[0])?.f_square()?;
+        let sums = Tensor::f_zeros([parameters.vectors()], (Kind::Float, all.device()))?;
+        norms.push(sums.f_index_add(0, vector_of, &squares)?.f_sqrt()?);
+        // The norms of all units of all parameters at once: a dozen operations instead of a dozen per parameter.
+        Tensor::f_cat(&norms, 0)
+    };
+    let gradient_norms = norms(gradient)?;
+    let largest = norms(parameters.flat())?.f_clamp_min(agc.eps)?.f_mul_scalar(agc.lambda)?;
     let shrink = largest.f_div(&gradient_norms.f_clamp_min(SMALLEST_GRADIENT)?)?;
     let too_large = gradient_norms.f_gt_tensor(&largest)?;
     let scales = shrink.f_where_self(&too_large, &shrink.f_ones_like()?)?;
     let mut at = 0;
-    for (rows, gradient) in units.into_iter().zip(gradients) {
-        if rows == 0 {
-            continue;
-        }
-        let scale = scales.f_narrow(0, at, rows)?;
-        let mut shape = vec![1; gradient.dim()];
-        if rows > 1 {
-            shape[0] = rows;
-        }
-        let _ = gradient.f_mul_(&scale.f_view(shape.as_slice())?)?;
+    for (from, length, rows) in rows {
+        let scale = scales.f_narrow(0, at, rows)?.f_view([rows, 1])?;
+        let _ = gradient.f_narrow(0, from, length)?.f_view([rows, -1])?.f_mul_(&scale)?;
         at += rows;
     }
+    let scales = scales.f_narrow(0, at, parameters.vectors())?.f_index_select(0, vector_of)?;
+    let _ = gradient.f_narrow(0, vectors, vector_of.size()[0])?.f_mul_(&scales)?;
     Ok(())
-}
-
-fn norms(tensor: &Tensor, rows: i64) -> Result<Tensor, TchError> {
-    tensor.f_reshape([rows, -1])?.f_norm_scalaropt_dim(2, [1], false)
 }

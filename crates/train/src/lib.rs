@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod device;
 pub mod evaluate;
 pub mod exchange;
+pub mod gelu;
 pub mod gradient;
 pub mod journal;
 mod layers;

@@ -8,12 +8,16 @@ use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
 use spec::run::MemoryFormat;
 use tch::{Kind, TchError, Tensor};
 
+use crate::gelu::gelu;
 use crate::layers::Linear;
 use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
 
 /// Smallest norm of centred weights that standardisation divides by: the root of the released code's 1e-4.
 pub(crate) const SMALLEST_NORM: f64 = 1e-2;
+
+/// Below this many pixels along a side, a convolution of single pixels is faster as a product of matrices.
+const MATRIX_SIDE: i64 = 8;
 
 /// The network: where each layer finds its parameters.
 pub struct Nfnet {
@@ -127,7 +131,7 @@ impl Nfnet {
     ) -> Result<Tensor, TchError> {
         let mut x = pictures.shallow_clone();
         for (index, conv) in self.stem.iter().enumerate() {
-            let input = if index == 0 { x } else { x.f_gelu("tanh")? };
+            let input = if index == 0 { x } else { gelu(&x)? };
             x = conv.forward(parameters, &input)?;
             if index == 0 && self.format == MemoryFormat::ChannelsLast {
                 x = channels_last(&x)?;
@@ -140,7 +144,7 @@ impl Nfnet {
             x = block.forward(parameters, &x, kept.map(|(kept, _)| kept))?;
             watch(&x);
         }
-        let x = self.final_conv.forward(parameters, &x)?.f_gelu("tanh")?;
+        let x = gelu(&self.final_conv.forward(parameters, &x)?)?;
         let pooled = x.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?.f_mul_scalar(GELU_GAIN)?;
         self.head.forward(parameters, &mode.dropped(pooled, self.dropout)?)
     }
@@ -178,7 +182,7 @@ impl NfBlock {
 
     /// `kept` says for which examples the residual branch counts.
     fn forward(&self, parameters: &Parameters, x: &Tensor, kept: Option<Tensor>) -> Result<Tensor, TchError> {
-        let active = x.f_gelu("tanh")?;
+        let active = gelu(x)?;
         let shortcut = match &self.shortcut {
             Some(conv) if self.pooled => {
                 // SAME average pool: an odd last row or column is averaged over the pixels there are.
@@ -189,9 +193,9 @@ impl NfBlock {
             None => x.shallow_clone(),
         };
         let [first, second, third, fourth] = &self.convs;
-        let out = first.forward(parameters, &active)?.f_gelu("tanh")?;
-        let out = second.forward(parameters, &out)?.f_gelu("tanh")?;
-        let out = third.forward(parameters, &out)?.f_gelu("tanh")?;
+        let out = gelu(&first.forward(parameters, &active)?)?;
+        let out = gelu(&second.forward(parameters, &out)?)?;
+        let out = gelu(&third.forward(parameters, &out)?)?;
         let out = fourth.forward(parameters, &out)?;
         // Squeeze-excite, twice the sigmoid; with the skip gain and alpha it is one factor per picture and channel.
         let pooled = out.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
@@ -227,6 +231,12 @@ impl WsConv {
         let bias = Some(&views[self.bias].f_to_kind(kind)?);
         let (stride, groups) = ([self.stride; 2], self.groups);
         if self.kernel == 1 {
+            let pixels = x.f_permute([0, 2, 3, 1])?;
+            // Only where they lie in this order, so that nothing is copied.
+            if x.size()[2] < MATRIX_SIDE && pixels.is_contiguous() {
+                let mixed = pixels.f_linear(&weight.f_flatten(1, 3)?, bias)?;
+                return mixed.f_permute([0, 3, 1, 2]);
+            }
             return x.f_conv2d(&weight, bias, stride, [0, 0], [1, 1], groups);
         }
         if self.stride == 2 && x.size()[2] % 2 == 0 {
@@ -240,9 +250,19 @@ impl WsConv {
 /// Scaled weight standardisation: gain (W - mean) / sqrt(max(fan-in variance, 1e-4)) per output channel, with the biased
 /// variance (arXiv 2102.06171, equation 2; the floor from the released code), times a constant.
 ///
-/// Fan-in times variance is the squared norm of the centred weights, which costs one fast pass; libtorch's variance is a
-/// slow one.
+/// A group norm with a group for each channel is the same but for the floor, and fused in both directions. Where a channel is
+/// below the floor, the formula is followed step by step.
 pub fn standardise(weight: &Tensor, gain: &Tensor, factor: f64) -> Result<Tensor, TchError> {
+    let channels = gain.numel() as i64;
+    let fan_in = weight.numel() as i64 / channels;
+    let root = (fan_in as f64).sqrt();
+    let scale = gain.f_mul_scalar(factor / root)?;
+    let rows = weight.f_view([1, channels, fan_in])?;
+    let (standard, _, inverse_std) =
+        rows.f_native_group_norm(Some(&scale), None, 1, channels, fan_in, channels, 0.0)?;
+    if inverse_std.f_max()?.f_double_value(&[])? <= root / SMALLEST_NORM {
+        return standard.f_view_as(weight);
+    }
     let centred = weight.f_sub(&weight.f_mean_dim([1_i64, 2, 3].as_slice(), true, Kind::Float)?)?;
     let norm = centred.f_norm_scalaropt_dim(2, [1_i64, 2, 3].as_slice(), true)?;
     let scale = gain.f_mul_scalar(factor)?.f_view([-1, 1, 1, 1])?.f_div(&norm.f_clamp_min(SMALLEST_NORM)?)?;

@@ -73,7 +73,7 @@ impl Optimizer {
         no_grad(|| {
             match (self.spec, &mut self.states[..]) {
                 (OptimizerSpec::Sgd { momentum, weight_decay, agc }, [(_, velocity), ..]) => {
-                    sgd(parameters, gradients, velocity, rate, momentum, weight_decay, agc)?;
+                    sgd(parameters, &flatten(&gradients)?, velocity, rate, momentum, weight_decay, agc)?;
                 }
                 (OptimizerSpec::Adamw { beta1, beta2, eps, weight_decay, clip_norm }, [(_, mean), (_, square), ..]) => {
                     let gradient = clipped(flatten(&gradients)?, clip_norm)?;
@@ -105,15 +105,14 @@ impl Optimizer {
 /// step along gradient + momentum velocity. No dampening.
 fn sgd(
     parameters: &Parameters,
-    mut gradients: Vec<Tensor>,
+    gradient: &Tensor,
     velocity: &mut Tensor,
     rate: f64,
     momentum: f64,
     weight_decay: f64,
     clipping: Agc,
 ) -> Result<(), TchError> {
-    agc::clip(parameters, &mut gradients, clipping)?;
-    let gradient = flatten(&gradients)?;
+    agc::clip(parameters, gradient, clipping)?;
     // `addcmul` with a single number as one factor: each line is one pass over memory.
     let number = |value: f64| Tensor::f_from_slice(&[value as f32])?.f_to_device(gradient.device());
     if weight_decay > 0.0 {
@@ -122,7 +121,7 @@ fn sgd(
     }
     *velocity = gradient.f_addcmul(velocity, &number(momentum)?)?;
     let mut weights = parameters.flat().shallow_clone();
-    let _ = weights.f_addcmul_(&gradient, &number(-rate)?)?.f_addcmul_(velocity, &number(-rate * momentum)?)?;
+    let _ = weights.f_addcmul_(gradient, &number(-rate)?)?.f_addcmul_(velocity, &number(-rate * momentum)?)?;
     Ok(())
 }
 

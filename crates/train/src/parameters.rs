@@ -56,6 +56,8 @@ pub struct Parameters {
     flat: Tensor,
     views: Vec<Tensor>,
     decayed: i64,
+    vectors: i64,
+    vector_of: Tensor,
 }
 
 impl Parameters {
@@ -88,7 +90,11 @@ impl Parameters {
             }
             Ok::<(), TchError>(())
         })?;
-        Ok(Parameters { declared, flat, views, decayed })
+        let vectors = declared.iter().filter(|one| one.role == Role::Vector);
+        let vector_of = vectors.clone().zip(0_i64..).flat_map(|(one, index)| (0..one.len()).map(move |_| index));
+        let vector_of = Tensor::f_from_slice(&vector_of.collect::<Vec<i64>>())?.f_to_device(flat.device())?;
+        let vectors = vectors.count() as i64;
+        Ok(Parameters { declared, flat, views, decayed, vectors, vector_of })
     }
 
     /// What they are, in the order of the views.
@@ -109,6 +115,16 @@ impl Parameters {
     /// How many numbers at the front of the vector decay.
     pub fn decayed(&self) -> i64 {
         self.decayed
+    }
+
+    /// How many parameters are vectors; they are the last.
+    pub fn vectors(&self) -> i64 {
+        self.vectors
+    }
+
+    /// For each number of the vectors, in which of them it is.
+    pub fn vector_of(&self) -> &Tensor {
+        &self.vector_of
     }
 
     /// Numbers in all.

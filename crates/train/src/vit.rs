@@ -5,6 +5,7 @@
 use spec::vit::{Architecture, Pooling};
 use tch::{Kind, TchError, Tensor};
 
+use crate::gelu::gelu;
 use crate::layers::Linear;
 use crate::network::Mode;
 use crate::parameters::{Declared, Init, Parameters, Role};
@@ -277,6 +278,6 @@ impl Mlp {
     }
 
     fn forward(&self, parameters: &Parameters, x: &Tensor) -> Result<Tensor, TchError> {
-        self.out.forward(parameters, &self.hidden.forward(parameters, x)?.f_gelu("tanh")?)
+        self.out.forward(parameters, &gelu(&self.hidden.forward(parameters, x)?)?)
     }
 }
