@@ -6,7 +6,7 @@
 
 use spec::nfnet::{Architecture, Block, Conv, GELU_GAIN};
 use spec::run::MemoryFormat;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::gelu::gelu;
 use crate::layers::Linear;
@@ -250,9 +250,23 @@ impl WsConv {
 /// Scaled weight standardisation: gain (W - mean) / sqrt(max(fan-in variance, 1e-4)) per output channel, with the biased
 /// variance (arXiv 2102.06171, equation 2; the floor from the released code), times a constant.
 ///
-/// A group norm with a group for each channel is the same but for the floor, and fused in both directions. Where a channel is
-/// below the floor, the formula is followed step by step.
+/// On a CPU a group norm with a group for each channel is the same but for the floor, and fused in both directions. Where a
+/// channel is below the floor, the formula is followed step by step.
 pub fn standardise(weight: &Tensor, gain: &Tensor, factor: f64) -> Result<Tensor, TchError> {
+    // Elsewhere, looking whether a channel is below the floor would make the device wait for each convolution.
+    if weight.device() == Device::Cpu
+        && let Some(standard) = standardised_by_group_norm(weight, gain, factor)?
+    {
+        return Ok(standard);
+    }
+    let centred = weight.f_sub(&weight.f_mean_dim([1_i64, 2, 3].as_slice(), true, Kind::Float)?)?;
+    let norm = centred.f_norm_scalaropt_dim(2, [1_i64, 2, 3].as_slice(), true)?;
+    let scale = gain.f_mul_scalar(factor)?.f_view([-1, 1, 1, 1])?.f_div(&norm.f_clamp_min(SMALLEST_NORM)?)?;
+    centred.f_mul(&scale)
+}
+
+/// `None` where a channel is below the floor.
+fn standardised_by_group_norm(weight: &Tensor, gain: &Tensor, factor: f64) -> Result<Option<Tensor>, TchError> {
     let channels = gain.numel() as i64;
     let fan_in = weight.numel() as i64 / channels;
     let root = (fan_in as f64).sqrt();
@@ -261,10 +275,7 @@ pub fn standardise(weight: &Tensor, gain: &Tensor, factor: f64) -> Result<Tensor
     let (standard, _, inverse_std) =
         rows.f_native_group_norm(Some(&scale), None, 1, channels, fan_in, channels, 0.0)?;
     if inverse_std.f_max()?.f_double_value(&[])? <= root / SMALLEST_NORM {
-        return standard.f_view_as(weight);
+        return Ok(Some(standard.f_view_as(weight)?));
     }
-    let centred = weight.f_sub(&weight.f_mean_dim([1_i64, 2, 3].as_slice(), true, Kind::Float)?)?;
-    let norm = centred.f_norm_scalaropt_dim(2, [1_i64, 2, 3].as_slice(), true)?;
-    let scale = gain.f_mul_scalar(factor)?.f_view([-1, 1, 1, 1])?.f_div(&norm.f_clamp_min(SMALLEST_NORM)?)?;
-    centred.f_mul(&scale)
+    Ok(None)
 }
