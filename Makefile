@@ -5,10 +5,11 @@ BIN := target/debug
 # The libtorch that the worker is linked against; see scripts/libtorch.sh.
 SETUP := scripts/libtorch.sh
 
-.PHONY: help demo test lint setup build data reports bench-train bench-train-gpu clean
+.PHONY: help demo transfer-demo test lint setup build data reports bench-train bench-train-gpu clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
+	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
 	@echo "make test     set everything up and run all tests"
 	@echo "make lint     check formatting and clippy"
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
@@ -33,6 +34,12 @@ demo: data
 	$(BIN)/scalelaw export csv demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/demo/runs.csv
 	@echo; echo "The figures:"
 	@$(BIN)/scalelaw plot all demo
+
+transfer-demo: data
+	$(BIN)/scalelaw run sweeps/transfer-demo.toml
+	$(BIN)/scalelaw verify samples transfer-demo
+	$(BIN)/scalelaw export csv transfer-demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/transfer-demo/runs.csv
+	for figure in transfer scaling; do $(BIN)/scalelaw plot $$figure transfer-demo --compute flops || exit; done
 
 test: data
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
