@@ -198,7 +198,9 @@ impl NfBlock {
         let out = gelu(&third.forward(parameters, &out)?)?;
         let out = fourth.forward(parameters, &out)?;
         // Squeeze-excite, twice the sigmoid; with the skip gain and alpha it is one factor per picture and channel.
-        let pooled = out.f_mean_dim([2_i64, 3].as_slice(), false, Kind::Float)?;
+        // Divided once they are summed: the gradient of a mean is divided for every pixel.
+        let pixels = (out.size()[2] * out.size()[3]) as f64;
+        let pooled = out.f_sum_dim_intlist([2_i64, 3].as_slice(), false, Kind::Float)?.f_div_scalar(pixels)?;
         let excited = self.excite.forward(parameters, &self.squeeze.forward(parameters, &pooled)?.f_relu()?)?;
         let skip_gain = parameters.views()[self.skip_gain].f_mul_scalar(2.0 * self.alpha)?;
         let factor = excited.f_sigmoid()?.f_mul(&skip_gain)?;
