@@ -9,6 +9,9 @@ use store::RunRow;
 use crate::args::Compute;
 use crate::points::{Points, Rates, RunPoint, compute_of, no_point};
 
+/// Why a model and budget is left out whose best run makes no mistake.
+pub(crate) const FLAWLESS: &str = "a run of its model and budget makes no mistake, and an error of 0 has no logarithm";
+
 /// A run with the one whose weights it started from.
 struct Tuned<'a> {
     row: usize,
@@ -45,7 +48,13 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     }
     for group in groups.values() {
         let best = best_pretraining_lr(group);
+        // A logarithm has no place for the best of this group, and the second best must not stand for it.
+        let flawless = group.iter().any(|one| one.error() == Some(0.0));
         for one in group {
+            if flawless {
+                points.left_out.push(Excluded { row: one.row, reason: FLAWLESS.to_owned() });
+                continue;
+            }
             if one.pretraining_lr() != best {
                 let reason = format!(
                     "pre-trained at {}, which after fine-tuning is worse than {}",

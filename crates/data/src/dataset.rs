@@ -69,6 +69,11 @@ impl Dataset {
             let problem = format!("pictures of {heldout_side} pixels, but {side} in {}", train_images.display());
             return Err(DataError::Malformed { path: heldout_images, problem });
         }
+        let counts = per_class(&train, &heldout);
+        if counts.iter().filter(|[train, _]| *train > 0).count() < 2 {
+            let problem = "all training pictures have one class, and at least two are needed".to_owned();
+            return Err(DataError::Malformed { path: train_labels, problem });
+        }
         let highest = train.labels.iter().chain(&heldout.labels).max().copied().unwrap_or(0);
         let (mean, std) = moments(&train.pixels);
         let facts = DatasetFacts {
@@ -80,7 +85,7 @@ impl Dataset {
             classes: u32::from(highest).max(1) + 1,
             mean,
             std,
-            per_class: per_class(&train, &heldout),
+            per_class: counts,
         };
         Ok(Dataset { train, heldout, facts })
     }

@@ -21,6 +21,10 @@ use crate::vit;
 /// Name of the file in a run directory.
 pub const FILE: &str = "weights.safetensors";
 
+/// What to do where weights cannot be used.
+const REMEDY: &str =
+    "train that run again in another --state-dir, or put weights there with `scalelaw-worker import --force`";
+
 /// The one entry of the file's metadata, so that equal weights are equal files: a [`Label`] as JSON.
 const LABEL: &str = "scalelaw";
 
@@ -73,13 +77,12 @@ impl Weights {
         let path = run.join(FILE);
         let content = fs::read(&path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => TrainError::Unusable(format!(
-                "{}: no such file, so there are no weights to start from; train that run again in another --state-dir, or \
-                 put weights there with `scalelaw-worker import`",
+                "{}: no such file, so there are no weights to start from; {REMEDY}",
                 path.display()
             )),
             _ => TrainError::Io { what: format!("reading {}", path.display()), source },
         })?;
-        let unusable = |why: String| TrainError::Unusable(format!("{}: {why}", path.display()));
+        let unusable = |why: String| TrainError::Unusable(format!("{}: {why}; {REMEDY}", path.display()));
         let (_, header) = SafeTensors::read_metadata(&content).map_err(|error| unusable(error.to_string()))?;
         let label = header.metadata().as_ref().and_then(|all| all.get(LABEL));
         let label: Label = label.and_then(|label| serde_json::from_str(label).ok()).ok_or_else(|| {

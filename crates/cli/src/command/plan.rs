@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 use spec::plan::{Outcomes, Plan, PlannedRun, WaitingRuns};
-use spec::run::{RunId, short};
+use spec::run::{RunId, RunSpec, short};
 use spec::state::RunState;
 use spec::trunk::Trunk;
 use store::{Applied, RunRow};
@@ -97,8 +97,8 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
         "time",
         "",
     ];
-    let budgets: BTreeMap<RunId, f64> = plan.runs.iter().map(|run| (run.spec.id(), run.spec.train.epochs)).collect();
-    let mut text = table(&header, plan.runs.iter().map(|run| row(run, &budgets, change)));
+    let specs: BTreeMap<RunId, &RunSpec> = plan.runs.iter().map(|run| (run.spec.id(), &run.spec)).collect();
+    let mut text = table(&header, plan.runs.iter().map(|run| row(run, &specs, change)));
     let later = |part: fn(&WaitingRuns) -> f64| plan.waiting.iter().map(|one| one.runs as f64 * part(one)).sum::<f64>();
     let (later_seconds, later_flops) = (later(|one| one.price.seconds), later(|one| one.price.flops));
     let later_runs: usize = plan.waiting.iter().map(|one| one.runs).sum();
@@ -153,15 +153,17 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     text
 }
 
-/// `budgets` are the epochs of every run: those of fine-tuning follow those of the pre-training, as in `2 + 50`.
-fn row(run: &PlannedRun, budgets: &BTreeMap<RunId, f64>, change: &Change) -> Vec<String> {
+/// Epochs and learning rates of fine-tuning follow those of the pre-training, as in `2 + 50`; `specs` are all runs.
+fn row(run: &PlannedRun, specs: &BTreeMap<RunId, &RunSpec>, change: &Change) -> Vec<String> {
     let (train, price) = (&run.spec.train, &run.price);
-    let before = run.spec.pretrained.and_then(|parent| budgets.get(&parent));
-    let before = before.map_or(String::new(), |epochs| format!("{} + ", short(*epochs)));
+    let before = run.spec.pretrained.and_then(|parent| specs.get(&parent));
+    let both = |own: f64, of: fn(&RunSpec) -> f64| {
+        before.map_or_else(|| short(own), |parent| format!("{} + {}", short(of(parent)), short(own)))
+    };
     vec![
         run.model.clone(),
-        format!("{before}{}", short(train.epochs)),
-        short(train.lr),
+        both(train.epochs, |parent| parent.train.epochs),
+        both(train.lr, |parent| parent.train.lr),
         run.spec.seed.to_string(),
         si(price.parameters as f64),
         si(price.parameters_without_head as f64),

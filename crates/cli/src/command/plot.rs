@@ -6,12 +6,13 @@ use fit::Settings;
 use report::Style;
 
 use crate::args::{Compute, Figure, Law, Plot, Stage};
+use crate::command::table::count;
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::figures::{self, Words};
 use crate::laws::{self, Answer};
 use crate::place::Place;
 use crate::points::{self, Needs, Points};
-use crate::write;
+use crate::{transfer, write};
 
 /// Pixels of a PNG per CSS pixel: 300 dots per inch at the printed size.
 const PNG_SCALE: f32 = 3.125;
@@ -101,7 +102,22 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) ->
     };
     let overlay = options.overlay.as_ref().map(|path| points::read(path, &options.columns, Needs::ComputeAndLoss));
     let mut figure = figures::scaling(&points.runs, law, words(options, &axis, loss));
-    figure.references = overlay.transpose()?.map(|points| figures::references(&points.runs)).unwrap_or_default();
+    for (what, left_out) in
+        [("not finished", "not finished yet and left out"), (transfer::FLAWLESS, "left out for an error of 0")]
+    {
+        let runs = points.left_out.iter().filter(|one| one.reason.starts_with(what)).count();
+        if runs > 0 {
+            figure.notes.push(format!("{} {left_out}.", count(runs, "run")));
+        }
+    }
+    if let Some(points) = overlay.transpose()? {
+        figure.references = figures::references(&points.runs);
+        let drawn: usize = figure.references.iter().map(|reference| reference.points.len()).sum();
+        if drawn < points.runs.len() || drawn == 0 {
+            let of = points.runs.len();
+            say(&format!("--overlay: {drawn} of {of} rows drawn; the others have no compute and loss above 0"));
+        }
+    }
     let unit = match options.compute {
         Compute::TrainHours => "",
         Compute::Flops => "-flops",

@@ -80,7 +80,11 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let end = end?;
     let rows = store.runs(sweep_id).await?;
     if end == End::Done {
-        for waiting in &loaded.plan(&facts, &store.outcomes().await?)?.waiting {
+        let plan = loaded.plan(&facts, &store.outcomes().await?)?;
+        for skipped in plan.skipped.iter().filter(|skipped| skipped.cell.starts_with("fine-tuning")) {
+            say(&format!("left out: {} ({})", skipped.cell, skipped.reason));
+        }
+        for waiting in &plan.waiting {
             let cell = format!("{}, {} epochs", waiting.model, short(waiting.pretraining_epochs));
             say(&format!("not fine-tuned: {cell}: a run of its pre-training has no result"));
         }
