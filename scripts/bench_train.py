@@ -128,6 +128,13 @@ def peer_process(name, peer):
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
+def compared(ours, theirs, width):
+    """The columns of one peer: its median, and the median ratio of a round with the lowest and highest."""
+    ratios = sorted(mine / other for mine, other in zip(ours, theirs))
+    spread = f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+    return f"{statistics.median(theirs):{width}.0f}{spread:>22}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, help="measurements of each side (default 5, of the slow cells 3)")
@@ -148,11 +155,7 @@ def main():
                 for peer in options.peers:
                     theirs[peer].append(peer_process(name, peer))
             line = f"{name:8}{statistics.median(ours):14.0f}"
-            for peer in options.peers:
-                ratios = sorted(mine / other for mine, other in zip(ours, theirs[peer]))
-                spread = f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
-                line += f"{statistics.median(theirs[peer]):22.0f}{spread:>22}"
-            print(line, flush=True)
+            print(line + "".join(compared(ours, theirs[peer], 22) for peer in options.peers), flush=True)
 
 
 if __name__ == "__main__":

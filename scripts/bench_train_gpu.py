@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_train import compared
+
 ROOT = Path(__file__).resolve().parent.parent
 DEPTHS = {"F0": (1, 2, 6, 3), "F1": (2, 4, 12, 6)}
 PEERS = ("eager", "compile")
@@ -108,11 +110,7 @@ def main():
                     theirs[peer].append(float(said.split()[-1]))
             median = statistics.median(ours)
             line = f"{name:6}{median:14.0f}{median * flops / options.peak_flops:9.1%}"
-            for peer in options.peers:
-                ratios = sorted(mine / other for mine, other in zip(ours, theirs[peer]))
-                spread = f"{statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
-                line += f"{statistics.median(theirs[peer]):16.0f}{spread:>22}"
-            print(line, flush=True)
+            print(line + "".join(compared(ours, theirs[peer], 16) for peer in options.peers), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fit::Excluded;
-use spec::run::{RunId, short};
+use spec::run::short;
 use store::RunRow;
 
 use crate::args::Compute;
@@ -34,7 +34,7 @@ impl Tuned<'_> {
 /// fine-tuning. Where runs of several pre-training rates were fine-tuned, those of the rate with the lowest error count.
 pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
-    let by_id: BTreeMap<RunId, &RunRow> = rows.iter().map(|row| (row.run, row)).collect();
+    let by_id = store::by_id(rows);
     let mut groups: BTreeMap<(&str, u64), Vec<Tuned<'_>>> = BTreeMap::new();
     for (index, tuned) in rows.iter().enumerate() {
         let Some(pretrained) = tuned.spec.pretrained.and_then(|parent| by_id.get(&parent).copied()) else { continue };

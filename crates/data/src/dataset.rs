@@ -95,11 +95,10 @@ impl Dataset {
     ///
     /// Refuses a class that the training set does not have and one that is named twice; nothing changes then.
     pub fn keep(&mut self, classes: &[u32]) -> Result<(), DataError> {
-        let counts = per_class(&self.train, &self.heldout);
         let mut new_class = [None; 256];
         let mut kept = Vec::new();
         for class in classes {
-            let found = counts.get(*class as usize).copied().filter(|[train, _]| *train > 0);
+            let found = self.facts.per_class.get(*class as usize).copied().filter(|[train, _]| *train > 0);
             let Some(found) = found else {
                 return Err(DataError::Classes(format!("the training set has no class {class}")));
             };

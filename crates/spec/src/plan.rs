@@ -165,11 +165,7 @@ impl Plan {
         problems: &mut Problems,
     ) {
         let settings = Settings::of_cells(sweep, model, epochs);
-        if settings.batch > data.train_examples {
-            let message = format!(
-                "train.batch: {} is more than the {} examples of the training set",
-                settings.batch, data.train_examples
-            );
+        if let Some(message) = batch_too_large("train", settings.batch, data) {
             let own =
                 sweep.overrides.iter().rfind(|one| one.batch.is_some() && one.when.holds(&model.name, epochs, None));
             return problems.add(own.map_or(sweep.train.place, |one| one.place), message);
@@ -211,6 +207,13 @@ impl Price {
             seconds: speed.run_seconds(network, spec),
         }
     }
+}
+
+/// What is wrong with a batch in the table at `path` that the data cannot fill.
+fn batch_too_large(path: &str, batch: u64, data: &DataSpec) -> Option<String> {
+    let examples = data.train_examples;
+    let message = || format!("{path}.batch: {batch} is more than the {examples} examples of the training set");
+    (batch > examples).then(message)
 }
 
 /// What `model` is on pictures of `data`; it must also take those that it is evaluated on.

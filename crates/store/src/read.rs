@@ -117,6 +117,11 @@ impl RunRow {
     }
 }
 
+/// Runs by their identity.
+pub fn by_id(rows: &[RunRow]) -> BTreeMap<RunId, &RunRow> {
+    rows.iter().map(|row| (row.run, row)).collect()
+}
+
 /// What an epoch of a run consisted of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochRow {
@@ -176,7 +181,8 @@ impl Store {
         let rows = rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string())));
         let mut rows: Vec<RunRow> = rows.collect::<Result<_, _>>()?;
         let specs: BTreeMap<RunId, RunSpec> = rows.iter().map(|row| (row.run, row.spec.clone())).collect();
-        let shared: Vec<f64> = rows.iter().map(|row| shared_seconds(row, &rows)).collect();
+        let known = by_id(&rows);
+        let shared: Vec<f64> = rows.iter().map(|row| shared_seconds(row, &known)).collect();
         for (row, shared) in rows.iter_mut().zip(shared) {
             row.shared_seconds = shared;
             row.pretrained = row.spec.pretrained.and_then(|parent| specs.get(&parent).cloned());
@@ -241,9 +247,9 @@ impl Store {
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the steps before the branch have cost, along the whole chain of branches.
-fn shared_seconds(row: &RunRow, rows: &[RunRow]) -> f64 {
+fn shared_seconds(row: &RunRow, rows: &BTreeMap<RunId, &RunRow>) -> f64 {
     let Some(trunk) = row.branched else { return 0.0 };
-    let Some(shorter) = rows.iter().find(|other| other.run == trunk.run) else { return 0.0 };
+    let Some(shorter) = rows.get(&trunk.run) else { return 0.0 };
     let before = shorter.branched.map_or(0, |earlier| earlier.step);
     let share = trunk.step.saturating_sub(before) as f64 / shorter.steps.saturating_sub(before).max(1) as f64;
     shared_seconds(shorter, rows) + share * shorter.device_seconds

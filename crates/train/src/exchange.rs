@@ -29,7 +29,7 @@ use spec::run::SpecFile;
 use crate::TrainError;
 use crate::network::declare;
 use crate::parameters::Declared;
-use crate::stored::{sync_folder, write_synced};
+use crate::stored::{self, floats};
 use crate::weights::{self, Weights};
 
 pub use import::import;
@@ -82,10 +82,8 @@ pub fn export(file: &SpecFile, run: &Path, out: &Path, force: bool) -> Result<Ex
     let io = |source| TrainError::Io { what: format!("exporting to {}", out.display()), source };
     fs::create_dir_all(out).map_err(io)?;
     for (name, content) in [(MODEL, &model[..]), (CONFIG, config.as_bytes())] {
-        let partial = out.join(format!("{name}.tmp"));
-        write_synced(&partial, content).and_then(|()| fs::rename(&partial, out.join(name))).map_err(io)?;
+        stored::replace(&out.join(name), content).map_err(io)?;
     }
-    sync_folder(out).map_err(io)?;
     Ok(exported)
 }
 
@@ -122,11 +120,6 @@ fn timm_shape(one: &Declared) -> Vec<i64> {
 
 fn shape(sizes: &[usize]) -> Vec<i64> {
     sizes.iter().map(|size| *size as i64).collect()
-}
-
-/// The 32-bit floats of a tensor.
-fn floats(data: &[u8]) -> impl Iterator<Item = f32> {
-    data.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
 /// Channels of scaled convolutions whose centred weights have a smaller norm than `least`.

@@ -51,14 +51,28 @@ pub(crate) fn tensor(tensors: &SafeTensors<'_>, name: &str) -> Result<(Vec<i64>,
         return Err(format!("{name} is of type {:?}, expected 32-bit floats", view.dtype()));
     }
     let shape = view.shape().iter().map(|size| *size as i64).collect();
-    let numbers = view.data().chunks_exact(4);
-    Ok((shape, numbers.map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()))
+    Ok((shape, floats(view.data()).collect()))
+}
+
+/// The 32-bit floats in these bytes.
+pub(crate) fn floats(data: &[u8]) -> impl Iterator<Item = f32> {
+    data.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
 }
 
 /// What follows the header of a safetensors file: all values.
 pub(crate) fn data(content: &[u8]) -> &[u8] {
     let header = content.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
     content.get(8_usize.saturating_add(header as usize)..).unwrap_or_default()
+}
+
+/// Writes a file that is at any time the old one or the new one, whole.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".tmp");
+    let partial = Path::new(&partial);
+    write_synced(partial, content)?;
+    std::fs::rename(partial, path)?;
+    sync_folder(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
 pub(crate) fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {

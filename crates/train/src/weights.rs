@@ -15,7 +15,7 @@ use tch::{Device, Tensor};
 
 use crate::TrainError;
 use crate::parameters::{Parameters, Role, bytes};
-use crate::stored::{self, sync_folder, write_synced};
+use crate::stored;
 use crate::vit;
 
 /// Name of the file in a run directory.
@@ -56,10 +56,8 @@ pub fn write(run: &Path, id: RunId, parameters: &Parameters, origin: Origin) -> 
         .map_err(|error| TrainError::Spec(error.to_string()))?;
     let metadata = HashMap::from([(LABEL.to_owned(), label)]);
     let content = stored::serialise(parameters.declared(), &vectors, Some(metadata))?;
-    let (partial, path) = (run.join(format!("{FILE}.tmp")), run.join(FILE));
-    let written = write_synced(&partial, &content).and_then(|()| fs::rename(&partial, &path));
-    written
-        .and_then(|()| sync_folder(run))
+    let path = run.join(FILE);
+    stored::replace(&path, &content)
         .map_err(|source| TrainError::Io { what: format!("saving the weights {}", path.display()), source })
 }
 

@@ -1,10 +1,7 @@
 //! `scalelaw export csv`: one row per run, units in the column names, empty where there is nothing. With `--json` the same
 //! rows as objects, null where there is nothing.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
-use spec::run::RunId;
 use spec::state::Failure as RunFailure;
 use store::RunRow;
 
@@ -17,7 +14,7 @@ pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> 
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
-    let by_id: BTreeMap<RunId, &RunRow> = rows.iter().map(|row| (row.run, row)).collect();
+    let by_id = store::by_id(&rows);
     let rows = rows.iter().map(|row| {
         let pretrained = row.spec.pretrained.and_then(|parent| by_id.get(&parent).copied());
         record(&sweep.name, row, pretrained, options.peak_flops)

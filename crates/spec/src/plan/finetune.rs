@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::settings::{Settings, Stage};
-use super::{DatasetFacts, Plan, PlannedRun, Price, Skipped, WaitingRuns, cell_label, data_spec, footprint};
+use super::{
+    DatasetFacts, Plan, PlannedRun, Price, Skipped, WaitingRuns, batch_too_large, cell_label, data_spec, footprint,
+};
 use crate::cost::Speed;
 use crate::document::Problem;
 use crate::fields::Problems;
@@ -39,10 +41,7 @@ impl Plan {
         let table = finetune.data.as_ref().unwrap_or(&sweep.data);
         let data = data_spec(table, facts, &mut problems);
         let speed = Speed::of(&sweep.resources);
-        if finetune.train.batch > data.train_examples {
-            let (batch, examples) = (finetune.train.batch, data.train_examples);
-            let message =
-                format!("finetune.train.batch: {batch} is more than the {examples} examples of the training set");
+        if let Some(message) = batch_too_large("finetune.train", finetune.train.batch, &data) {
             problems.add(finetune.train.place, message);
         }
         let grid = std::mem::take(&mut self.runs);
