@@ -262,10 +262,97 @@ pub(crate) enum DataCommand {
         dataset: String,
     },
     /// Open a data set and say what is in it.
-    Inspect {
-        /// Its name, or a folder with IDX files.
-        dataset: String,
-    },
+    Inspect(DataSet),
+    /// Build the index of tar shards, Parquet files or folders of pictures; a sweep does it where it is missing.
+    Index(DataSet),
+    /// Decode every picture and list the damaged ones.
+    Verify(CheckData),
+    /// Draw a contact sheet: pictures as they are evaluated and as they are trained on.
+    Head(Head),
+    /// Measure how many pictures a second can be made ready for training.
+    Bench(BenchData),
+}
+
+/// A data set, as a sweep names it or by its files.
+#[derive(Args)]
+pub(crate) struct DataSet {
+    /// A sweep file, a folder, the name of a data set, or a pattern of tar or Parquet files such as 'train-{00..99}.tar'.
+    pub(crate) dataset: String,
+    /// The held-out part, where the data set is given as a pattern; the same files where it is not given.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) heldout: Option<String>,
+    /// A file with the name of a class on each line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) class_names: Option<PathBuf>,
+    /// The field of a JSON file or the column of a Parquet file that holds the label.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Option<String>,
+    /// An example has any number of classes.
+    #[arg(long)]
+    pub(crate) multi_label: bool,
+    /// Of a sweep file, the data of fine-tuning.
+    #[arg(long)]
+    pub(crate) finetuning: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckData {
+    #[command(flatten)]
+    pub(crate) chosen: DataSet,
+    /// Threads that decode; as many as there are cores where it is not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+}
+
+/// Which part of a data set.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// What is trained on.
+    Train,
+    /// What is held out.
+    Heldout,
+}
+
+#[derive(Args)]
+pub(crate) struct Head {
+    #[command(flatten)]
+    pub(crate) chosen: DataSet,
+    /// Which part.
+    #[arg(long, value_enum, default_value_t = Part::Train)]
+    pub(crate) part: Part,
+    /// Examples on the sheet.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) count: u32,
+    /// The first of them, by its number in the data set; with a sweep file, where the order of its first run begins.
+    #[arg(long)]
+    pub(crate) from: Option<u64>,
+    /// Augmented versions of each, one for each of the first epochs; those of the sweep, or a crop of random size and a mirror.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=16))]
+    pub(crate) versions: u32,
+    /// Height and width in pixels; of a sweep, that of training.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2048))]
+    pub(crate) resolution: Option<u32>,
+    /// The picture to write.
+    #[arg(long, default_value = "sheet.png", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct BenchData {
+    #[command(flatten)]
+    pub(crate) chosen: DataSet,
+    /// Threads; as many as there are cores where it is not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+    /// Height and width in pixels; of a sweep, that of training.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2048))]
+    pub(crate) resolution: Option<u32>,
+    /// Pictures in a batch.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) batch: u32,
+    /// How long to measure.
+    #[arg(long, default_value_t = 5.0, value_parser = positive)]
+    pub(crate) seconds: f64,
 }
 
 /// A finite number above 0.

@@ -6,6 +6,7 @@ mod command;
 mod exit;
 mod figures;
 mod growth;
+mod indexing;
 mod laws;
 mod place;
 mod points;

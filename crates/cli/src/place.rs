@@ -61,11 +61,8 @@ fn name_of(wanted: &str) -> Result<String, Failure> {
 
 /// The user's cache, shared by all checkouts.
 pub(crate) fn cache() -> Result<PathBuf, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let base = base
-        .ok_or_else(|| Failure::environment("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder"))?;
-    Ok(base.join("scalelaw"))
+    let missing = || Failure::environment("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder");
+    data::fetch::user_cache().ok_or_else(missing)
 }
 
 /// The worker that is meant.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use data::{Dataset, fetch};
+use data::{Dataset, Opening, fetch};
 use spec::document::{Format, Problem};
+use spec::files::DataFiles;
 use spec::plan::{DatasetFacts, Outcomes, Plan};
+use spec::run::PerChannel;
 use spec::sweep::{Data, Source, Sweep};
 
 use crate::exit::Failure;
+use crate::indexing::Indexing;
 use crate::place;
 
 /// A sweep file that was read.
@@ -46,6 +49,11 @@ pub(crate) struct Facts {
 }
 
 impl Loaded {
+    /// One line for each problem.
+    pub(crate) fn refuse(&self, problems: &[Problem]) -> Failure {
+        refuse(&self.path, problems)
+    }
+
     /// The plan, as far as results are known.
     pub(crate) fn plan(&self, facts: &Facts, outcomes: &Outcomes) -> Result<Plan, Failure> {
         let plan = Plan::expand(&self.sweep, &facts.grid).and_then(|mut plan| {
@@ -65,46 +73,46 @@ impl Loaded {
         Ok(Facts { grid: self.facts_of(&self.sweep.data)?, finetuning })
     }
 
-    /// The data, opened: what is known of them, and their folders by fingerprint.
-    pub(crate) fn open(&self) -> Result<(Facts, BTreeMap<String, PathBuf>), Failure> {
-        let mut folders = BTreeMap::new();
+    /// The data, opened: what is known of them, and where they lie by fingerprint.
+    pub(crate) fn open(&self) -> Result<(Facts, BTreeMap<String, DataFiles>), Failure> {
+        let mut places = BTreeMap::new();
         let mut open = |data: &Data| -> Result<DatasetFacts, Failure> {
-            let (folder, facts) = self.open_one(data)?;
-            folders.insert(facts.fingerprint.clone(), folder);
-            Ok(facts)
+            let (files, dataset) = self.open_one(data)?;
+            places.insert(dataset.facts.fingerprint.clone(), files);
+            Ok(dataset.facts)
         };
         let grid = open(&self.sweep.data)?;
         let finetuning = self.finetuning_data().map(open).transpose()?;
-        Ok((Facts { grid, finetuning }, folders))
+        Ok((Facts { grid, finetuning }, places))
     }
 
     fn facts_of(&self, data: &Data) -> Result<DatasetFacts, Failure> {
         match &data.source {
             Source::FashionMnist => Ok(fetch::fashion_mnist_facts()),
-            Source::Directory(_) => Ok(self.open_one(data)?.1),
+            Source::Files(_) => Ok(self.open_one(data)?.1.facts),
             Source::Described(description) => Ok(DatasetFacts {
                 fingerprint: format!("described:{}", data.dataset),
                 train_examples: data.train_examples.unwrap_or(1),
                 heldout_examples: data.heldout_examples.unwrap_or(1),
                 channels: description.channels,
-                resolution: data.resolution.unwrap_or(1),
+                resolution: Some(data.resolution.unwrap_or(1)),
                 classes: description.classes,
-                mean: 0.0,
-                std: 1.0,
+                mean: PerChannel::All(0.0),
+                std: PerChannel::All(1.0),
                 per_class: Vec::new(),
+                multi_label: false,
             }),
         }
     }
 
-    fn open_one(&self, data: &Data) -> Result<(PathBuf, DatasetFacts), Failure> {
-        let (folder, remedy) = match &data.source {
-            Source::FashionMnist => {
-                let remedy = "get it with `scalelaw data fetch fashion-mnist`".to_owned();
-                (fetch::cached(&place::cache()?, "fashion-mnist"), remedy)
-            }
-            Source::Directory(directory) => {
+    /// Opens the data of one stage, with absolute paths, as a worker is told them.
+    pub(crate) fn open_one(&self, data: &Data) -> Result<(DataFiles, Dataset), Failure> {
+        let (files, remedy) = match &data.source {
+            Source::FashionMnist => fashion_mnist()?,
+            Source::Files(files) => {
                 let beside = self.path.parent().unwrap_or(Path::new(""));
-                (beside.join(directory), format!("{}.directory names the folder with the four IDX files", data.path))
+                let files = files.clone().map_paths(|path| beside.join(path).to_string_lossy().into_owned());
+                (files, format!("{}.directory names the folder of the data set", data.path))
             }
             Source::Described(_) => {
                 let message = format!(
@@ -114,13 +122,33 @@ impl Loaded {
                 return Err(Failure::usage(message));
             }
         };
-        let dataset = Dataset::open(&folder, &remedy)?;
+        let files = absolute(files)?;
+        let dataset = open(&files, &remedy)?;
         if data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
-            let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", folder.display());
+            let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", files.to_argument());
             return Err(Failure::environment(message));
         }
-        let folder = std::path::absolute(&folder)
-            .map_err(|error| Failure::environment(format!("{}: {error}", folder.display())))?;
-        Ok((folder, dataset.facts))
+        Ok((files, dataset))
     }
+}
+
+/// Where Fashion-MNIST lies, and what to do where it does not.
+pub(crate) fn fashion_mnist() -> Result<(DataFiles, String), Failure> {
+    let folder = fetch::cached(&place::cache()?, "fashion-mnist");
+    Ok((DataFiles::directory(folder.to_string_lossy()), "get it with `scalelaw data fetch fashion-mnist`".to_owned()))
+}
+
+/// The same files, whatever the folder that a program is started in.
+pub(crate) fn absolute(files: DataFiles) -> Result<DataFiles, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::environment(format!("the current folder: {error}")))?;
+    Ok(files.map_paths(|path| here.join(path).to_string_lossy().into_owned()))
+}
+
+/// Opens a data set; a person sees how far the building of an index has come.
+pub(crate) fn open(files: &DataFiles, remedy: &str) -> Result<Dataset, Failure> {
+    let cache = fetch::user_cache();
+    let indexing = Indexing::default();
+    let progress = |progress| indexing.show(progress);
+    let opening = Opening { remedy, cache: cache.as_deref(), progress: &progress };
+    Ok(Dataset::open(files, &opening)?)
 }

@@ -1,16 +1,22 @@
 //! One batch: the examples of some samples of a run, augmented.
 //!
 //! Randomness is counter-based: what happens to an example depends on (seed, epoch, example, copy) and on nothing that came
-//! before, so a run that was stopped sees the same pictures when it goes on.
+//! before, so a run that was stopped sees the same pictures when it goes on. Nor does it depend on the threads that make it.
+
+use std::cell::RefCell;
+use std::ops::Range;
 
 use spec::order::{SampleOrder, mix};
 use spec::run::{Augment, RunSpec};
 
-use crate::crop::{Zoom, part, shifted};
-use crate::dataset::Split;
+use crate::DataError;
+use crate::crew::Crew;
+use crate::crop::{Zoom, centre, part, shifted};
+use crate::decode::Damage;
 use crate::mixing;
 use crate::rand_augment;
 use crate::random::Random;
+use crate::split::{Label, Memory, Picture, Split};
 
 /// Pictures, classes and ids, in the order of the samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,14 +25,27 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// The shape of each of them.
     pub shape: Shape,
-    /// Classes.
-    pub labels: Vec<i64>,
+    /// Classes of each.
+    pub labels: Vec<Label>,
     /// Which examples these are; each stands there as often as the multiplicity of augmentation says.
     pub ids: Vec<u64>,
-    /// Classes of the pictures that these are mixed with; empty where nothing is mixed.
-    pub partners: Vec<i64>,
-    /// Share of the own class in the loss, from 0 to 1; the rest is the partner's. Empty where nothing is mixed.
+    /// Which picture of the batch each is mixed with; empty where nothing is mixed.
+    pub partners: Vec<usize>,
+    /// Share of the own classes in the loss, from 0 to 1; the rest is the partner's. Empty where nothing is mixed.
     pub weights: Vec<f32>,
+    /// Samples that are missing here because their examples are damaged, in their order.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A sample without a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The sample, counted over all epochs.
+    pub sample: u64,
+    /// Its example.
+    pub id: u64,
+    /// What is wrong with it.
+    pub damage: Damage,
 }
 
 /// The shape of a picture.
@@ -57,83 +76,193 @@ pub struct Recipe {
     pub augment: Augment,
     /// The seed of the run.
     pub seed: u64,
-    /// Height and width that [`Augment::inception_crop`] brings pictures to. Without it they keep the size that they are
-    /// stored in.
+    /// Height and width that [`Augment::inception_crop`] brings pictures to, and encoded pictures in any case. Others keep the
+    /// size that they are stored in.
     pub side: usize,
+    /// Of encoded pictures, the share of the shorter side that the centred square has which is taken where there is no
+    /// inception crop.
+    pub centre_crop: f64,
 }
 
 impl Recipe {
     /// That of a run.
     pub fn of(run: &RunSpec) -> Recipe {
-        Recipe { augment: run.train.augment, seed: run.seed, side: run.data.resolution as usize }
+        Recipe {
+            augment: run.train.augment,
+            seed: run.seed,
+            side: run.data.resolution as usize,
+            centre_crop: run.data.centre_crop.unwrap_or(1.0),
+        }
+    }
+
+    /// The shape that pictures come out in.
+    fn shape(&self, split: &Split) -> Shape {
+        let side = match split.side() {
+            Some(stored) if self.augment.inception_crop.is_none() => stored,
+            _ => self.side.max(1),
+        };
+        Shape { channels: split.channels(), side }
     }
 }
 
-/// The training batch with samples `from..to` of a run, counted over all epochs. `shape` is that of stored pictures.
+/// The training batch with some samples of a run, counted over all epochs.
 ///
 /// With a multiplicity k, sample s is copy s mod k of the example that draw s / k takes from the order. A picture is cropped,
 /// mirrored, changed by RandAugment and mixed, in this turn; where there is an inception crop, there is no padding. Mixing
-/// takes `from..to` for the whole of a step.
-pub fn training(split: &Split, shape: Shape, order: &SampleOrder, recipe: &Recipe, from: u64, to: u64) -> Batch {
-    let Recipe { augment, seed, side } = *recipe;
+/// takes `samples` for the whole of a step. Damaged examples are left out and listed.
+///
+/// # Errors
+/// If the files are not what they were when they were indexed, or the system does not read them.
+pub fn training(
+    split: &Split,
+    order: &SampleOrder,
+    recipe: &Recipe,
+    samples: Range<u64>,
+    crew: &Crew,
+) -> Result<Batch, DataError> {
+    let augment = &recipe.augment;
     let copies = u64::from(augment.multiplicity.max(1));
-    let side = if augment.inception_crop.is_some() { side.max(1) } else { shape.side };
-    let mut batch = empty(Shape { side, ..shape }, to.saturating_sub(from) as usize);
-    let (mut zoom, mut scratch) = (Zoom::default(), Vec::new());
-    for sample in from..to {
-        let (draw, copy) = (sample / copies, sample % copies);
-        let epoch = draw / order.examples();
-        let id = order.example(draw);
-        let at = id as usize;
-        let picture = &split.pixels[at * shape.bytes()..(at + 1) * shape.bytes()];
-        let random = key(seed, epoch, id, copy);
-        let start = batch.pixels.len();
-        let flip = augment.flip && mix(random ^ 3) & 1 == 1;
-        match augment.inception_crop {
-            Some(share) => {
-                let part = part(shape.side, share, &mut Random::new(mix(random ^ 4)));
-                zoom.append(picture, shape, part, side, flip, &mut batch.pixels);
-            }
-            None if augment.crop_padding == 0 && !flip => batch.pixels.extend_from_slice(picture),
-            None => {
-                let places = 2 * u64::from(augment.crop_padding) + 1;
-                let shift = |draw: u64| (mix(random ^ draw) % places) as isize - augment.crop_padding as isize;
-                shifted(picture, shape, [shift(1), shift(2)], flip, &mut batch.pixels);
-            }
-        }
-        if let Some(how) = augment.rand_augment {
-            let mut random = Random::new(mix(random ^ 5));
-            rand_augment::apply(&mut batch.pixels[start..], batch.shape, how, &mut random, &mut scratch);
-        }
-        batch.labels.push(i64::from(split.labels[at]));
-        batch.ids.push(id);
-    }
+    let drawn = samples.clone().map(|sample| (sample, order.example(sample / copies))).collect();
+    let shape = recipe.shape(split);
+    let mut batch = assemble(split, shape, drawn, crew, |(sample, id), picture, slot, work| {
+        let epoch = sample / copies / order.examples();
+        let random = key(recipe.seed, epoch, id, sample % copies);
+        train(picture, shape, recipe, random, slot, work);
+    })?;
     if let Some(how) = augment.mixing {
-        mixing::apply(&mut batch, how, seed, from);
+        mixing::apply(&mut batch, how, recipe.seed, samples.start);
     }
-    batch
+    Ok(batch)
 }
 
-/// Examples `from..to` of the held-out set, as they are.
-pub fn evaluation(split: &Split, shape: Shape, from: usize, to: usize) -> Batch {
+/// The training batch's pictures without augmentation or order: what `ids` look like to an evaluation at `side` pixels. Pictures
+/// of one size keep theirs.
+///
+/// # Errors
+/// As in [`training`].
+pub fn evaluation(
+    split: &Split,
+    side: usize,
+    centre_crop: f64,
+    ids: Range<u64>,
+    crew: &Crew,
+) -> Result<Batch, DataError> {
+    let shape = Shape { channels: split.channels(), side: split.side().unwrap_or(side.max(1)) };
+    let drawn = ids.map(|id| (id, id)).collect();
+    assemble(split, shape, drawn, crew, |_, picture, slot, work| match picture {
+        Picture::Raw(pixels, _) => slot.copy_from_slice(pixels),
+        Picture::Decoded(decoded) => {
+            let part = centre(decoded.width, decoded.height, centre_crop);
+            work.zoom.decoded(decoded, part, shape.side, false, slot);
+        }
+    })
+}
+
+/// Some examples as a run sees them in `epoch`: augmented, but not mixed.
+///
+/// # Errors
+/// As in [`training`].
+pub fn versions(split: &Split, recipe: &Recipe, ids: &[u64], epoch: u64, crew: &Crew) -> Result<Batch, DataError> {
+    let shape = recipe.shape(split);
+    let drawn = ids.iter().map(|id| (0, *id)).collect();
+    assemble(split, shape, drawn, crew, |(_, id), picture, slot, work| {
+        train(picture, shape, recipe, key(recipe.seed, epoch, id, 0), slot, work);
+    })
+}
+
+/// What is wrong with the picture of an example.
+pub(crate) fn look(split: &Split, id: u64) -> Result<Option<Damage>, DataError> {
+    WORK.with_borrow_mut(|(memory, _)| Ok(split.picture(id, memory)?.err()))
+}
+
+/// What a thread works with, from picture to picture.
+#[derive(Default)]
+struct Work {
+    zoom: Zoom,
+    scratch: Vec<u8>,
+}
+
+thread_local! {
+    static WORK: RefCell<(Memory, Work)> = RefCell::default();
+}
+
+/// Makes every picture in its place of the batch. `drawn` are samples and their examples.
+fn assemble(
+    split: &Split,
+    shape: Shape,
+    drawn: Vec<(u64, u64)>,
+    crew: &Crew,
+    make: impl Fn((u64, u64), Picture<'_>, &mut [u8], &mut Work) + Sync,
+) -> Result<Batch, DataError> {
     let bytes = shape.bytes();
-    Batch {
-        pixels: split.pixels[from * bytes..to * bytes].to_vec(),
-        labels: split.labels[from..to].iter().map(|label| i64::from(*label)).collect(),
-        ids: (from as u64..to as u64).collect(),
-        ..empty(shape, 0)
-    }
-}
-
-/// A batch with room for so many pictures.
-fn empty(shape: Shape, pictures: usize) -> Batch {
-    Batch {
-        pixels: Vec::with_capacity(pictures * shape.bytes()),
+    let mut pixels = vec![0; drawn.len() * bytes];
+    let made = crew.fill(&mut pixels, bytes, |at, slot| {
+        WORK.with_borrow_mut(|(memory, work)| {
+            let (sample, id) = drawn[at];
+            let label = split.label(id)?;
+            Ok(split.picture(id, memory)?.map(|picture| {
+                make((sample, id), picture, slot, work);
+                label
+            }))
+        })
+    });
+    let mut batch = Batch {
+        pixels,
         shape,
-        labels: Vec::with_capacity(pictures),
-        ids: Vec::with_capacity(pictures),
+        labels: Vec::with_capacity(drawn.len()),
+        ids: Vec::with_capacity(drawn.len()),
         partners: Vec::new(),
         weights: Vec::new(),
+        skipped: Vec::new(),
+    };
+    for (at, (made, (sample, id))) in made.into_iter().zip(drawn).enumerate() {
+        match made? {
+            Ok(label) => {
+                let kept = batch.ids.len();
+                if kept < at {
+                    batch.pixels.copy_within(at * bytes..(at + 1) * bytes, kept * bytes);
+                }
+                batch.labels.push(label);
+                batch.ids.push(id);
+            }
+            Err(damage) => batch.skipped.push(Skipped { sample, id, damage }),
+        }
+    }
+    batch.pixels.truncate(batch.ids.len() * bytes);
+    Ok(batch)
+}
+
+/// One picture as it is trained on.
+fn train(picture: Picture<'_>, shape: Shape, recipe: &Recipe, random: u64, slot: &mut [u8], work: &mut Work) {
+    let Recipe { augment, centre_crop, .. } = recipe;
+    let flip = augment.flip && mix(random ^ 3) & 1 == 1;
+    let places = 2 * u64::from(augment.crop_padding) + 1;
+    let shift = |draw: u64| (mix(random ^ draw) % places) as isize - augment.crop_padding as isize;
+    let inception = |across, down, share| part(across, down, share, &mut Random::new(mix(random ^ 4)));
+    match (picture, augment.inception_crop) {
+        (Picture::Raw(pixels, stored), Some(share)) => {
+            let part = inception(stored.side, stored.side, share);
+            work.zoom.stored(pixels, stored, part, shape.side, flip, slot);
+        }
+        (Picture::Raw(pixels, _), None) if augment.crop_padding == 0 && !flip => slot.copy_from_slice(pixels),
+        (Picture::Raw(pixels, stored), None) => shifted(pixels, stored, [shift(1), shift(2)], flip, slot),
+        (Picture::Decoded(decoded), Some(share)) => {
+            let part = inception(decoded.width, decoded.height, share);
+            work.zoom.decoded(decoded, part, shape.side, flip, slot);
+        }
+        (Picture::Decoded(decoded), None) => {
+            let part = centre(decoded.width, decoded.height, *centre_crop);
+            if augment.crop_padding == 0 {
+                work.zoom.decoded(decoded, part, shape.side, flip, slot);
+            } else {
+                work.scratch.resize(shape.bytes(), 0);
+                work.zoom.decoded(decoded, part, shape.side, false, &mut work.scratch);
+                shifted(&work.scratch, shape, [shift(1), shift(2)], flip, slot);
+            }
+        }
+    }
+    if let Some(how) = augment.rand_augment {
+        rand_augment::apply(slot, shape, how, &mut Random::new(mix(random ^ 5)), &mut work.scratch);
     }
 }
 

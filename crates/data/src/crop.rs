@@ -1,30 +1,31 @@
 //! Crops: a shifted picture of the same size, or a part of random size and shape brought to the size of training.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8;
+use fast_image_resize::pixels::{InnerPixel, U8, U8x3};
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::batch::Shape;
+use crate::decode::Decoded;
 use crate::random::Random;
 
-/// Appends `picture`, moved by `down` rows and `right` columns of a picture that has zeros around it, then mirrored.
-pub(crate) fn shifted(picture: &[u8], shape: Shape, [down, right]: [isize; 2], flip: bool, pixels: &mut Vec<u8>) {
+/// Writes `picture` to `pixels`, moved by `down` rows and `right` columns of a picture that has zeros around it, then mirrored.
+pub(crate) fn shifted(picture: &[u8], shape: Shape, [down, right]: [isize; 2], flip: bool, pixels: &mut [u8]) {
     let side = shape.side as isize;
     // Columns of the result that come from the picture.
     let first = (-right).clamp(0, side) as usize;
     let last = (side - right).clamp(0, side) as usize;
     let from = right.clamp(0, side) as usize;
-    for plane in picture.chunks_exact(shape.plane()) {
-        for row in 0..side {
-            let start = pixels.len();
-            pixels.resize(start + shape.side, 0);
+    let planes = picture.chunks_exact(shape.plane()).zip(pixels.chunks_exact_mut(shape.plane()));
+    for (plane, target) in planes {
+        for (row, line) in (0..).zip(target.chunks_exact_mut(shape.side)) {
+            line.fill(0);
             let y = row + down;
             if (0..side).contains(&y) && first < last {
                 let source = y as usize * shape.side + from;
-                pixels[start + first..start + last].copy_from_slice(&plane[source..source + last - first]);
+                line[first..last].copy_from_slice(&plane[source..source + last - first]);
             }
             if flip {
-                pixels[start..].reverse();
+                line.reverse();
             }
         }
     }
@@ -50,60 +51,106 @@ const TRIES: usize = 10;
 /// picture, its aspect ratio exp(uniform(ln 3/4, ln 4/3)), its place uniform among those where it fits.
 ///
 /// Where ten parts in a row did not fit, it is the largest centred one with such a ratio: of a square picture, all of it.
-pub(crate) fn part(side: usize, share: f64, random: &mut Random) -> Part {
+pub(crate) fn part(across: usize, down: usize, share: f64, random: &mut Random) -> Part {
     // A share that is not a number fits nowhere, which gives the whole picture.
     let share = share.clamp(0.0, 1.0);
     let widest = (4.0_f64 / 3.0).ln();
     for _ in 0..TRIES {
-        let area = random.between(share, 1.0) * (side * side) as f64;
+        let area = random.between(share, 1.0) * (across * down) as f64;
         let ratio = random.between(-widest, widest).exp();
         let [width, height] = [area * ratio, area / ratio].map(|square| square.sqrt().round() as usize);
-        if (1..=side).contains(&width) && (1..=side).contains(&height) {
-            let mut place = |length: usize| random.below((side - length + 1) as u64) as usize;
-            return Part { top: place(height), left: place(width), height, width };
+        if (1..=across).contains(&width) && (1..=down).contains(&height) {
+            let mut place = |room: usize, length: usize| random.below((room - length + 1) as u64) as usize;
+            return Part { top: place(down, height), left: place(across, width), height, width };
         }
     }
-    Part { top: 0, left: 0, height: side, width: side }
+    let limited = |length: usize, other: usize| length.min((other as f64 * 4.0 / 3.0).round() as usize).max(1);
+    centred(across, down, limited(across, down), limited(down, across))
+}
+
+/// The centred square whose side is `share` of the picture's shorter one.
+pub(crate) fn centre(across: usize, down: usize, share: f64) -> Part {
+    let shorter = across.min(down);
+    let side = ((shorter as f64 * share).round() as usize).clamp(1, shorter.max(1));
+    centred(across, down, side, side)
+}
+
+fn centred(across: usize, down: usize, width: usize, height: usize) -> Part {
+    Part { top: down.saturating_sub(height) / 2, left: across.saturating_sub(width) / 2, height, width }
 }
 
 /// Brings parts of pictures to another size: bicubic (Catmull and Rom, a = -1/2), with a kernel as wide as the step between
 /// pixels where the picture shrinks. Nothing around the part leaks into it.
 #[derive(Debug, Default)]
 pub(crate) struct Zoom {
-    // Keeps its buffers from picture to picture.
+    // Both keep their buffers from picture to picture.
     resizer: Resizer,
+    beside: Vec<u8>,
 }
 
 impl Zoom {
-    /// Appends a part of `picture`, `side` pixels high and wide, then mirrored.
-    pub(crate) fn append(
+    /// Writes a part of a stored `picture`, channel by channel, to `pixels`: `side` pixels high and wide, then mirrored.
+    pub(crate) fn stored(
         &mut self,
         picture: &[u8],
         shape: Shape,
         part: Part,
         side: usize,
         flip: bool,
-        pixels: &mut Vec<u8>,
+        pixels: &mut [u8],
     ) {
-        for plane in picture.chunks_exact(shape.plane()) {
-            let start = pixels.len();
-            pixels.resize(start + side * side, 0);
-            let zoomed = self.plane(plane, shape.side, part, side, &mut pixels[start..]);
+        let planes = picture.chunks_exact(shape.plane()).zip(pixels.chunks_exact_mut(side * side));
+        for (plane, pixels) in planes {
+            let zoomed = self.zoom::<U8>(plane, [shape.side; 2], part, side, pixels);
             debug_assert!(zoomed.is_some(), "{part:?} lies within {shape:?}");
             if flip {
-                pixels[start..].chunks_exact_mut(side).for_each(<[u8]>::reverse);
+                pixels.chunks_exact_mut(side).for_each(<[u8]>::reverse);
             }
         }
     }
 
-    /// `None` if the part does not lie within the plane.
-    fn plane(&mut self, plane: &[u8], from: usize, part: Part, side: usize, pixels: &mut [u8]) -> Option<()> {
+    /// The same of a decoded picture, whose channels lie beside each other.
+    pub(crate) fn decoded(&mut self, picture: &Decoded, part: Part, side: usize, flip: bool, pixels: &mut [u8]) {
+        let size = [picture.width, picture.height];
+        if picture.channels == 1 {
+            self.zoom::<U8>(&picture.pixels, size, part, side, pixels);
+        } else {
+            let mut beside = std::mem::take(&mut self.beside);
+            beside.resize(3 * side * side, 0);
+            self.zoom::<U8x3>(&picture.pixels, size, part, side, &mut beside);
+            apart(&beside, pixels);
+            self.beside = beside;
+        }
+        if flip {
+            pixels.chunks_exact_mut(side).for_each(<[u8]>::reverse);
+        }
+    }
+
+    /// `None` if the part does not lie within the picture.
+    fn zoom<P: InnerPixel + fast_image_resize::PixelTrait>(
+        &mut self,
+        picture: &[u8],
+        [across, down]: [usize; 2],
+        part: Part,
+        side: usize,
+        pixels: &mut [u8],
+    ) -> Option<()> {
         let Part { top, left, height, width } = part;
-        let whole = TypedImageRef::<U8>::from_buffer(from as u32, from as u32, plane).ok()?;
+        let whole = TypedImageRef::<P>::from_buffer(across as u32, down as u32, picture).ok()?;
         let source = TypedCroppedImage::from_ref(&whole, left as u32, top as u32, width as u32, height as u32).ok()?;
-        let mut target = TypedImage::<U8>::from_buffer(side as u32, side as u32, pixels).ok()?;
+        let mut target = TypedImage::<P>::from_buffer(side as u32, side as u32, pixels).ok()?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
         self.resizer.resize_typed(&source, &mut target, &options).ok()
+    }
+}
+
+/// From channels beside each other to one plane for each.
+fn apart(beside: &[u8], planes: &mut [u8]) {
+    let plane = planes.len() / 3;
+    let (red, rest) = planes.split_at_mut(plane);
+    let (green, blue) = rest.split_at_mut(plane);
+    for (((pixel, red), green), blue) in beside.chunks_exact(3).zip(red).zip(green).zip(blue) {
+        (*red, *green, *blue) = (pixel[0], pixel[1], pixel[2]);
     }
 }
 
@@ -130,8 +177,8 @@ mod tests {
     }
 
     fn zoomed(picture: &[u8], shape: Shape, part: Part, side: usize, flip: bool) -> Vec<u8> {
-        let mut pixels = Vec::new();
-        Zoom::default().append(picture, shape, part, side, flip, &mut pixels);
+        let mut pixels = vec![0; shape.channels * side * side];
+        Zoom::default().stored(picture, shape, part, side, flip, &mut pixels);
         pixels
     }
 
@@ -141,22 +188,26 @@ mod tests {
             side in 1_usize..9, channels in 1_usize..4, down in -12_isize..12, right in -12_isize..12, flip: bool,
         ) {
             let picture: Vec<u8> = (1..=channels * side * side).map(|pixel| pixel as u8).collect();
-            let mut pixels = Vec::new();
+            let mut pixels = vec![7; picture.len()];
             shifted(&picture, Shape { channels, side }, [down, right], flip, &mut pixels);
             prop_assert_eq!(pixels, shifted_slowly(&picture, side as isize, [down, right], flip));
         }
 
         #[test]
-        fn a_part_lies_within_the_picture(side in 1_usize..300, share: f64, key: u64) {
+        fn a_part_lies_within_the_picture(side in 1_usize..300, other in 1_usize..300, share: f64, key: u64) {
             for share in [share, share.abs().fract(), f64::NAN, f64::INFINITY] {
-                let Part { top, left, height, width } = part(side, share, &mut Random::new(mix(key)));
-                prop_assert!(height >= 1 && width >= 1 && top + height <= side && left + width <= side);
+                for (across, down) in [(side, side), (side, other), (other, side)] {
+                    let Part { top, left, height, width } = part(across, down, share, &mut Random::new(mix(key)));
+                    prop_assert!(height >= 1 && width >= 1 && top + height <= down && left + width <= across);
+                    let Part { top, left, height, width } = centre(across, down, share);
+                    prop_assert!(height >= 1 && width == height && top + height <= down && left + width <= across);
+                }
             }
         }
 
         #[test]
         fn a_part_has_the_area_and_the_ratio_asked_for(share in 0.05_f64..1.0, key: u64) {
-            let found = part(10_000, share, &mut Random::new(mix(key)));
+            let found = part(10_000, 10_000, share, &mut Random::new(mix(key)));
             let (height, width) = (found.height as f64, found.width as f64);
             prop_assert!(height * width >= (share - 1e-3) * 1e8);
             prop_assert!((0.749..1.335).contains(&(width / height)));
@@ -165,7 +216,7 @@ mod tests {
         #[test]
         fn every_part_can_be_zoomed(side in 1_usize..40, to in 1_usize..40, grey: u8, key: u64, flip: bool) {
             let shape = Shape { channels: 3, side };
-            let part = part(side, 0.05, &mut Random::new(mix(key)));
+            let part = part(side, side, 0.05, &mut Random::new(mix(key)));
             let pixels = zoomed(&vec![grey; shape.bytes()], shape, part, to, flip);
             prop_assert_eq!(pixels, vec![grey; 3 * to * to], "an even picture stays even");
         }
@@ -175,7 +226,7 @@ mod tests {
     fn areas_are_uniform() {
         let mut random = Random::new(mix(4));
         let areas: Vec<f64> = (0..20_000)
-            .map(|_| part(1000, 0.08, &mut random))
+            .map(|_| part(1000, 1000, 0.08, &mut random))
             .map(|part| (part.height * part.width) as f64 / 1e6)
             .filter(|area| *area < 0.7)
             .collect();

@@ -18,6 +18,13 @@ const FASHION_MNIST: [&str; 4] = [
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 ];
 
+/// The user's cache, shared by all checkouts; `None` where neither XDG_CACHE_HOME nor HOME says where it is.
+pub fn user_cache() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("scalelaw"))
+}
+
 /// The folder of a data set in the user's cache.
 pub fn cached(cache: &Path, dataset: &str) -> PathBuf {
     cache.join("data").join(dataset)
@@ -154,10 +161,11 @@ pub fn fashion_mnist_facts() -> spec::plan::DatasetFacts {
         train_examples: 60_000,
         heldout_examples: 10_000,
         channels: 1,
-        resolution: 28,
+        resolution: Some(28),
         classes: 10,
-        mean: 0.286,
-        std: 0.353,
+        mean: spec::run::PerChannel::All(0.286),
+        std: spec::run::PerChannel::All(0.353),
         per_class: vec![[6000, 1000]; 10],
+        multi_label: false,
     }
 }

@@ -1,21 +1,31 @@
 //! Data sets on disk become batches, in the order that `spec` says.
 //!
-//! Today that is the IDX format of MNIST and its kin, held in memory; a batch is a pure function of the data, the run's
-//! seed and the position, so nothing has to be restored after a restart but the position.
+//! Small pictures of one size (IDX, CIFAR) are held in memory; encoded ones (JPEG, PNG, WebP in folders, tar shards or Parquet
+//! files) are read by an index on disk, so that memory does not grow with their number. Both are examples by number. A batch is a
+//! pure function of the data, the run's seed and the position, so nothing has to be restored after a restart but the position.
 
 pub mod batch;
+pub mod check;
+mod cifar;
+pub mod crew;
 mod crop;
 pub mod dataset;
+pub mod decode;
+pub mod examples;
 pub mod fetch;
 pub mod idx;
+mod layout;
 pub mod loader;
 mod mixing;
 mod rand_augment;
 mod random;
+pub mod split;
+pub mod throughput;
 mod tone;
 mod warp;
 
-pub use dataset::{Dataset, Split};
+pub use dataset::{Dataset, Opening};
+pub use split::{Label, Split};
 
 use std::path::PathBuf;
 
@@ -46,6 +56,17 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
+    /// An example gives no picture; others do.
+    #[error("{name}: {damage}")]
+    Damaged {
+        /// The example, as people find it.
+        name: String,
+        /// What is wrong with it.
+        damage: decode::Damage,
+    },
+    /// There is no such example.
+    #[error("there is no example {0}")]
+    NoExample(u64),
     /// Classes that cannot be kept.
     #[error("keep_classes: {0}")]
     Classes(String),

@@ -1,25 +1,39 @@
 //! Batches made ahead of time, by threads of their own.
 //!
-//! A batch is a function of its step, so threads need no common state: of n threads, thread i makes the batches of the steps i,
-//! i + n, i + 2n and so on, and whoever trains takes them in turn. The number of threads changes no bit.
+//! A batch is a function of its step, so threads need no common state. Up to two makers make the batches of every other step,
+//! and whoever trains takes them in turn; where there are more threads than makers, they share the pictures of each batch. So
+//! the batches in memory do not grow with the threads, and the number of threads changes no bit.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
+use crate::DataError;
 use crate::batch::Batch;
+use crate::crew::Crew;
 
-/// Batches that each thread may be ahead.
+/// Batches that wait, for each maker.
 const AHEAD: usize = 1;
+
+/// Threads that make a batch each.
+const MAKERS: usize = 2;
+
+/// Batches that are in memory at most: two being made, two that wait, and the one that is trained on.
+pub const MOST_BATCHES: usize = MAKERS * (AHEAD + 1) + 1;
+
+type Made = Result<Batch, DataError>;
+type Make = Arc<dyn Fn(u64, &Crew) -> Made + Send + Sync>;
 
 /// The batches of some steps, in their order.
 pub struct Loader {
-    make: Arc<dyn Fn(u64) -> Batch + Send + Sync>,
+    make: Make,
     next: u64,
-    /// One per thread; none: batches are made when they are asked for.
-    threads: Vec<Receiver<Batch>>,
-    /// The step that the first thread has begun with.
+    /// One per maker; none: batches are made when they are asked for.
+    makers: Vec<Receiver<Made>>,
+    /// The step that the first maker has begun with.
     first: u64,
+    waited: Duration,
 }
 
 impl Loader {
@@ -30,34 +44,51 @@ impl Loader {
     pub fn new(
         steps: Range<u64>,
         threads: usize,
-        make: impl Fn(u64) -> Batch + Send + Sync + 'static,
+        make: impl Fn(u64, &Crew) -> Made + Send + Sync + 'static,
     ) -> std::io::Result<Loader> {
-        let make: Arc<dyn Fn(u64) -> Batch + Send + Sync> = Arc::new(make);
+        let make: Make = Arc::new(make);
         let first = steps.start;
-        let receivers = (0..threads).map(|index| {
+        let makers = threads.min(MAKERS);
+        let crew = Arc::new(if threads > makers { Crew::of(threads)? } else { Crew::ALONE });
+        let receivers = (0..makers).map(|index| {
             let (sender, receiver) = sync_channel(AHEAD);
-            let (own, make) = ((steps.start + index as u64..steps.end).step_by(threads), Arc::clone(&make));
-            std::thread::Builder::new().name(format!("loader {index}")).spawn(move || work(own, &*make, &sender))?;
+            let own = (steps.start + index as u64..steps.end).step_by(makers);
+            let (make, crew) = (Arc::clone(&make), Arc::clone(&crew));
+            std::thread::Builder::new()
+                .name(format!("loader {index}"))
+                .spawn(move || work(own, &make, &crew, &sender))?;
             Ok(receiver)
         });
-        Ok(Loader { threads: receivers.collect::<std::io::Result<_>>()?, make, next: first, first })
+        let makers = receivers.collect::<std::io::Result<_>>()?;
+        Ok(Loader { makers, make, next: first, first, waited: Duration::ZERO })
     }
 
     /// The batch of the next step.
-    pub fn take(&mut self) -> Batch {
+    ///
+    /// # Errors
+    /// If it could not be made.
+    pub fn take(&mut self) -> Made {
+        let began = Instant::now();
         let step = self.next;
         self.next += 1;
-        let thread = ((step - self.first) as usize).checked_rem(self.threads.len());
-        let made = thread.and_then(|thread| self.threads[thread].recv().ok());
-        // A thread that has ended has ended early only by a panic; what it would have made is made here.
-        made.unwrap_or_else(|| (self.make)(step))
+        let maker = ((step - self.first) as usize).checked_rem(self.makers.len());
+        let made = maker.and_then(|maker| self.makers[maker].recv().ok());
+        // A maker that has ended has ended early only by a panic; what it would have made is made here.
+        let made = made.unwrap_or_else(|| (self.make)(step, &Crew::ALONE));
+        self.waited += began.elapsed();
+        made
+    }
+
+    /// How long [`Loader::take`] has taken so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 }
 
 /// Ends with the steps, or when nobody takes the batches any more.
-fn work(steps: impl Iterator<Item = u64>, make: &dyn Fn(u64) -> Batch, sender: &SyncSender<Batch>) {
+fn work(steps: impl Iterator<Item = u64>, make: &Make, crew: &Crew, sender: &SyncSender<Made>) {
     for step in steps {
-        if sender.send(make(step)).is_err() {
+        if sender.send(make(step, crew)).is_err() {
             return;
         }
     }
@@ -67,28 +98,30 @@ fn work(steps: impl Iterator<Item = u64>, make: &dyn Fn(u64) -> Batch, sender: &
 mod tests {
     use super::*;
     use crate::batch::Shape;
+    use crate::split::Label;
 
     fn batch(step: u64) -> Batch {
         Batch {
             pixels: vec![step as u8],
             shape: Shape { channels: 1, side: 1 },
-            labels: vec![0],
+            labels: vec![Label::One(0)],
             ids: vec![step],
             partners: Vec::new(),
             weights: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
     #[test]
     fn the_order_does_not_depend_on_the_threads() {
         for threads in [0, 1, 2, 3, 4] {
-            let mut loader = Loader::new(5..40, threads, |step| {
+            let mut loader = Loader::new(5..40, threads, |step, _| {
                 // Later steps are often ready first.
                 std::thread::sleep(std::time::Duration::from_micros(300 * (step % 4)));
-                batch(step)
+                Ok(batch(step))
             })
             .expect("threads");
-            let ids: Vec<u64> = (5..40).flat_map(|_| loader.take().ids).collect();
+            let ids: Vec<u64> = (5..40).flat_map(|_| loader.take().expect("made").ids).collect();
             assert_eq!(ids, (5..40).collect::<Vec<_>>(), "{threads} threads");
         }
     }
@@ -98,12 +131,12 @@ mod tests {
         let alive = Arc::new(());
         for threads in [1, 4] {
             let kept = Arc::clone(&alive);
-            let mut loader = Loader::new(0..u64::MAX, threads, move |step| {
+            let mut loader = Loader::new(0..u64::MAX, threads, move |step, _| {
                 let _ = &kept;
-                batch(step)
+                Ok(batch(step))
             })
             .expect("threads");
-            assert_eq!(loader.take().ids, [0]);
+            assert_eq!(loader.take().expect("made").ids, [0]);
             drop(loader);
         }
         for _ in 0..500 {

@@ -16,15 +16,15 @@ enum Kind {
     Cutmix,
 }
 
-/// Mixes the pictures of a batch whose first sample is `from`, and writes down the partners' labels and the weights.
+/// Mixes the pictures of a batch whose first sample is `from`, and writes down the partners and the weights.
 ///
 /// The partner of picture i among n is picture n - 1 - i as it was; with both kinds on, the first half of the batch (rounded
 /// down) is mixed by MixUp, the rest by CutMix, each among itself (arXiv 2102.06171, appendix A.1). The loss of picture i is
-/// weights\[i\] loss(labels\[i\]) + (1 - weights\[i\]) loss(partners\[i\]).
+/// weights\[i\] loss(labels\[i\]) + (1 - weights\[i\]) loss(labels\[partners\[i\]\]).
 pub(crate) fn apply(batch: &mut Batch, mixing: Mixing, seed: u64, from: u64) {
     let key = mix(mix(seed ^ 0xe703_7ed1_a0b4_28db) ^ mix(from));
     let pictures = batch.labels.len();
-    batch.partners = batch.labels.clone();
+    batch.partners = (0..pictures).collect();
     batch.weights = vec![1.0; pictures];
     let (mixup, cutmix, middle) = match mixing {
         Mixing::Mixup { alpha } => (alpha, alpha, pictures),
@@ -45,7 +45,7 @@ fn pair(batch: &mut Batch, kind: Kind, alpha: f64, key: u64, [first, second]: [u
     if first == second {
         return;
     }
-    (batch.partners[first], batch.partners[second]) = (batch.labels[second], batch.labels[first]);
+    (batch.partners[first], batch.partners[second]) = (second, first);
     let random = |place: usize| Random::new(mix(key ^ place as u64));
     let bytes = batch.shape.bytes();
     let (before, after) = batch.pixels.split_at_mut(second * bytes);
@@ -126,6 +126,7 @@ fn paste(one: &mut [u8], other: &mut [u8], side: usize, windows: [Window; 2]) {
 mod tests {
     use super::*;
     use crate::batch::Shape;
+    use crate::split::Label;
     use proptest::prelude::*;
 
     /// Picture i is all of grey level i, its label 100 + i.
@@ -133,10 +134,11 @@ mod tests {
         Batch {
             pixels: (0..pictures).flat_map(|picture| vec![picture as u8; shape.bytes()]).collect(),
             shape,
-            labels: (0..pictures as i64).map(|label| 100 + label).collect(),
+            labels: (0..pictures as u32).map(|label| Label::One(100 + label)).collect(),
             ids: (0..pictures as u64).collect(),
             partners: Vec::new(),
             weights: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -172,7 +174,7 @@ mod tests {
                 prop_assert!(pixels.iter().all(|pixel| [place, other].contains(&usize::from(*pixel))));
                 let own = pixels.iter().filter(|pixel| usize::from(**pixel) == place).count();
                 prop_assert_eq!(batch.weights[place], own as f32 / shape.bytes() as f32);
-                prop_assert_eq!(batch.partners[place], 100 + other as i64);
+                prop_assert_eq!(batch.partners[place], other);
             }
         }
 
@@ -184,7 +186,7 @@ mod tests {
                 let other = (pictures - 1 - place) as f32;
                 let mean = batch.weights[place] * place as f32 + (1.0 - batch.weights[place]) * other;
                 prop_assert!(pixels.iter().all(|pixel| (f32::from(*pixel) - mean).abs() < 0.501));
-                prop_assert_eq!(batch.partners[place], 100 + other as i64);
+                prop_assert_eq!(batch.partners[place], other as usize);
             }
         }
 
@@ -194,8 +196,7 @@ mod tests {
                 let batch = mixed(pictures, Shape { channels: 1, side }, mixing, seed);
                 prop_assert_eq!(batch.weights.len(), pictures);
                 prop_assert!(batch.weights.iter().all(|weight| (0.0..=1.0).contains(weight)));
-                let partners: Vec<i64> =
-                    (0..pictures).map(|place| 100 + partner(place, pictures, mixing) as i64).collect();
+                let partners: Vec<usize> = (0..pictures).map(|place| partner(place, pictures, mixing)).collect();
                 prop_assert_eq!(batch.partners, partners);
             }
         }

@@ -15,6 +15,11 @@ const LARGEST: f32 = 16_384.0;
 /// # Errors
 /// If the SVG cannot be read, or if the picture would have no pixels or more than 16384 in a direction.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Error> {
+    rendered(svg, scale)?.encode_png().map_err(|error| Error::Png(error.to_string()))
+}
+
+/// The pixels of an SVG.
+pub(crate) fn rendered(svg: &str, scale: f32) -> Result<Pixmap, Error> {
     let mut options = Options {
         image_href_resolver: ImageHrefResolver {
             resolve_data: Box::new(|_, _, _| None),
@@ -35,5 +40,5 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Error> {
         .ok_or_else(|| Error::Png(format!("no memory for {wide} x {high} pixels")))?;
     pixels.fill(Color::WHITE);
     resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
-    pixels.encode_png().map_err(|error| Error::Png(error.to_string()))
+    Ok(pixels)
 }

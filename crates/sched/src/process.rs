@@ -33,7 +33,7 @@ pub(crate) fn start(
         .arg("--attempt")
         .arg(attempt.to_string())
         .arg("--data")
-        .arg(data)
+        .arg(data.to_argument())
         .arg("--checkpoint-seconds")
         .arg(setup.checkpoint_seconds.to_string())
         .arg("--bound-to")

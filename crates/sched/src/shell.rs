@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
+use spec::files::DataFiles;
 use spec::journal::Event as JournalEvent;
 use spec::run::RunId;
 use spec::state::{Failure, RunState, Transition};
@@ -28,8 +29,8 @@ pub struct Setup {
     pub folder: StateFolder,
     /// The worker program.
     pub worker: PathBuf,
-    /// Folders of the data sets, by their fingerprints.
-    pub data: BTreeMap<String, PathBuf>,
+    /// Where the data sets lie, by their fingerprints.
+    pub data: BTreeMap<String, DataFiles>,
     /// The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; a slot of a run on a GPU is one of them.
     pub gpus: Vec<String>,
     /// Slots, retries, grace.

@@ -9,6 +9,7 @@
 pub mod cost;
 pub mod document;
 mod fields;
+pub mod files;
 pub mod journal;
 pub mod network;
 pub mod nfnet;

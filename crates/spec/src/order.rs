@@ -13,6 +13,16 @@ pub struct SampleOrder {
     right_bits: u32,
 }
 
+/// STUB
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blocks {
+    /// a
+    pub examples: u64,
+    /// b
+    pub open: u64,
+}
+
 /// Rounds of the Feistel network; with six, neighbouring positions are uncorrelated for all sizes tested.
 const ROUNDS: u64 = 6;
 
@@ -26,6 +36,11 @@ impl SampleOrder {
         // than half of the walks below have to go on.
         let bits = (u64::BITS - (examples - 1).leading_zeros()).max(2);
         Some(SampleOrder { seed, examples, left_bits: bits / 2, right_bits: bits - bits / 2 })
+    }
+
+    /// STUB
+    pub fn in_blocks(seed: u64, examples: u64, _blocks: Blocks) -> Option<SampleOrder> {
+        SampleOrder::new(seed, examples)
     }
 
     /// Examples in an epoch.

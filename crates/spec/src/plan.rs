@@ -8,7 +8,7 @@ pub use finetune::{Outcome, Outcomes};
 use crate::cost::{Footprint, Speed};
 use crate::document::Problem;
 use crate::fields::Problems;
-use crate::run::{DataSpec, RunSpec, short};
+use crate::run::{DataSpec, PerChannel, RunSpec, short};
 use crate::sweep::{Data, Model, Sweep};
 use crate::trunk::{Trunk, trunks};
 use settings::{Settings, Stage};
@@ -24,16 +24,18 @@ pub struct DatasetFacts {
     pub heldout_examples: u64,
     /// Channels of a picture.
     pub channels: u32,
-    /// Height and width of a picture.
-    pub resolution: u32,
+    /// Height and width of a picture; `None` where pictures differ in size.
+    pub resolution: Option<u32>,
     /// Number of classes.
     pub classes: u32,
     /// Mean of the training pixels, from 0 to 1.
-    pub mean: f64,
+    pub mean: PerChannel,
     /// Standard deviation of the training pixels.
-    pub std: f64,
+    pub std: PerChannel,
     /// Training and held-out examples of each class; empty where that is not known.
     pub per_class: Vec<[u64; 2]>,
+    /// An example has any number of classes.
+    pub multi_label: bool,
 }
 
 /// All runs of a sweep, cheapest first, pre-training before fine-tuning.
@@ -250,6 +252,9 @@ fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
     }
 }
 
+/// Share of the shorter side that is evaluated, as in the papers on ImageNet: 224 of 256 pixels.
+const CENTRE_CROP: f64 = 0.875;
+
 fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> DataSpec {
     let path = &data.path;
     let mut there = [facts.train_examples, facts.heldout_examples];
@@ -276,7 +281,29 @@ fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> Data
     };
     let train_examples = limit(data.train_examples, there[0], "train_examples");
     let heldout_examples = limit(data.heldout_examples, there[1], "heldout_examples");
-    let resolution = data.resolution.unwrap_or(facts.resolution);
+    let resolution = data.resolution.or(facts.resolution).unwrap_or_else(|| {
+        let message = format!(
+            "{path}.resolution is missing: pictures of this data set differ in size, so say what they are brought to"
+        );
+        problems.add(data.place, message);
+        1
+    });
+    let mut moments = |wanted: &Option<PerChannel>, there: &PerChannel, key: &str| match wanted {
+        Some(wanted) if !wanted.fits(facts.channels as usize) => {
+            problems
+                .add(data.place, format!("{path}.{key}: one number, or one for each of {} channels", facts.channels));
+            there.clone()
+        }
+        wanted => wanted.as_ref().unwrap_or(there).clone(),
+    };
+    let (mean, std) = (moments(&data.mean, &facts.mean, "mean"), moments(&data.std, &facts.std, "std"));
+    let centre_crop = facts.resolution.is_none().then(|| data.centre_crop.unwrap_or(CENTRE_CROP));
+    if centre_crop.is_none() && data.centre_crop.is_some() {
+        problems.add(
+            data.place,
+            format!("{path}.centre_crop: pictures of this data set are stored in one size; leave it out"),
+        );
+    }
     DataSpec {
         dataset: data.dataset.clone(),
         fingerprint: facts.fingerprint.clone(),
@@ -287,7 +314,11 @@ fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> Data
         heldout_resolution: data.heldout_resolution.unwrap_or(resolution),
         classes,
         keep_classes: data.keep_classes.clone(),
-        mean: facts.mean,
-        std: facts.std,
+        mean,
+        std,
+        multi_label: facts.multi_label,
+        centre_crop,
+        blocks: data.blocks,
+        skip_damaged: data.skip_damaged.filter(|share| *share > 0.0),
     }
 }

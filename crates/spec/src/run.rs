@@ -6,13 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, de::Error as _};
 
 mod augment;
+mod channels;
 mod train;
 
 pub use augment::{Augment, Mixing, RandAugment};
+pub use channels::PerChannel;
 pub use train::{Agc, Arithmetic, DeviceKind, MemoryFormat, OptimizerSpec, Precision, Regularisation, Sam, TrainSpec};
 
 use crate::network::ModelSpec;
-use crate::order::{SampleOrder, mix};
+use crate::order::{Blocks, SampleOrder, mix};
 use crate::schedule::Schedule;
 
 /// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
@@ -57,9 +59,27 @@ pub struct DataSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_classes: Option<Vec<u32>>,
     /// Mean of the pixels, each from 0 to 1; subtracted.
-    pub mean: f64,
+    pub mean: PerChannel,
     /// Standard deviation of the pixels; divided by.
-    pub std: f64,
+    pub std: PerChannel,
+    /// An example has any number of classes, and the loss is the sum over the classes of the sigmoid cross-entropy.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub multi_label: bool,
+    /// Of pictures that differ in size, the share of the shorter side that the centred square has which is evaluated, and trained
+    /// on where there is no inception crop. `None`: all pictures are stored as squares of one size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub centre_crop: Option<f64>,
+    /// The examples are drawn in blocks of neighbours, for disks that read forward; from all of the set where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Blocks>,
+    /// The share of the training set that may be damaged and is left out; with none, a damaged example ends the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_damaged: Option<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl RunSpec {
@@ -99,9 +119,24 @@ impl RunSpec {
         Schedule { peak: train.lr, warmup_steps: train.warmup_steps, steps: self.steps(), decay: train.decay }
     }
 
+    /// The loss of a network that knows nothing: ln(classes), or with any number of classes ln 2 for each of them.
+    pub fn loss_of_guessing(&self) -> f64 {
+        let classes = f64::from(self.data.classes);
+        if self.data.multi_label { classes * std::f64::consts::LN_2 } else { classes.ln() }
+    }
+
+    /// Damaged examples that an epoch may leave out.
+    pub fn skippable(&self) -> u64 {
+        self.data.skip_damaged.map_or(0, |share| (share * self.data.train_examples as f64).floor() as u64)
+    }
+
     /// The order of the examples; `None` for an empty training set.
     pub fn order(&self) -> Option<SampleOrder> {
-        SampleOrder::new(mix(self.seed), self.data.train_examples)
+        let (seed, examples) = (mix(self.seed), self.data.train_examples);
+        match self.data.blocks {
+            Some(blocks) => SampleOrder::in_blocks(seed, examples, blocks),
+            None => SampleOrder::new(seed, examples),
+        }
     }
 
     /// Steps after which the held-out set is evaluated, the last one included.

@@ -8,7 +8,7 @@ mod tests {
     use serde_json::Value;
 
     use super::SWEEP_SCHEMA;
-    use crate::sweep::data::DATA_KEYS;
+    use crate::sweep::data::{BLOCK_KEYS, DATA_KEYS};
     use crate::sweep::finetune::FINETUNE_KEYS;
     use crate::sweep::read::{
         GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
@@ -34,6 +34,7 @@ mod tests {
         let schema: Value = serde_json::from_str(SWEEP_SCHEMA).expect("JSON");
         check(&schema, "", &SWEEP_KEYS);
         check(&schema, "/definitions/data", &DATA_KEYS);
+        check(&schema, "/definitions/data/properties/blocks", &BLOCK_KEYS);
         check(&schema, "/definitions/nfnets", &nfnets::MODEL_KEYS);
         check(&schema, "/definitions/nfnets/properties/sizes/items", &nfnets::SIZE_KEYS);
         check(&schema, "/definitions/vits", &vits::MODEL_KEYS);

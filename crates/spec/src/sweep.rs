@@ -13,8 +13,10 @@ pub(crate) mod vits;
 
 use crate::document::{self, Format, Place, Problem};
 use crate::fields::Problems;
+use crate::files::DataFiles;
 use crate::network::ModelSpec;
-use crate::run::{Arithmetic, Augment, DeviceKind, Regularisation};
+use crate::order::Blocks;
+use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +66,16 @@ pub struct Data {
     pub resolution: Option<u32>,
     /// Height and width to evaluate at; that of training where it is not given.
     pub heldout_resolution: Option<u32>,
+    /// Mean of the pixels, instead of what the data set says.
+    pub mean: Option<PerChannel>,
+    /// Standard deviation of the pixels, instead of what the data set says.
+    pub std: Option<PerChannel>,
+    /// Share of the shorter side of a picture that its centred square has.
+    pub centre_crop: Option<f64>,
+    /// Examples are drawn in blocks of neighbours.
+    pub blocks: Option<Blocks>,
+    /// Share of the training set that may be damaged and is left out.
+    pub skip_damaged: Option<f64>,
     /// The table, as in `finetune.data`.
     pub path: String,
     /// Where the table stands.
@@ -75,8 +87,8 @@ pub struct Data {
 pub enum Source {
     /// Fashion-MNIST, fetched by `scalelaw data fetch fashion-mnist`.
     FashionMnist,
-    /// A folder with the four IDX files of MNIST and its kin, relative to the sweep file.
-    Directory(String),
+    /// Files of one's own, relative to the sweep file.
+    Files(DataFiles),
     /// No files at hand: enough to plan and price, not to run.
     Described(Description),
 }

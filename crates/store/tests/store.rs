@@ -5,6 +5,7 @@ use std::path::Path;
 use spec::document::Format;
 use spec::journal::{Event, Finished, Line, Usage};
 use spec::plan::{DatasetFacts, Plan};
+use spec::run::PerChannel;
 use spec::run::RunId;
 use spec::state::{Failure, RunState, Transition};
 use spec::sweep::Sweep;
@@ -33,10 +34,11 @@ fn plan(text: &str) -> Plan {
         train_examples: 100,
         heldout_examples: 10,
         channels: 1,
-        resolution: 8,
+        resolution: Some(8),
         classes: 4,
-        mean: 0.0,
-        std: 1.0,
+        mean: PerChannel::All(0.0),
+        std: PerChannel::All(1.0),
+        multi_label: false,
         per_class: Vec::new(),
     };
     Plan::expand(&sweep, &facts).expect("a good plan")

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use data::Dataset;
-use data::batch::{self, Batch, Recipe, Shape};
+use data::batch::{self, Batch, Recipe};
 use data::loader::Loader;
+use data::{Dataset, Opening};
+use spec::files::DataFiles;
 use spec::journal::{Event, Finished, Usage};
 use spec::order::{Digest, SampleOrder, mix};
 use spec::run::{RunId, RunSpec, SpecFile};
@@ -19,13 +20,15 @@ use crate::TrainError;
 use crate::branch;
 use crate::checkpoint::{Checkpoints, Progress, state_hash};
 use crate::device;
-use crate::evaluate::{Evaluation, evaluate, normalised, precision};
-use crate::gradient::{Examples, loss_and_gradient, mixed_target};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::gradient::{Examples, loss_and_gradient};
+use crate::input;
 use crate::journal::Journal;
 use crate::measure::{elapsed, peak_memory_bytes};
 use crate::network::{self, Network};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
+use crate::shim;
 use crate::weights::{self, Origin, Weights};
 
 /// Lines of progress in a whole run.
@@ -35,8 +38,10 @@ const LINES_OF_PROGRESS: u64 = 100;
 pub struct Setting {
     /// The run directory.
     pub run: PathBuf,
-    /// Folder of the data set.
-    pub data: PathBuf,
+    /// Where the data set lies.
+    pub data: DataFiles,
+    /// The user's cache, for indices of data that nothing can be written beside.
+    pub cache: Option<PathBuf>,
     /// Time between checkpoints.
     pub checkpoint_every: Duration,
     /// Threads that make batches ahead of time; 0: the training thread makes them.
@@ -68,7 +73,8 @@ struct Trainer<'a> {
     journal: &'a Journal,
     dataset: Arc<Dataset>,
     loader: Loader,
-    shape: Shape,
+    /// The next batch, where it is already on its way to a GPU.
+    ready: Option<(Batch, Examples)>,
     order: SampleOrder,
     schedule: Schedule,
     network: Network,
@@ -132,14 +138,18 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
 
 /// Opens the data set and refuses one that is not the one the run was planned for.
 fn open_data(spec: &RunSpec, setting: &Setting) -> Result<Dataset, TrainError> {
-    let mut dataset = Dataset::open(&setting.data, "was the data set removed after the sweep was planned?")?;
+    let opening = Opening {
+        cache: setting.cache.as_deref(),
+        ..Opening::quietly("was the data set removed after the sweep was planned?")
+    };
+    let mut dataset = Dataset::open(&setting.data, &opening)?;
     let (found, planned) = (&dataset.facts, &spec.data);
     if found.fingerprint != planned.fingerprint {
         let problem = format!(
             "the data have changed: fingerprint {}, the run was planned for {}",
             found.fingerprint, planned.fingerprint
         );
-        return Err(data::DataError::Malformed { path: setting.data.clone(), problem }.into());
+        return Err(data::DataError::Malformed { path: setting.data.to_argument().into(), problem }.into());
     }
     if let Some(classes) = &planned.keep_classes {
         dataset.keep(classes)?;
@@ -196,13 +206,12 @@ impl<'a> Trainer<'a> {
             journal.write(epoch)?;
         }
         let empty = || TrainError::Spec("the training set is empty".to_owned());
-        let shape = Shape { channels: dataset.facts.channels as usize, side: dataset.facts.resolution as usize };
         let order = spec.order().ok_or_else(empty)?;
-        let (split, recipe) = (Arc::clone(&dataset), Recipe::of(spec));
+        let (own, recipe) = (Arc::clone(&dataset), Recipe::of(spec));
         let (batch, samples) = (spec.train.batch, spec.samples());
-        let make = move |step: u64| {
+        let make = move |step: u64, crew: &data::crew::Crew| {
             let from = step * batch;
-            batch::training(&split.train, shape, &order, &recipe, from, (from + batch).min(samples))
+            batch::training(&own.train, &order, &recipe, from..(from + batch).min(samples), crew)
         };
         let loader = Loader::new(progress.step..spec.steps(), setting.loader_threads, make)
             .map_err(|source| TrainError::Io { what: "starting threads that load data".to_owned(), source })?;
@@ -213,7 +222,7 @@ impl<'a> Trainer<'a> {
             journal,
             dataset,
             loader,
-            shape,
+            ready: None,
             order,
             schedule: spec.schedule(),
             network,
@@ -243,15 +252,24 @@ impl<'a> Trainer<'a> {
         let mut lap = began;
         let spec = self.spec;
         let from = self.samples();
-        let batch = self.loader.take();
-        let examples = self.examples(&batch)?;
+        let device = self.parameters.flat().device();
+        let (batch, examples) = match self.ready.take() {
+            Some(ready) => ready,
+            None => self.next_batch()?,
+        };
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
         let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train)?;
         self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
-        device::wait(self.parameters.flat().device());
+        if device.is_cuda() && self.step + 1 < self.schedule.steps {
+            // While the GPU is at this step, the next batch is made and copied beside it.
+            self.usage.optimizer_seconds += elapsed(&mut lap);
+            self.ready = Some(shim::aside(device, || self.next_batch())?);
+            self.usage.data_seconds += elapsed(&mut lap);
+        }
+        device::wait(device);
         self.usage.optimizer_seconds += elapsed(&mut lap);
         let _ = no_grad(|| self.loss_sum.f_add_(&loss))?;
         self.losses += 1;
@@ -261,17 +279,15 @@ impl<'a> Trainer<'a> {
         self.count(&batch, from)
     }
 
-    /// A batch as the network wants it.
-    fn examples(&self, batch: &Batch) -> Result<Examples, TrainError> {
-        let (spec, device) = (self.spec, self.parameters.flat().device());
-        let pictures =
-            normalised(&batch.pixels, batch.shape, &spec.data, spec.data.resolution, precision(spec), device)?;
-        let target = if batch.partners.is_empty() {
-            Tensor::f_from_slice(&batch.labels)?
-        } else {
-            mixed_target(&batch.labels, &batch.partners, &batch.weights, spec.data.classes)?
-        };
-        Ok(Examples { pictures, target: target.f_to_device(device)? })
+    /// The next batch, and as the network wants it.
+    fn next_batch(&mut self) -> Result<(Batch, Examples), TrainError> {
+        let batch = self.loader.take()?;
+        if let (true, Some(skipped)) = (batch.ids.is_empty(), batch.skipped.first()) {
+            let name = self.dataset.train.name(skipped.id)?;
+            return Err(data::DataError::Damaged { name, damage: skipped.damage.clone() }.into());
+        }
+        let examples = input::examples(&batch, self.spec, self.parameters.flat().device())?;
+        Ok((batch, examples))
     }
 
     /// Adds the examples of a finished step to the digest of their epoch, each draw once however many pictures it gave.
@@ -299,7 +315,7 @@ impl<'a> Trainer<'a> {
     /// Writes a line of progress; false if the run has diverged.
     fn report(&mut self) -> Result<bool, TrainError> {
         let mean = self.loss_sum.f_double_value(&[0])? / self.losses.max(1) as f64;
-        let limit = self.spec.train.divergence * f64::from(self.spec.data.classes).ln();
+        let limit = self.spec.train.divergence * self.spec.loss_of_guessing();
         let Some(loss) = Loss::new(mean).filter(|loss| loss.nats() <= limit) else {
             return Ok(false);
         };
@@ -315,8 +331,8 @@ impl<'a> Trainer<'a> {
     fn evaluate(&mut self) -> Result<Option<Evaluation>, TrainError> {
         let mut lap = Instant::now();
         let weights = self.optimizer.evaluated(&self.parameters);
-        let (held_out, stop) = (&self.dataset.heldout, &self.setting.stop);
-        let found = evaluate(&self.network, weights, held_out, self.shape, self.spec, stop)?;
+        let (threads, stop) = (self.setting.loader_threads, &self.setting.stop);
+        let found = evaluate(&self.network, weights, &self.dataset, self.spec, threads, stop)?;
         self.usage.evaluation_seconds += elapsed(&mut lap);
         Ok(found)
     }

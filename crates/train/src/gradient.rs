@@ -2,7 +2,7 @@
 //! minimisation.
 
 use spec::run::{Regularisation, TrainSpec};
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{Device, Reduction, TchError, Tensor};
 
 use crate::network::{Mode, Network};
 use crate::optimizer::{ascend, gradients};
@@ -12,27 +12,61 @@ use crate::parameters::Parameters;
 pub struct Examples {
     /// [examples, channels, height, width], in the precision of the activations.
     pub pictures: Tensor,
-    /// [examples] of classes, or [examples, classes] of their shares where pictures are mixed.
-    pub target: Tensor,
+    /// What the logits are compared with.
+    pub target: Target,
+}
+
+/// What the logits of a batch are compared with.
+pub enum Target {
+    /// [examples]: the class of each.
+    Classes(Tensor),
+    /// [examples, classes]: the shares of the classes, whose sum is 1.
+    Shares(Tensor),
+    /// [examples, classes]: 1 for each class that an example has, or something between where pictures are mixed.
+    Sets(Tensor),
+}
+
+impl Target {
+    fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Target, TchError> {
+        Ok(match self {
+            Target::Classes(target) => Target::Classes(change(target)?),
+            Target::Shares(target) => Target::Shares(change(target)?),
+            Target::Sets(target) => Target::Sets(change(target)?),
+        })
+    }
+
+    pub(crate) fn to_device(&self, device: Device) -> Result<Target, TchError> {
+        self.map(|target| target.f_to_device(device))
+    }
+
+    /// The loss of `logits`: softmax cross-entropy, or the sum over the classes of the sigmoid cross-entropy.
+    pub(crate) fn loss(&self, logits: &Tensor, smoothing: f64, over: Reduction) -> Result<Tensor, TchError> {
+        match self {
+            Target::Classes(target) | Target::Shares(target) => {
+                logits.f_cross_entropy_loss::<Tensor>(target, None, over, -100, smoothing)
+            }
+            Target::Sets(target) => {
+                let none = None::<Tensor>;
+                let sum =
+                    logits.f_binary_cross_entropy_with_logits(target, none.as_ref(), none.as_ref(), Reduction::Sum)?;
+                match over {
+                    Reduction::Mean => sum.f_div_scalar(logits.size()[0].max(1) as f64),
+                    _ => Ok(sum),
+                }
+            }
+        }
+    }
 }
 
 impl Examples {
     fn part(&self, from: i64, length: i64) -> Result<Examples, TchError> {
         let part = |all: &Tensor| all.f_narrow(0, from, length);
-        Ok(Examples { pictures: part(&self.pictures)?, target: part(&self.target)? })
+        Ok(Examples { pictures: part(&self.pictures)?, target: self.target.map(part)? })
     }
 
     fn len(&self) -> i64 {
         self.pictures.size()[0]
     }
-}
-
-/// The target of mixed pictures: `share` of each picture's own class, the rest of its partner's.
-pub fn mixed_target(own: &[i64], partners: &[i64], shares: &[f32], classes: u32) -> Result<Tensor, TchError> {
-    let one_hot = |labels: &[i64]| Tensor::f_from_slice(labels)?.f_one_hot(i64::from(classes))?.f_to_kind(Kind::Float);
-    let shares = Tensor::f_from_slice(shares)?.f_unsqueeze(1)?;
-    let rest = shares.f_neg()?.f_add_scalar(1.0)?;
-    one_hot(own)?.f_mul(&shares)?.f_add(&one_hot(partners)?.f_mul(&rest)?)
 }
 
 /// The mean training loss of a batch and its gradient, one tensor per parameter. The parameters are left as they were.
@@ -95,5 +129,5 @@ fn mean_loss(
     let Regularisation { stochastic_depth, dropout, .. } = train.regularisation;
     let mode = Mode::Train { stochastic_depth, dropout };
     let logits = network.forward(parameters, &batch.pictures, mode)?;
-    logits.f_cross_entropy_loss::<Tensor>(&batch.target, None, Reduction::Mean, -100, train.label_smoothing)
+    batch.target.loss(&logits, train.label_smoothing, Reduction::Mean)
 }

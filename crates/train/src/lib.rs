@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod exchange;
 pub mod gelu;
 pub mod gradient;
+pub mod input;
 pub mod journal;
 mod layers;
 mod measure;

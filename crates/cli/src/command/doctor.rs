@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use data::{Dataset, fetch};
+use data::fetch;
 use serde_json::json;
 use store::Store;
 
@@ -153,7 +153,8 @@ fn dataset() -> Finding {
         Err(_) => Err("no cache folder: neither XDG_CACHE_HOME nor HOME is set".to_owned()),
         Ok(cache) => {
             let folder = fetch::cached(&cache, "fashion-mnist");
-            let opened = Dataset::open(&folder, remedy).map_err(|error| error.to_string());
+            let files = spec::files::DataFiles::directory(folder.to_string_lossy());
+            let opened = crate::sweepfile::open(&files, remedy).map_err(|error| error.to_string());
             opened.and_then(|dataset| {
                 let right = dataset.facts == fetch::fashion_mnist_facts();
                 if right {

@@ -106,7 +106,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     })
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -76,6 +76,19 @@ pub(crate) fn hours(seconds: f64) -> String {
     }
 }
 
+/// `1,281,167`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `1 run`, `2 runs`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
@@ -92,6 +105,7 @@ mod tests {
         assert_eq!(texts, ["7", "999", "1.23k", "23.4k", "1.78M", "71.5M", "1.00M", "4.00G"]);
         let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0, 4.5e8].iter().map(|x| duration(*x)).collect();
         assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h", "14.3 years"]);
+        assert_eq!([0, 999, 1000, 1_281_167].map(grouped), ["0", "999", "1,000", "1,281,167"]);
         assert_eq!(hours(3600.0 * 110_000.0), "110k h");
         assert_eq!([si_of(16.7e12, "FLOPs"), si_of(12.0, "FLOPs")], ["16.7 TFLOPs", "12 FLOPs"]);
     }

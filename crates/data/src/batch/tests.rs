@@ -2,12 +2,25 @@ use super::*;
 use proptest::prelude::*;
 use spec::run::{Mixing, RandAugment};
 
+use crate::split::Raw;
+
 const SHAPE: Shape = Shape { channels: 1, side: 3 };
 const STILL: Augment = Augment::NONE;
 const SHIFTS: Augment = Augment { crop_padding: 1, flip: true, ..STILL };
 
 fn split() -> Split {
-    Split { pixels: (0..45).collect(), labels: (0..5).collect() }
+    raw((0..45).collect(), (0..5).collect(), SHAPE)
+}
+
+fn raw(pixels: Vec<u8>, labels: Vec<u8>, shape: Shape) -> Split {
+    Split::raw(Raw { pixels, labels, shape })
+}
+
+/// A batch of pictures in memory, on as many threads as the first sample says.
+fn made(split: &Split, order: &SampleOrder, augment: Augment, [seed, side]: [u64; 2], samples: Range<u64>) -> Batch {
+    let crew = if samples.start % 2 == 1 { Crew::of(3).expect("threads") } else { Crew::ALONE };
+    let recipe = Recipe { augment, seed, side: side as usize, centre_crop: 1.0 };
+    training(split, order, &recipe, samples, &crew).expect("in memory")
 }
 
 fn order() -> SampleOrder {
@@ -15,7 +28,7 @@ fn order() -> SampleOrder {
 }
 
 fn batch(augment: Augment, seed: u64, from: u64, to: u64) -> Batch {
-    training(&split(), SHAPE, &order(), &Recipe { augment, seed, side: 4 }, from, to)
+    made(&split(), &order(), augment, [seed, 4], from..to)
 }
 
 fn augments() -> impl Strategy<Value = Augment> {
@@ -46,8 +59,8 @@ fn a_batch_crosses_the_end_of_an_epoch() {
     let expected: Vec<u64> =
         [(0, 3), (0, 4), (1, 0), (1, 1), (1, 2)].iter().map(|(epoch, at)| order().in_epoch(*epoch, *at)).collect();
     assert_eq!(batch.ids, expected);
-    let labels: Vec<u64> = batch.labels.iter().map(|label| *label as u64).collect();
-    assert_eq!(labels, expected);
+    let labels: Vec<Label> = expected.iter().map(|id| Label::One(*id as u32)).collect();
+    assert_eq!(batch.labels, labels);
     assert_eq!(batch.pixels[0] as u64, 9 * expected[0]);
     assert_eq!((batch.shape, batch.partners.len(), batch.weights.len()), (SHAPE, 0, 0));
 }
@@ -66,10 +79,9 @@ const FROZEN: [u8; 45] = [
 
 #[test]
 fn a_crop_moves_and_a_flip_mirrors() {
-    let split = Split { pixels: (1..10).collect(), labels: vec![0] };
+    let split = raw((1..10).collect(), vec![0], SHAPE);
     let order = SampleOrder::new(0, 1).expect("not empty");
-    let recipe = Recipe { augment: SHIFTS, seed: 0, side: 3 };
-    let batch = training(&split, SHAPE, &order, &recipe, 0, 400);
+    let batch = made(&split, &order, SHIFTS, [0, 3], 0..400);
     let seen: std::collections::HashSet<&[u8]> = batch.pixels.chunks_exact(9).collect();
     assert_eq!(seen.len(), 18, "9 places, mirrored or not");
     assert!(seen.contains(&[3, 2, 1, 6, 5, 4, 9, 8, 7][..]));
@@ -119,17 +131,17 @@ proptest! {
             prop_assert_eq!(picture, &often.pixels[draw * copies * bytes..][..bytes]);
             let samples = draw * copies..(draw + 1) * copies;
             prop_assert_eq!(&often.ids[samples.clone()], &vec![once.ids[draw]; copies][..]);
-            prop_assert_eq!(&often.labels[samples], &vec![once.labels[draw]; copies][..]);
+            prop_assert_eq!(&often.labels[samples], &vec![once.labels[draw].clone(); copies][..]);
         }
     }
 
     #[test]
     fn the_smallest_pictures_can_be_augmented(augment in augments(), seed: u64, channels in prop_oneof![Just(1), Just(3)]) {
         let shape = Shape { channels, side: 1 };
-        let split = Split { pixels: vec![7; 2 * channels], labels: vec![0, 1] };
+        let split = raw(vec![7; 2 * channels], vec![0, 1], shape);
         let order = SampleOrder::new(seed, 2).expect("not empty");
         for side in [0, 1, 5] {
-            let batch = training(&split, shape, &order, &Recipe { augment, seed, side }, 0, 9);
+            let batch = made(&split, &order, augment, [seed, side], 0..9);
             prop_assert_eq!(batch.pixels.len(), 9 * batch.shape.bytes());
         }
     }
@@ -137,11 +149,10 @@ proptest! {
 
 #[test]
 fn copies_and_epochs_differ() {
-    let split = Split { pixels: (0..=255).collect(), labels: vec![0] };
-    let shape = Shape { channels: 1, side: 16 };
+    let split = raw((0..=255).collect(), vec![0], Shape { channels: 1, side: 16 });
     let order = SampleOrder::new(0, 1).expect("not empty");
     let augment = Augment { inception_crop: Some(0.08), flip: true, multiplicity: 8, ..STILL };
-    let batch = training(&split, shape, &order, &Recipe { augment, seed: 0, side: 16 }, 0, 32);
+    let batch = made(&split, &order, augment, [0, 16], 0..32);
     let seen: std::collections::HashSet<&[u8]> = batch.pixels.chunks_exact(256).collect();
     assert_eq!(seen.len(), 32);
 }

@@ -8,6 +8,7 @@ mod trunks;
 
 use spec::document::Format;
 use spec::plan::{DatasetFacts, Plan};
+use spec::run::PerChannel;
 use spec::sweep::Sweep;
 
 /// A small good sweep, as short as one can be.
@@ -35,10 +36,11 @@ fn facts() -> DatasetFacts {
         train_examples: 100,
         heldout_examples: 10,
         channels: 1,
-        resolution: 8,
+        resolution: Some(8),
         classes: 4,
-        mean: 0.1,
-        std: 0.5,
+        mean: PerChannel::All(0.1),
+        std: PerChannel::All(0.5),
+        multi_label: false,
         per_class: Vec::new(),
     }
 }

@@ -211,7 +211,7 @@ fn absurd_numbers_are_refused_or_priced() {
     let text = with("widths = [16, 32]", "widths = [1048576, 1048576]")
         .replace("batch = 10", "batch = 10\nevaluations = 1000");
     let sweep = Sweep::parse(&text, Format::Toml).expect("a good file");
-    let facts = DatasetFacts { resolution: 16_384, train_examples: u64::MAX / 2, ..facts() };
+    let facts = DatasetFacts { resolution: Some(16_384), train_examples: u64::MAX / 2, ..facts() };
     let plan = Plan::expand(&sweep, &facts).expect("a price, however high");
     assert!(plan.runs.iter().all(|run| run.price.flops > 0.0 && run.price.seconds > 0.0));
 }

@@ -2,6 +2,7 @@
 
 use spec::document::Format;
 use spec::plan::{DatasetFacts, Outcomes, Plan};
+use spec::run::PerChannel;
 use spec::schema::SWEEP_SCHEMA;
 use spec::sweep::Sweep;
 
@@ -62,10 +63,11 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         train_examples: 4_000_000_000,
         heldout_examples: 130_000,
         channels: 3,
-        resolution: 224,
+        resolution: Some(224),
         classes: 30_000,
-        mean: 0.0,
-        std: 1.0,
+        mean: PerChannel::All(0.0),
+        std: PerChannel::All(1.0),
+        multi_label: false,
         per_class: Vec::new(),
     };
     let mut plan = Plan::expand(&sweep, &facts).expect("a good plan");
@@ -82,8 +84,13 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         let ratio = run.price.seconds / 3600.0 / hours;
         assert!((0.8..1.25).contains(&ratio), "{model} at {epochs} epochs: {ratio:.2} of the paper's hours");
     }
-    let imagenet =
-        DatasetFacts { train_examples: 1_281_167, heldout_examples: 50_000, resolution: 384, classes: 1000, ..facts };
+    let imagenet = DatasetFacts {
+        train_examples: 1_281_167,
+        heldout_examples: 50_000,
+        resolution: Some(384),
+        classes: 1000,
+        ..facts
+    };
     plan.add_finetuning(&sweep, &imagenet, &Outcomes::new()).expect("a good plan");
     assert_eq!(plan.waiting.iter().map(|one| one.runs).sum::<usize>(), 6 * 6 * 3);
     let largest = plan.waiting.iter().find(|one| one.model == "F7+").expect("there");

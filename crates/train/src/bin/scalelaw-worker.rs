@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use spec::files::DataFiles;
 use spec::journal::{Event, JOURNAL_SCHEMA};
 use spec::run::{RunId, SPEC_SCHEMA, SpecFile};
 use train::attempt::{Ending, Setting};
@@ -39,9 +40,9 @@ struct Arguments {
     /// Number of the attempt.
     #[arg(long, default_value_t = 1)]
     attempt: u32,
-    /// Folder of the data set.
-    #[arg(long, default_value = ".")]
-    data: PathBuf,
+    /// Folder of the data set, or as JSON where its files lie and how they are read.
+    #[arg(long, default_value = ".", value_parser = DataFiles::from_argument)]
+    data: DataFiles,
     /// Seconds between checkpoints.
     #[arg(long, default_value_t = 60.0)]
     checkpoint_seconds: f64,
@@ -185,6 +186,7 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
     let setting = Setting {
         run: run.to_owned(),
         data: arguments.data.clone(),
+        cache: data::fetch::user_cache(),
         checkpoint_every: Duration::try_from_secs_f64(arguments.checkpoint_seconds).unwrap_or(Duration::MAX),
         loader_threads: arguments.loader_threads,
         trunk: arguments.trunk,

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use data::Dataset;
 use data::dataset::FILES;
+use data::{Dataset, Opening};
+use spec::files::DataFiles;
 use spec::journal::{Event, parse_line};
 use spec::network::ModelSpec;
 use spec::order::mix;
@@ -170,7 +171,8 @@ fn attempt_once(
     let every = random.map_or(u64::MAX, |random| mix(random) % 6);
     let setting = Setting {
         run: folder.to_owned(),
-        data: data.to_owned(),
+        data: DataFiles::directory(data.to_string_lossy()),
+        cache: None,
         checkpoint_every: if every == u64::MAX { Duration::MAX } else { Duration::from_millis(every) },
         loader_threads: LOADERS[attempt as usize % LOADERS.len()],
         trunk: None,
@@ -246,7 +248,8 @@ const LOADERS: [usize; 4] = [1, 0, 2, 4];
 
 /// 22 steps over two and a half epochs, with everything that draws random numbers or keeps a state.
 fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
-    let facts = Dataset::open(data, "").expect("just written").facts;
+    let files = DataFiles::directory(data.to_string_lossy());
+    let facts = Dataset::open(&files, &Opening::quietly("")).expect("just written").facts;
     let optimizer = match model {
         ModelSpec::Nfnet(_) => {
             OptimizerSpec::Sgd { momentum: 0.9, weight_decay: 1e-4, agc: Agc { lambda: 0.1, eps: 1e-3 } }
@@ -269,6 +272,10 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
             keep_classes: None,
             mean: facts.mean,
             std: facts.std,
+            multi_label: false,
+            centre_crop: None,
+            blocks: None,
+            skip_damaged: None,
         },
         train: TrainSpec {
             epochs: 2.5,

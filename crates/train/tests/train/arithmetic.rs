@@ -1,11 +1,14 @@
 //! Other precisions, orders in memory and parts of a batch compute the same function.
 
+use data::Label;
+use data::batch::{Batch, Shape};
 use spec::network::ModelSpec;
 use spec::run::{Agc, Arithmetic, Augment, MemoryFormat, OptimizerSpec, Regularisation, Sam, TrainSpec};
 use spec::schedule::Decay;
 use spec::vit::{Pooling, Vit};
 use tch::{Device, Kind, Tensor};
-use train::gradient::{Examples, loss_and_gradient, mixed_target};
+use train::gradient::{Examples, Target, loss_and_gradient};
+use train::input;
 use train::network::{Network, declare};
 use train::parameters::Parameters;
 
@@ -34,12 +37,29 @@ fn models() -> [ModelSpec; 3] {
     [ModelSpec::Nfnet(small_model(1.0)), vit(Pooling::Map), vit(Pooling::ClassToken)]
 }
 
-fn target() -> Tensor {
-    Tensor::from_slice(&[0_i64, 2, 1, 4, 3, 0, 1])
+const OWN: [u32; 7] = [0, 2, 1, 4, 3, 0, 1];
+
+fn target() -> Target {
+    targets(OWN.map(Label::One).to_vec(), None, false)
+}
+
+/// The target of examples with these labels, each mixed with the one at the other end of the batch where there are shares.
+fn targets(labels: Vec<Label>, shares: Option<[f32; 7]>, multi_label: bool) -> Target {
+    let count = labels.len();
+    let batch = Batch {
+        pixels: Vec::new(),
+        shape: Shape { channels: 1, side: 12 },
+        labels,
+        ids: vec![0; count],
+        partners: if shares.is_some() { (0..count).rev().collect() } else { Vec::new() },
+        weights: shares.map_or(Vec::new(), |shares| shares.to_vec()),
+        skipped: Vec::new(),
+    };
+    input::target(&batch, 5, multi_label).expect("classes below five")
 }
 
 /// Loss and gradient of seven pictures of twelve pixels.
-fn found(model: &ModelSpec, train: &TrainSpec, kind: Kind, target: Tensor) -> (f64, Vec<f64>) {
+fn found(model: &ModelSpec, train: &TrainSpec, kind: Kind, target: Target) -> (f64, Vec<f64>) {
     let layout = model.layout(1, 12, 5).expect("buildable");
     let mut parameters = Parameters::new(declare(&layout), 3, Device::Cpu).expect("memory");
     let all: Tensor = parameters.flat() + 0.05 * tensor(&numbers(parameters.len() as usize, 5), &[parameters.len()]);
@@ -94,14 +114,38 @@ fn sixteen_bits_are_close_to_thirty_two() {
 #[test]
 fn a_mixed_target_is_the_mean_of_two_losses() {
     let [model, ..] = models();
-    let own = [0_i64, 2, 1, 4, 3, 0, 1];
-    let partners: Vec<i64> = own.iter().rev().copied().collect();
-    let shares = [0.25_f32; 7];
-    let mixed = |shares: &[f32]| mixed_target(&own, &partners, shares, 5).expect("seven of each");
+    let own = || OWN.map(Label::One).to_vec();
+    let partners = own().into_iter().rev().collect();
+    let mixed = |share: f32| targets(own(), Some([share; 7]), false);
     let (whole, _) = found(&model, &settings(), Kind::Float, target());
-    let (alone, _) = found(&model, &settings(), Kind::Float, mixed(&[1.0; 7]));
+    let (alone, _) = found(&model, &settings(), Kind::Float, mixed(1.0));
     check_close(&[alone], &[whole], 1e-6, "nothing of the partner");
-    let (partner, _) = found(&model, &settings(), Kind::Float, Tensor::from_slice(&partners));
-    let (both, _) = found(&model, &settings(), Kind::Float, mixed(&shares));
+    let (partner, _) = found(&model, &settings(), Kind::Float, targets(partners, None, false));
+    let (both, _) = found(&model, &settings(), Kind::Float, mixed(0.25));
     check_close(&[both], &[0.25 * whole + 0.75 * partner], 1e-6, "a quarter of its own");
+}
+
+#[test]
+fn several_classes_are_as_many_yes_or_no_questions() {
+    let [model, ..] = models();
+    let sets = [vec![], vec![0], vec![1, 4], vec![0, 1, 2, 3, 4], vec![2], vec![3, 0], vec![4]];
+    let labels: Vec<Label> = sets.iter().cloned().map(Label::Many).collect();
+    let (loss, gradient) = found(&model, &settings(), Kind::Float, targets(labels, None, true));
+    assert!(gradient.iter().any(|value| *value != 0.0));
+    // The same from the logits, question by question.
+    let layout = model.layout(1, 12, 5).expect("buildable");
+    let mut parameters = Parameters::new(declare(&layout), 3, Device::Cpu).expect("memory");
+    let all: Tensor = parameters.flat() + 0.05 * tensor(&numbers(parameters.len() as usize, 5), &[parameters.len()]);
+    parameters.load(&all.detach()).expect("as many numbers");
+    let network = Network::new(&layout, &parameters, MemoryFormat::ChannelsLast).expect("declared");
+    let pictures = tensor(&numbers(7 * 144, 11), &[7, 1, 12, 12]);
+    let logits =
+        tch::no_grad(|| network.forward(&parameters, &pictures, train::network::Mode::Evaluate)).expect("fits");
+    let expected: f64 = values(&logits)
+        .chunks(5)
+        .zip(&sets)
+        .flat_map(|(logits, set)| logits.iter().zip(0_u32..).map(move |(logit, class)| (*logit, set.contains(&class))))
+        .map(|(logit, yes)| if yes { (1.0 + (-logit).exp()).ln() } else { (1.0 + logit.exp()).ln() })
+        .sum();
+    check_close(&[loss], &[expected / 7.0], 1e-5, "the sum over the classes, the mean over the examples");
 }

@@ -1,0 +1,84 @@
+//! The data set that a command is about.
+
+use std::path::Path;
+
+use data::Dataset;
+use spec::files::{DataFiles, Place};
+use spec::plan::Plan;
+use spec::run::RunSpec;
+
+use crate::args::DataSet;
+use crate::exit::Failure;
+use crate::sweepfile;
+
+/// A data set, opened.
+pub(crate) struct Chosen {
+    /// What people call it.
+    pub(crate) name: String,
+    /// The data.
+    pub(crate) dataset: Dataset,
+    /// The cheapest run of the sweep that names it.
+    pub(crate) run: Option<RunSpec>,
+}
+
+impl Chosen {
+    /// Opens what a person has named.
+    pub(crate) fn open(options: &DataSet) -> Result<Chosen, Failure> {
+        let text = &options.dataset;
+        let extension = Path::new(text).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if matches!(extension, "toml" | "yaml" | "yml" | "json") {
+            return of_sweep(options);
+        }
+        if options.finetuning {
+            return Err(Failure::usage("--finetuning goes with a sweep file"));
+        }
+        let is_folder = Path::new(text).is_dir();
+        let is_pattern = text.contains(['{', '*']) || matches!(extension, "tar" | "parquet");
+        let (files, remedy) = if text == "fashion-mnist" && !is_folder {
+            sweepfile::fashion_mnist()?
+        } else if !is_folder && !is_pattern {
+            return Err(Failure::usage(format!(
+                "{text}: no such folder; a data set is a sweep file, a folder, fashion-mnist, or a pattern such as 'train-{{00..99}}.tar'"
+            )));
+        } else {
+            let at = match &options.heldout {
+                Some(heldout) => Place::Parts { train: text.clone(), heldout: heldout.clone() },
+                None if is_pattern => Place::Parts { train: text.clone(), heldout: text.clone() },
+                None => Place::Directory(text.clone()),
+            };
+            let class_names = options.class_names.as_ref().map(|path| path.to_string_lossy().into_owned());
+            let (label, multi_label) = (options.label.clone(), options.multi_label);
+            let files = DataFiles { at, class_names, label, multi_label, channels: None };
+            (files, "see `scalelaw data inspect --help` for what a data set can be".to_owned())
+        };
+        let dataset = sweepfile::open(&sweepfile::absolute(files)?, &remedy)?;
+        Ok(Chosen { name: text.clone(), dataset, run: None })
+    }
+}
+
+fn of_sweep(options: &DataSet) -> Result<Chosen, Failure> {
+    if options.heldout.is_some() || options.class_names.is_some() || options.label.is_some() || options.multi_label {
+        return Err(Failure::usage("--heldout, --class-names, --label and --multi-label go without a sweep file"));
+    }
+    let loaded = sweepfile::load(Path::new(&options.dataset))?;
+    let stage = loaded.sweep.finetune.as_ref();
+    let data = match (options.finetuning, stage) {
+        (false, _) => &loaded.sweep.data,
+        (true, None) => return Err(Failure::usage(format!("{}: has no [finetune]", options.dataset))),
+        (true, Some(stage)) => stage.data.as_ref().unwrap_or(&loaded.sweep.data),
+    };
+    let (_, mut dataset) = loaded.open_one(data)?;
+    let run = match options.finetuning {
+        // Its runs follow from results that are not there yet; its data can be looked at all the same.
+        true => None,
+        false => {
+            let plan = Plan::expand(&loaded.sweep, &dataset.facts).map_err(|problems| loaded.refuse(&problems))?;
+            plan.runs.into_iter().next().map(|run| run.spec)
+        }
+    };
+    if let Some(classes) = &data.keep_classes {
+        dataset.keep(classes)?;
+    }
+    let part = if options.finetuning { " (fine-tuning)" } else { "" };
+    Ok(Chosen { name: format!("{} of {}{part}", data.dataset, options.dataset), dataset, run })
+}

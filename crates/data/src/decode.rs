@@ -1,0 +1,236 @@
+//! JPEG, PNG and WebP become pixels, within limits that a hostile file cannot pass.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+/// Most pixels of a picture: a photograph of 25 million takes 75 MB, and a decoder up to three times that while it works.
+pub const MOST_PIXELS: u64 = 25_000_000;
+
+/// Longest side.
+pub const LONGEST_SIDE: u32 = 16_384;
+
+/// Most bytes of pixels for each byte of a file that has more than [`RATIO_FROM`] of them. Real pictures stay below 100; a
+/// white page comes to some hundreds.
+pub const MOST_RATIO: u64 = 1000;
+
+/// From how many bytes of pixels on the ratio counts.
+const RATIO_FROM: u64 = 16 << 20;
+
+/// Pictures with more pixels than this are decoded one at a time, so that threads do not add up to more memory than promised.
+const LARGE: u64 = 4_000_000;
+
+static ONE_LARGE: Mutex<()> = Mutex::new(());
+
+/// A version of what turns bytes into pixels; part of the fingerprint of encoded data, because another decoder makes other
+/// pixels of the same bytes.
+pub const DECODER: &str = "zune-jpeg 0.5, png 0.18, image-webp 0.2";
+
+/// Why a file gives no picture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// Neither JPEG nor PNG nor WebP.
+    #[error("neither JPEG nor PNG nor WebP")]
+    Format,
+    /// The file ends before the picture does.
+    #[error("the file ends before the picture does")]
+    Truncated,
+    /// The content makes no sense.
+    #[error("{0}")]
+    Corrupt(String),
+    /// More pixels than are decoded.
+    #[error("{width} x {height} pixels; at most {MOST_PIXELS} are decoded, and {LONGEST_SIDE} on a side")]
+    TooLarge {
+        /// Columns.
+        width: u64,
+        /// Rows.
+        height: u64,
+    },
+    /// So few bytes for so many pixels that the file is taken for a bomb.
+    #[error("{bytes} bytes for {pixels} pixels: taken for a decompression bomb")]
+    Bomb {
+        /// Of the file.
+        bytes: u64,
+        /// Of the picture.
+        pixels: u64,
+    },
+    /// The example has no picture at all.
+    #[error("no picture")]
+    Nothing,
+}
+
+/// A decoded picture: rows from the top, channels of a pixel beside each other.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// `height * width * channels` bytes.
+    pub pixels: Vec<u8>,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// 1 or 3.
+    pub channels: usize,
+}
+
+/// Decodes `file` into `picture`, whose memory is used again. Grey pictures become colour and colour pictures grey as
+/// `channels` (1 or 3) says; transparency is dropped, and of an animation the first picture is taken. The orientation that
+/// cameras note is not applied, as in the data loaders that people compare with.
+pub fn decode(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
+    // The decoders are libraries; should one of them panic on bytes that nobody has thought of, that costs one example.
+    let decoded = catch_unwind(AssertUnwindSafe(|| match format(file)? {
+        Format::Jpeg => jpeg(file, channels, picture),
+        Format::Png => png(file, channels, picture),
+        Format::Webp => webp(file, channels, picture),
+    }));
+    decoded.unwrap_or_else(|_| {
+        *picture = Decoded::default();
+        Err(Damage::Corrupt("the decoder has failed".to_owned()))
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Jpeg,
+    Png,
+    Webp,
+}
+
+fn format(file: &[u8]) -> Result<Format, Damage> {
+    match file {
+        [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', ..] => Ok(Format::Png),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Format::Webp),
+        [] => Err(Damage::Nothing),
+        _ => Err(Damage::Format),
+    }
+}
+
+/// Refuses what is too large before anything is allocated for it, and waits where another large picture is being decoded.
+fn admit(file: &[u8], width: u64, height: u64) -> Result<Option<std::sync::MutexGuard<'static, ()>>, Damage> {
+    let pixels = width.saturating_mul(height);
+    if pixels == 0 {
+        return Err(Damage::Corrupt(format!("{width} x {height} pixels")));
+    }
+    if pixels > MOST_PIXELS || width.max(height) > u64::from(LONGEST_SIDE) {
+        return Err(Damage::TooLarge { width, height });
+    }
+    let bytes = file.len() as u64;
+    if pixels * 3 > RATIO_FROM && pixels * 3 > bytes.saturating_mul(MOST_RATIO) {
+        return Err(Damage::Bomb { bytes, pixels });
+    }
+    Ok((pixels > LARGE).then(|| ONE_LARGE.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn corrupt(error: &impl std::fmt::Debug) -> Damage {
+    Damage::Corrupt(format!("{error:?}").chars().take(200).collect())
+}
+
+fn jpeg(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
+    if !is_whole_jpeg(file) {
+        return Err(Damage::Truncated);
+    }
+    let space = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+    // Limits are ours, and strictness would refuse files with a stray byte that everybody else reads.
+    let side = LONGEST_SIDE as usize;
+    let options = DecoderOptions::default()
+        .jpeg_set_out_colorspace(space)
+        .set_max_width(side.max(usize::from(u16::MAX)))
+        .set_max_height(side.max(usize::from(u16::MAX)));
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
+    decoder.decode_headers().map_err(|error| corrupt(&error))?;
+    let info = decoder.info().ok_or(Damage::Format)?;
+    let (width, height) = (usize::from(info.width), usize::from(info.height));
+    let _alone = admit(file, width as u64, height as u64)?;
+    let given = decoder.output_colorspace().map_or(channels, |space| space.num_components());
+    picture.pixels.resize(width * height * given, 0);
+    decoder.decode_into(&mut picture.pixels).map_err(|error| corrupt(&error))?;
+    (picture.width, picture.height, picture.channels) = (width, height, channels);
+    convert(&mut picture.pixels, given, channels)
+}
+
+/// Whether there is an end-of-image marker behind the first scan. A thumbnail has one too, but before it.
+fn is_whole_jpeg(file: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        match file.get(at..at + 4) {
+            Some([0xff, 0xda, ..]) => break,
+            Some([0xff, 0xff | 0x01 | 0xd0..=0xd8, ..]) => at += 1,
+            Some([0xff, _, high, low]) => at += 2 + (usize::from(*high) << 8 | usize::from(*low)),
+            // A stray byte between segments.
+            Some(_) => at += 1,
+            None => return false,
+        }
+    }
+    file[at..].windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+}
+
+fn png(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
+    let truncated = |error: png::DecodingError| match &error {
+        png::DecodingError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Damage::Truncated,
+        _ => Damage::Corrupt(error.to_string()),
+    };
+    let mut decoder = png::Decoder::new(Cursor::new(file));
+    decoder.set_limits(png::Limits { bytes: 4 * MOST_PIXELS as usize });
+    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
+    decoder.ignore_checksums(false);
+    let mut reader = decoder.read_info().map_err(truncated)?;
+    let (width, height) = (reader.info().width, reader.info().height);
+    let _alone = admit(file, u64::from(width), u64::from(height))?;
+    let size = reader.output_buffer_size().ok_or(Damage::Nothing)?;
+    picture.pixels.resize(size, 0);
+    let frame = reader.next_frame(&mut picture.pixels).map_err(truncated)?;
+    let given = frame.color_type.samples();
+    picture.pixels.truncate(frame.width as usize * frame.height as usize * given);
+    (picture.width, picture.height, picture.channels) = (frame.width as usize, frame.height as usize, channels);
+    convert(&mut picture.pixels, given, channels)
+}
+
+fn webp(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
+    let refused = |error: image_webp::DecodingError| match &error {
+        image_webp::DecodingError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => Damage::Truncated,
+        _ => Damage::Corrupt(error.to_string()),
+    };
+    let mut decoder = image_webp::WebPDecoder::new(Cursor::new(file)).map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    let _alone = admit(file, u64::from(width), u64::from(height))?;
+    let size = decoder.output_buffer_size().ok_or(Damage::Nothing)?;
+    picture.pixels.resize(size, 0);
+    decoder.read_image(&mut picture.pixels).map_err(refused)?;
+    (picture.width, picture.height, picture.channels) = (width as usize, height as usize, channels);
+    convert(&mut picture.pixels, if decoder.has_alpha() { 4 } else { 3 }, channels)
+}
+
+/// Brings pixels of `given` channels (grey, grey and alpha, colour, colour and alpha) to 1 or 3.
+fn convert(pixels: &mut Vec<u8>, given: usize, channels: usize) -> Result<(), Damage> {
+    match (given, channels) {
+        (1, 1) | (3, 3) => {}
+        (1 | 2, 3) => {
+            let grey: Vec<u8> = pixels.iter().step_by(given).copied().collect();
+            pixels.clear();
+            pixels.extend(grey.into_iter().flat_map(|level| [level; 3]));
+        }
+        (2 | 4, _) if given == channels + 1 => {
+            let count = pixels.len() / given;
+            for at in 0..count {
+                pixels.copy_within(at * given..at * given + channels, at * channels);
+            }
+            pixels.truncate(count * channels);
+        }
+        (3 | 4, 1) => {
+            let count = pixels.len() / given;
+            for at in 0..count {
+                let [red, green, blue] = [0, 1, 2].map(|channel| u32::from(pixels[at * given + channel]));
+                // ITU-R BT.601, in 16 bits.
+                pixels[at] = ((19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16) as u8;
+            }
+            pixels.truncate(count);
+        }
+        _ => return Err(Damage::Corrupt(format!("{given} channels"))),
+    }
+    Ok(())
+}

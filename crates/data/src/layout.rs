@@ -1,0 +1,93 @@
+//! Which format a folder holds, told by what lies in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+use crate::cifar::Cifar;
+use crate::dataset::FILES;
+
+/// What a folder holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The four files of MNIST and its kin.
+    Idx(PathBuf),
+    /// The binary files of CIFAR-10 or CIFAR-100.
+    Cifar(Cifar),
+    /// Encoded pictures, as patterns.
+    Encoded { train: String, heldout: String },
+}
+
+/// What the held-out part is called, by those who publish data.
+const HELD_OUT: [&str; 5] = ["val", "validation", "valid", "heldout", "test"];
+
+/// Says what `folder` holds. What is not there is put down to the files of MNIST, unless nothing else is there either.
+pub(crate) fn of(folder: &Path, remedy: &str) -> Result<Layout, DataError> {
+    let there = |name: &str| folder.join(name).exists();
+    if FILES.iter().any(|name| there(name) || there(&format!("{name}.gz"))) {
+        return Ok(Layout::Idx(folder.to_owned()));
+    }
+    if let Some(cifar) = Cifar::find(folder) {
+        return Ok(Layout::Cifar(cifar));
+    }
+    let text = |path: &Path| path.display().to_string();
+    if there("train") && folder.join("train").is_dir() {
+        for part in HELD_OUT.iter().filter(|part| folder.join(part).is_dir()) {
+            return Ok(Layout::Encoded { train: text(&folder.join("train")), heldout: text(&folder.join(part)) });
+        }
+        return Err(no_heldout(folder, "folder", "val"));
+    }
+    for (below, extension) in [("data", "parquet"), ("", "parquet"), ("", "tar")] {
+        let place = if below.is_empty() { folder.to_owned() } else { folder.join(below) };
+        let names = file_names(&place, extension);
+        let begins = |part: &str| names.iter().any(|name| name.starts_with(part));
+        if !begins("train") {
+            continue;
+        }
+        let pattern = |part: &str| text(&place.join(format!("{part}*.{extension}")));
+        // "val" begins "validation" too, so the longest that fits comes last.
+        let found = HELD_OUT.iter().find(|part| begins(part));
+        let heldout = found.ok_or_else(|| no_heldout(&place, "file", &format!("val-0000.{extension}")))?;
+        return Ok(Layout::Encoded { train: pattern("train"), heldout: pattern(heldout) });
+    }
+    let names = FILES.join(", ");
+    Err(DataError::Missing {
+        path: folder.join(FILES[0]),
+        remedy: format!(
+            "{remedy} (looked for {names}; for CIFAR's data_batch_1.bin or train.bin; for folders train and val; for train*.parquet and train*.tar)"
+        ),
+    })
+}
+
+fn no_heldout(folder: &Path, what: &str, example: &str) -> DataError {
+    let names = HELD_OUT.join(", ");
+    DataError::Malformed {
+        path: folder.to_owned(),
+        problem: format!(
+            "there is something to train on, but no {what} whose name begins with one of {names}; add one, such as {example}"
+        ),
+    }
+}
+
+fn file_names(folder: &Path, extension: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| Path::new(name).extension().is_some_and(|found| found == extension)).collect()
+}
+
+/// The lines of a file of class names.
+pub(crate) fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
+    let text = fs::read_to_string(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let refuse = |problem: String| Err(DataError::Malformed { path: path.to_owned(), problem });
+    if let Some(at) = names.iter().position(String::is_empty) {
+        return refuse(format!("line {} is empty; it should name class {at}", at + 1));
+    }
+    let mut seen = std::collections::HashMap::new();
+    for (at, name) in names.iter().enumerate() {
+        if let Some(first) = seen.insert(name, at) {
+            return refuse(format!("line {} names {name:?} again, as line {} does", at + 1, first + 1));
+        }
+    }
+    if names.is_empty() { refuse("no class names".to_owned()) } else { Ok(names) }
+}
