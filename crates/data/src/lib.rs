@@ -1,21 +1,34 @@
 //! Data sets on disk become batches, in the order that `spec` says.
 //!
-//! Today that is the IDX format of MNIST and its kin, held in memory; a batch is a pure function of the data, the run's
-//! seed and the position, so nothing has to be restored after a restart but the position.
+//! The IDX format of MNIST and its kin is held in memory. Pictures in folders, tar shards and Parquet files stay encoded where
+//! they are, and an index on disk says where each of them is. A batch is a pure function of the data, the run's seed and the
+//! position, so nothing has to be restored after a restart but the position.
 
 pub mod batch;
 mod crop;
 pub mod dataset;
+pub mod examples;
 pub mod fetch;
+mod folder;
 pub mod idx;
+pub mod index;
+pub mod labels;
 pub mod loader;
 mod mixing;
+pub mod parquet;
+pub mod pattern;
 mod rand_augment;
 mod random;
+mod recent;
+pub mod tar;
 mod tone;
 mod warp;
+mod webdataset;
 
 pub use dataset::{Dataset, Split};
+pub use examples::Examples;
+pub use index::{Passed, Progress};
+pub use labels::{Label, Labelling};
 
 use std::path::PathBuf;
 
@@ -44,6 +57,38 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        problem: String,
+    },
+    /// A pattern does not name files that can be read together.
+    #[error("{pattern}: {problem}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An example has no label, or one that cannot be.
+    #[error("wrong labels: {example}: {problem}")]
+    Label {
+        /// The example, as a person finds it.
+        example: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// One example cannot be read, while others can.
+    #[error("{example}: {problem}")]
+    Example {
+        /// The example, as a person finds it.
+        example: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file is not what it was when it was indexed.
+    #[error("{path}: changed while in use: {problem}")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What is other than it was.
         problem: String,
     },
     /// Classes that cannot be kept.
