@@ -184,11 +184,15 @@ impl Examples {
                         *until = (*until).max(start + length);
                     }
                     other => {
-                        other.replace((file, start, start + length)).map(|region| self.announce(region));
+                        if let Some(region) = other.replace((file, start, start + length)) {
+                            self.announce(region);
+                        }
                     }
                 }
             }
-            last.map(|region| self.announce(region));
+            if let Some(region) = last {
+                self.announce(region);
+            }
             from = to;
         }
     }

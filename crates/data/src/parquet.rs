@@ -184,10 +184,7 @@ impl<R: ChunkReader + 'static> Opened<R> {
         let mut take = |labels: Result<Vec<u32>, String>| {
             let done = labels.and_then(|labels| classes.checked(labels)).and_then(|labels| each(next, labels));
             next += 1;
-            done.map_err(|problem| {
-                wrong = Some(next - 1);
-                problem
-            })
+            done.inspect_err(|_| wrong = Some(next - 1))
         };
         for group in 0..self.ends.len() {
             let rows = self.metadata.row_group(group).num_rows() as usize;
@@ -273,7 +270,9 @@ fn every_row<T: DataType>(
     let (mut definitions, mut repetitions, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut left = rows;
     while left > 0 {
-        (definitions.clear(), repetitions.clear(), values.clear());
+        definitions.clear();
+        repetitions.clear();
+        values.clear();
         let (read, _, levels) = reader
             .read_records(STRIDE.min(left), Some(&mut definitions), Some(&mut repetitions), &mut values)
             .map_err(shown)?;
@@ -349,4 +348,4 @@ fn checked(metadata: &ParquetMetaData, length: u64) -> Result<Vec<u64>, String> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -294,4 +294,4 @@ fn is_outside(name: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

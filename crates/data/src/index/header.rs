@@ -315,12 +315,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_is_noticed(at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn damage_is_noticed(at in any::<prop::sample::Index>(), bit in 0_u8..8) {
             let mut content = file(&header());
             let whole = content.len();
             // Everything but entries and blob, whose digests are checked apart.
             let open: Vec<usize> = (0..whole).filter(|at| *at < PROLOGUE || *at >= PROLOGUE + 146).collect();
-            content[open[at.index(open.len())]] ^= 1 << bit;
+            content[open[at.index(open.len())]] ^= 1_u8 << bit;
             prop_assert!(parse_index_header(&content).is_err());
             prop_assert!(parse_index_header(&content[..at.index(whole)]).is_err());
         }
