@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
-use data::examples::Progress;
+use data::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::command::table::grouped;
 
 /// A bar for something that is counted.
 pub(crate) struct Bar(ProgressBar);
@@ -31,8 +33,18 @@ impl Bar {
 pub(crate) struct Indexing(OnceLock<Bar>);
 
 impl Indexing {
-    /// STUB
-    pub(crate) fn show(&self, _progress: Progress) {
-        let _ = &self.0;
+    pub(crate) fn show(&self, progress: Progress) {
+        let Bar(bar) = self.0.get_or_init(|| Bar::new("indexing", progress.of));
+        bar.set_length(progress.of);
+        bar.set_position(progress.files);
+        bar.set_message(format!("{} examples", grouped(progress.examples)));
+    }
+}
+
+impl Drop for Indexing {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.get() {
+            bar.end();
+        }
     }
 }

@@ -9,14 +9,14 @@ use std::ops::Range;
 use spec::order::{SampleOrder, mix};
 use spec::run::{Augment, RunSpec};
 
-use crate::DataError;
 use crate::crew::Crew;
 use crate::crop::{Zoom, centre, part, shifted};
 use crate::decode::Damage;
 use crate::mixing;
 use crate::rand_augment;
 use crate::random::Random;
-use crate::split::{Label, Memory, Picture, Split};
+use crate::split::{Memory, Picture, Split};
+use crate::{DataError, Label};
 
 /// Pictures, classes and ids, in the order of the samples.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,16 +6,15 @@ use spec::files::{DataFiles, Place};
 use spec::plan::DatasetFacts;
 use spec::run::PerChannel;
 
-use crate::DataError;
 use crate::batch::Shape;
 use crate::decode::DECODER;
-use crate::examples::{Examples, Labelling, Progress};
 use crate::idx::{self, Idx};
+use crate::labels::read_names;
 use crate::layout::{self, Layout};
 use crate::split::{Raw, Split};
+use crate::{DataError, Examples, Labelling, Progress};
 
 /// A training set, a held-out set and what is known of them.
-#[derive(Debug)]
 pub struct Dataset {
     /// Trained on.
     pub train: Split,
@@ -124,7 +123,7 @@ fn raw(parts: RawParts, files: &DataFiles) -> Result<Dataset, DataError> {
         return Err(refuse("this format has one class for each picture; leave multi_label and label out"));
     }
     let class_names = match &files.class_names {
-        Some(path) => layout::class_names(Path::new(path))?,
+        Some(path) => read_names(Path::new(path))?,
         None => class_names,
     };
     let (mean, std) = moments(&train);
@@ -144,7 +143,7 @@ fn raw(parts: RawParts, files: &DataFiles) -> Result<Dataset, DataError> {
 }
 
 fn encoded(train: &str, heldout: &str, files: &DataFiles, opening: &Opening<'_>) -> Result<Dataset, DataError> {
-    let names = files.class_names.as_deref().map(|path| layout::class_names(Path::new(path))).transpose()?;
+    let names = files.class_names.as_deref().map(|path| read_names(Path::new(path))).transpose()?;
     let labelling = Labelling { class_names: names, label_field: files.label.clone(), multi_label: files.multi_label };
     let train = Examples::open(train, &labelling, opening.cache, opening.progress)?;
     // A class that only one part has must not shift the numbers of the others.

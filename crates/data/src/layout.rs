@@ -74,20 +74,3 @@ fn file_names(folder: &Path, extension: &str) -> Vec<String> {
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| Path::new(name).extension().is_some_and(|found| found == extension)).collect()
 }
-
-/// The lines of a file of class names.
-pub(crate) fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
-    let text = fs::read_to_string(path).map_err(|source| DataError::Io { path: path.to_owned(), source })?;
-    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-    let refuse = |problem: String| Err(DataError::Malformed { path: path.to_owned(), problem });
-    if let Some(at) = names.iter().position(String::is_empty) {
-        return refuse(format!("line {} is empty; it should name class {at}", at + 1));
-    }
-    let mut seen = std::collections::HashMap::new();
-    for (at, name) in names.iter().enumerate() {
-        if let Some(first) = seen.insert(name, at) {
-            return refuse(format!("line {} names {name:?} again, as line {} does", at + 1, first + 1));
-        }
-    }
-    if names.is_empty() { refuse("no class names".to_owned()) } else { Ok(names) }
-}

@@ -13,19 +13,30 @@ pub mod dataset;
 pub mod decode;
 pub mod examples;
 pub mod fetch;
+mod folder;
 pub mod idx;
+pub mod index;
+pub mod labels;
 mod layout;
 pub mod loader;
 mod mixing;
+pub mod parquet;
+pub mod pattern;
 mod rand_augment;
 mod random;
+mod recent;
 pub mod split;
+pub mod tar;
 pub mod throughput;
 mod tone;
 mod warp;
+mod webdataset;
 
 pub use dataset::{Dataset, Opening};
-pub use split::{Label, Split};
+pub use examples::Examples;
+pub use index::{Passed, Progress};
+pub use labels::{Label, Labelling};
+pub use split::Split;
 
 use std::path::PathBuf;
 
@@ -56,17 +67,41 @@ pub enum DataError {
         /// What is wrong.
         problem: String,
     },
-    /// An example gives no picture; others do.
-    #[error("{name}: {damage}")]
-    Damaged {
-        /// The example, as people find it.
-        name: String,
-        /// What is wrong with it.
-        damage: decode::Damage,
-    },
     /// There is no such example.
     #[error("there is no example {0}")]
     NoExample(u64),
+    /// A pattern does not name files that can be read together.
+    #[error("{pattern}: {problem}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An example has no label, or one that cannot be.
+    #[error("wrong labels: {example}: {problem}")]
+    Label {
+        /// The example, as a person finds it.
+        example: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// One example cannot be read, while others can.
+    #[error("{example}: {problem}")]
+    Example {
+        /// The example, as a person finds it.
+        example: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file is not what it was when it was indexed.
+    #[error("{path}: changed while in use: {problem}")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What is other than it was.
+        problem: String,
+    },
     /// Classes that cannot be kept.
     #[error("keep_classes: {0}")]
     Classes(String),

@@ -97,8 +97,8 @@ fn work(steps: impl Iterator<Item = u64>, make: &Make, crew: &Crew, sender: &Syn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Label;
     use crate::batch::Shape;
-    use crate::split::Label;
 
     fn batch(step: u64) -> Batch {
         Batch {

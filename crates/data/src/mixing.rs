@@ -125,8 +125,8 @@ fn paste(one: &mut [u8], other: &mut [u8], side: usize, windows: [Window; 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Label;
     use crate::batch::Shape;
-    use crate::split::Label;
     use proptest::prelude::*;
 
     /// Picture i is all of grey level i, its label 100 + i.

@@ -1,18 +1,8 @@
 //! One part of a data set, trained on or held out, by the numbers of its examples.
 
-use crate::DataError;
 use crate::batch::Shape;
 use crate::decode::{Damage, Decoded, decode};
-use crate::examples::Examples;
-
-/// The classes of an example.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Label {
-    /// Exactly one.
-    One(u32),
-    /// Any number of them.
-    Many(Vec<u32>),
-}
+use crate::{DataError, Examples, Label};
 
 /// Pictures of one size, held in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +16,11 @@ pub struct Raw {
 }
 
 /// The examples of one part, by number.
-#[derive(Debug)]
 pub struct Split {
     store: Store,
     kept: Option<Kept>,
 }
 
-#[derive(Debug)]
 enum Store {
     Raw(Raw),
     Encoded { examples: Examples, channels: usize },
@@ -187,7 +175,7 @@ impl Split {
             Store::Encoded { examples, channels } => {
                 memory.forget_large();
                 match examples.read(stored, &mut memory.file) {
-                    Err(DataError::Damaged { damage, .. }) => return Ok(Err(damage)),
+                    Err(DataError::Example { problem, .. }) => return Ok(Err(Damage::Corrupt(problem))),
                     read => read?,
                 }
                 let decoded = decode(&memory.file, *channels, &mut memory.decoded);

@@ -284,7 +284,7 @@ impl<'a> Trainer<'a> {
         let batch = self.loader.take()?;
         if let (true, Some(skipped)) = (batch.ids.is_empty(), batch.skipped.first()) {
             let name = self.dataset.train.name(skipped.id)?;
-            return Err(data::DataError::Damaged { name, damage: skipped.damage.clone() }.into());
+            return Err(data::DataError::Example { example: name, problem: skipped.damage.to_string() }.into());
         }
         let examples = input::examples(&batch, self.spec, self.parameters.flat().device())?;
         Ok((batch, examples))

@@ -67,7 +67,7 @@ pub fn evaluate(
         let batch = loader.take()?;
         if let Some(skipped) = batch.skipped.first() {
             let name = dataset.heldout.name(skipped.id)?;
-            return Err(data::DataError::Damaged { name, damage: skipped.damage.clone() }.into());
+            return Err(data::DataError::Example { example: name, problem: skipped.damage.to_string() }.into());
         }
         let device = parameters.flat().device();
         let pictures = normalised(&batch.pixels, batch.shape, spec, spec.heldout_resolution, kind, device)?;

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-use crate::split::Label;
+use crate::Label;
 
 /// Pictures of two pixels by two, each of a grey level of its own.
 fn dataset(train: &[u8], heldout: &[u8]) -> Dataset {
