@@ -14,6 +14,10 @@ use super::{ENTRY, Index};
 use crate::DataError;
 use crate::labels::Classes;
 
+/// What the names of unfinished indexes begin and end with.
+const PREFIX: &str = ".scalelaw-";
+const SUFFIX: &str = ".tmp";
+
 /// How far an index is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -130,6 +134,18 @@ fn length(header: &Header, tail: usize) -> u64 {
         + tail as u64
 }
 
+/// Removes what a killed process has left behind a day ago or longer: nobody takes so long, and it may be large.
+fn remove_left_over(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_ours && age().is_some_and(|age| age.as_secs() > 24 * 3600) {
+            // It may not be ours to remove.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A temporary file beside the first place that can be written.
 fn create(places: &[PathBuf]) -> Result<(NamedTempFile, &Path), DataError> {
     let mut last = None;
@@ -139,9 +155,10 @@ fn create(places: &[PathBuf]) -> Result<(NamedTempFile, &Path), DataError> {
             true => Err(io::ErrorKind::IsADirectory.into()),
             // The user's cache may not be there yet; where the data are is there.
             false => std::fs::create_dir_all(folder).and_then(|()| {
+                remove_left_over(folder);
                 // Others may read what is beside the data.
                 let all = Permissions::from_mode(0o644);
-                tempfile::Builder::new().prefix(".scalelaw-").suffix(".tmp").permissions(all).tempfile_in(folder)
+                tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).permissions(all).tempfile_in(folder)
             }),
         };
         match made {
