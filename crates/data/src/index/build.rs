@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tempfile::{NamedTempFile, SpooledTempFile};
 
+use super::Index;
 use super::header::{Header, Kind, PROLOGUE, Record, serialise};
 use super::part::Part;
-use super::{ENTRY, Index};
 use crate::DataError;
 use crate::labels::Classes;
 
@@ -52,16 +52,16 @@ impl Wanted<'_> {
     }
 
     /// Whether what `index` says of an unchanged file is still true.
-    fn can_take_from(&self, index: &Index) -> bool {
+    pub(crate) fn can_take_from(&self, index: &Index) -> bool {
         let header = &index.header;
         let key = (self.key, self.kind, self.classes.many);
         key == (header.key, header.kind, header.many) && self.classes.names == header.class_names
     }
 
-    /// Makes the index in the first of some places where that is possible; unchanged files are copied from an older one.
+    /// Makes the index in the first of some places where that is possible; unchanged files are copied
+    /// from an older one that they can be taken from.
     pub(crate) fn build(self, places: &[PathBuf], old: Option<&Index>) -> Result<Index, DataError> {
         let (mut file, place) = create(places)?;
-        let old = old.filter(|old| self.can_take_from(old));
         let kept = old.map(|old| old.header.records.iter().map(|record| (record.name.as_str(), record)).collect());
         let kept: std::collections::HashMap<&str, &Record> = kept.unwrap_or_default();
         let one = |record: &Record| {
@@ -122,16 +122,8 @@ impl Wanted<'_> {
             // Without it a power cut may bring back the old index, which is noticed; so it may fail.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
-        debug_assert_eq!(kept.metadata().map(|kept| kept.len()).ok(), Some(length(&header, tail.len())));
         Ok(Index { path: place.to_owned(), file: kept, header })
     }
-}
-
-fn length(header: &Header, tail: usize) -> u64 {
-    PROLOGUE as u64
-        + header.entries * ENTRY
-        + header.records.iter().map(|record| record.blob).sum::<u64>()
-        + tail as u64
 }
 
 /// Removes what a killed process has left behind a day ago or longer: nobody takes so long, and it may be large.
