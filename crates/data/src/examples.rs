@@ -91,9 +91,16 @@ impl Examples {
                     let problem = format!("it had {} bytes and has {there} now", entry.length);
                     return Err(DataError::Changed { path, problem });
                 }
-                fill(&opened, &path, entry, 0, bytes)
+                fill(&opened, || path, entry, 0, bytes)
             }
-            Kind::Tar => fill(&*self.file(file)?, &self.path(file), entry, entry.offset, bytes),
+            Kind::Tar => {
+                // Whoever can write the index could otherwise ask for any amount of memory.
+                let there = self.record(file).state[0] as u64;
+                if entry.offset.checked_add(entry.length).is_none_or(|end| end > there) {
+                    return Err(self.index.damaged("a picture beyond the end of its file"));
+                }
+                fill(&*self.file(file)?, || self.path(file), entry, entry.offset, bytes)
+            }
             Kind::Parquet => {
                 let opened = self.footer(file)?;
                 opened.read(entry.offset, bytes).map_err(|problem| {
@@ -281,19 +288,27 @@ impl Examples {
 }
 
 /// Fills the buffer with a picture that begins at `from`.
-fn fill(file: &File, path: &Path, entry: Entry, from: u64, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+fn fill(
+    file: &File,
+    path: impl FnOnce() -> PathBuf,
+    entry: Entry,
+    from: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<(), DataError> {
     let wanted = usize::try_from(entry.length).unwrap_or(usize::MAX);
-    let memory = || DataError::Io { path: path.to_owned(), source: io::ErrorKind::OutOfMemory.into() };
-    bytes.try_reserve(wanted).map_err(|_| memory())?;
-    bytes.resize(wanted, 0);
-    file.read_exact_at(bytes, from).map_err(|source| {
+    let read = bytes.try_reserve(wanted).map_err(|_| io::ErrorKind::OutOfMemory.into()).and_then(|()| {
+        bytes.resize(wanted, 0);
+        file.read_exact_at(bytes, from)
+    });
+    read.map_err(|source: io::Error| {
         bytes.clear();
+        let path = path();
         match source.kind() {
-            io::ErrorKind::UnexpectedEof => DataError::Changed {
-                path: path.to_owned(),
-                problem: format!("byte {from} and the {wanted} from there are gone"),
-            },
-            _ => DataError::Io { path: path.to_owned(), source },
+            io::ErrorKind::UnexpectedEof => {
+                let problem = format!("{wanted} bytes from byte {from} were there and are gone");
+                DataError::Changed { path, problem }
+            }
+            _ => DataError::Io { path, source },
         }
     })
 }

@@ -71,6 +71,9 @@ pub(crate) fn classes(root: &Path, classes: Classes, records: &[Record]) -> Resu
             "a folder of pictures has one label per picture, so multi_label cannot be set".to_owned(),
         ));
     }
+    if let Some(field) = &classes.field {
+        return Err(malformed(format!("the folders name the classes, so label_field cannot be {field:?}")));
+    }
     let folders = || records.iter().map(|record| &record.name).filter(|name| !name.is_empty() && !name.contains('/'));
     let count = folders().count();
     if count == 0 {

@@ -145,7 +145,7 @@ impl Index {
         })
     }
 
-    fn damaged(&self, what: &str) -> DataError {
+    pub(crate) fn damaged(&self, what: &str) -> DataError {
         DataError::Malformed { path: self.path.clone(), problem: format!("{what}; delete this index, it is made anew") }
     }
 

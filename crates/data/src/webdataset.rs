@@ -110,8 +110,24 @@ fn finish<R: Fn(u64, &mut [u8]) -> io::Result<()>>(
         part.passed.no_picture += 1;
         return Ok(());
     };
-    let labels = labels(&sample, members, classes).map_err(|problem| wrong(path, &sample, problem))?;
-    part.push(offset, length, &labels).map_err(|source| DataError::Io { path: path.to_owned(), source })
+    let io = |source| DataError::Io { path: path.to_owned(), source };
+    let labels = labels(&sample, members, classes).map_err(|why| match why {
+        Unlabelled::Io(source) => io(source),
+        Unlabelled::Wrong(problem) => wrong(path, &sample, problem),
+    })?;
+    part.push(offset, length, &labels).map_err(io)
+}
+
+/// Why a sample has no label that can be used.
+enum Unlabelled {
+    Io(io::Error),
+    Wrong(String),
+}
+
+impl From<String> for Unlabelled {
+    fn from(problem: String) -> Unlabelled {
+        Unlabelled::Wrong(problem)
+    }
 }
 
 /// The label from `.cls`, else from `.json`, else from `.txt`; if a field is named, from `.json` only.
@@ -119,32 +135,31 @@ fn labels<R: Fn(u64, &mut [u8]) -> io::Result<()>>(
     sample: &Sample,
     members: &mut Members<R>,
     classes: &Classes,
-) -> Result<Vec<u32>, String> {
+) -> Result<Vec<u32>, Unlabelled> {
     let mut content = |at: usize| match sample.sources[at] {
-        Some((_, length)) if length > LARGEST_LABEL => {
-            Err(format!("its label is in a member of {length} bytes; at most {LARGEST_LABEL} are read"))
+        Some((_, length)) if length > LARGEST_LABEL => Err(Unlabelled::Wrong(format!(
+            "its label is in a member of {length} bytes; at most {LARGEST_LABEL} are read"
+        ))),
+        Some((offset, length)) => {
+            members.content(offset, length as usize).map(|bytes| Some(bytes.to_vec())).map_err(Unlabelled::Io)
         }
-        Some((offset, length)) => members
-            .content(offset, length as usize)
-            .map(|bytes| Some(bytes.to_vec()))
-            .map_err(|error| error.to_string()),
         None => Ok(None),
     };
     if classes.field.is_none()
         && let Some(cls) = content(0)?
     {
-        return classes.cls(&cls);
+        return Ok(classes.cls(&cls)?);
     }
     if let Some(json) = content(1)?
         && let Some(labels) = classes.json(&json)?
     {
         return Ok(labels);
     }
-    match &classes.field {
-        Some(field) => Err(format!("no label: no .json with the field {field:?}")),
-        None => match content(2)? {
-            Some(txt) => classes.txt(&txt),
-            None => Err("no label: neither .cls, nor .json with a field label or labels, nor .txt".to_owned()),
-        },
+    if let Some(field) = &classes.field {
+        return Err(format!("no label: no .json with the field {field:?}").into());
+    }
+    match content(2)? {
+        Some(txt) => Ok(classes.txt(&txt)?),
+        None => Err("no label: neither .cls, nor .json with a field label or labels, nor .txt".to_owned().into()),
     }
 }

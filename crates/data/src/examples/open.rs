@@ -53,7 +53,10 @@ pub(super) fn open(
     let right = found.iter().position(|index| wanted.is_met_by(index) && index.is_whole());
     let index = match right {
         Some(at) => found.into_iter().nth(at),
-        None => Some(wanted.build(&places, found.first())?),
+        None => {
+            let old = found.iter().find(|index| wanted.can_take_from(index));
+            Some(wanted.build(&places, old)?)
+        }
     };
     let index = index.filter(|index| index.len() > 0).ok_or_else(|| wrong("no pictures".to_owned()))?;
     Ok((index, named))

@@ -229,3 +229,17 @@ fn more_shards_than_may_be_open() {
     let opened = fs::read_dir("/proc/self/fd").map(Iterator::count);
     assert!(opened.is_err() || opened.is_ok_and(|count| count < 2 * OPEN_FILES + 100));
 }
+
+#[test]
+fn what_a_killed_process_left_is_removed_after_a_day() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pattern = shards(folder.path());
+    let now = std::time::SystemTime::now();
+    for (name, hours) in [(".scalelaw-old.tmp", 25), (".scalelaw-new.tmp", 1), ("other.tmp", 25)] {
+        let file = File::create(folder.path().join(name)).expect("a file");
+        file.set_modified(now - std::time::Duration::from_secs(hours * 3600)).expect("a time");
+    }
+    drop(open(&pattern));
+    let left = |name: &str| folder.path().join(name).exists();
+    assert_eq!([".scalelaw-old.tmp", ".scalelaw-new.tmp", "other.tmp"].map(left), [false, true, true]);
+}

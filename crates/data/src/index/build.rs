@@ -8,11 +8,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tempfile::{NamedTempFile, SpooledTempFile};
 
+use super::Index;
 use super::header::{Header, Kind, PROLOGUE, Record, serialise};
 use super::part::Part;
-use super::{ENTRY, Index};
 use crate::DataError;
 use crate::labels::Classes;
+
+/// What the names of unfinished indexes begin and end with.
+const PREFIX: &str = ".scalelaw-";
+const SUFFIX: &str = ".tmp";
 
 /// How far an index is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +52,16 @@ impl Wanted<'_> {
     }
 
     /// Whether what `index` says of an unchanged file is still true.
-    fn can_take_from(&self, index: &Index) -> bool {
+    pub(crate) fn can_take_from(&self, index: &Index) -> bool {
         let header = &index.header;
         let key = (self.key, self.kind, self.classes.many);
         key == (header.key, header.kind, header.many) && self.classes.names == header.class_names
     }
 
-    /// Makes the index in the first of some places where that is possible; unchanged files are copied from an older one.
+    /// Makes the index in the first of some places where that is possible; unchanged files are copied
+    /// from an older one that they can be taken from.
     pub(crate) fn build(self, places: &[PathBuf], old: Option<&Index>) -> Result<Index, DataError> {
         let (mut file, place) = create(places)?;
-        let old = old.filter(|old| self.can_take_from(old));
         let kept = old.map(|old| old.header.records.iter().map(|record| (record.name.as_str(), record)).collect());
         let kept: std::collections::HashMap<&str, &Record> = kept.unwrap_or_default();
         let one = |record: &Record| {
@@ -118,16 +122,20 @@ impl Wanted<'_> {
             // Without it a power cut may bring back the old index, which is noticed; so it may fail.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
-        debug_assert_eq!(kept.metadata().map(|kept| kept.len()).ok(), Some(length(&header, tail.len())));
         Ok(Index { path: place.to_owned(), file: kept, header })
     }
 }
 
-fn length(header: &Header, tail: usize) -> u64 {
-    PROLOGUE as u64
-        + header.entries * ENTRY
-        + header.records.iter().map(|record| record.blob).sum::<u64>()
-        + tail as u64
+/// Removes what a killed process has left behind a day ago or longer: nobody takes so long, and it may be large.
+fn remove_left_over(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_ours && age().is_some_and(|age| age.as_secs() > 24 * 3600) {
+            // It may not be ours to remove.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A temporary file beside the first place that can be written.
@@ -139,9 +147,10 @@ fn create(places: &[PathBuf]) -> Result<(NamedTempFile, &Path), DataError> {
             true => Err(io::ErrorKind::IsADirectory.into()),
             // The user's cache may not be there yet; where the data are is there.
             false => std::fs::create_dir_all(folder).and_then(|()| {
+                remove_left_over(folder);
                 // Others may read what is beside the data.
                 let all = Permissions::from_mode(0o644);
-                tempfile::Builder::new().prefix(".scalelaw-").suffix(".tmp").permissions(all).tempfile_in(folder)
+                tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).permissions(all).tempfile_in(folder)
             }),
         };
         match made {

@@ -1,5 +1,7 @@
 //! What each layout of files may have in it.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::parquet::tests as rows;
 
@@ -141,6 +143,7 @@ fn folders_that_cannot_be_read_are_refused() {
     let examples = open_with(&root, &naming(&["dog", "cow", "cat"]), None).0.expect("a folder");
     assert_eq!((examples.per_class(), examples.label(0).expect("a label")), (&[1, 0, 3][..], Label::One(2)));
     refused(&root, &naming(&["dog"]), "the folder \"cat\" is not among the 1 class names");
+    refused(&root, &Labelling { label_field: Some("x".to_owned()), ..Labelling::default() }, "label_field cannot be");
     refused(&root, &Labelling { multi_label: true, ..Labelling::default() }, "multi_label cannot be set");
     std::os::unix::fs::symlink("nowhere.jpg", root.join("cat/link.jpg")).expect("a link");
     refused(&root, &Labelling::default(), "link.jpg");
@@ -192,4 +195,26 @@ fn parquet_files_are_read_by_index() {
     refused(&pattern, &Labelling::default(), "train-1.parquet row 45: label 2, but there are 2 class names");
     File::options().write(true).open(path(0)).expect("a file").set_len(1000).expect("cut");
     assert!(matches!(examples.read(70, &mut Vec::new()), Err(DataError::Changed { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_shard_makes_it_panic(
+        members in proptest::collection::vec(("[ab./]{0,4}[.](jpg|png|cls|json|txt)", prop::sample::select(b"000025".to_vec()), "[0-9 ,]{0,3}|[{]\"label\": ?[0-9]+[}]"), 0..8),
+        many: bool,
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.tar");
+        let packed = |(name, flag, content): &(String, u8, String)| member(name, *flag, if *flag == b'0' { content.as_bytes() } else { b"" });
+        fs::write(&path, archive(&members.iter().map(packed).collect::<Vec<_>>())).expect("a shard");
+        let labelling = Labelling { multi_label: many, ..Labelling::default() };
+        if let Ok(examples) = open_with(&path, &labelling, None).0 {
+            for at in 0..examples.len() {
+                prop_assert!(examples.read(at, &mut Vec::new()).is_ok() && examples.label(at).is_ok());
+                prop_assert!(examples.name(at).expect("a name").starts_with("x.tar: "));
+            }
+        }
+    }
 }
