@@ -21,7 +21,7 @@ pub(crate) enum Layout {
 /// What the held-out part is called, by those who publish data.
 const HELD_OUT: [&str; 5] = ["val", "validation", "valid", "heldout", "test"];
 
-/// Says what `folder` holds. What is not there is put down to the files of MNIST, unless nothing else is there either.
+/// Says what `folder` holds, by the first of these that is there.
 pub(crate) fn of(folder: &Path, remedy: &str) -> Result<Layout, DataError> {
     let there = |name: &str| folder.join(name).exists();
     if FILES.iter().any(|name| there(name) || there(&format!("{name}.gz"))) {
@@ -50,13 +50,14 @@ pub(crate) fn of(folder: &Path, remedy: &str) -> Result<Layout, DataError> {
         let heldout = found.ok_or_else(|| no_heldout(&place, "file", &format!("val-0000.{extension}")))?;
         return Ok(Layout::Encoded { train: pattern("train"), heldout: pattern(heldout) });
     }
-    let names = FILES.join(", ");
-    Err(DataError::Missing {
-        path: folder.join(FILES[0]),
-        remedy: format!(
-            "{remedy} (looked for {names}; for CIFAR's data_batch_1.bin or train.bin; for folders train and val; for train*.parquet and train*.tar)"
-        ),
-    })
+    if folder.exists() {
+        let problem = format!(
+            "holds no data set: neither {} and its kin, nor CIFAR's data_batch_1.bin or train.bin, nor folders train and val, nor files train*.parquet or train*.tar; {remedy}",
+            FILES[0]
+        );
+        return Err(DataError::Malformed { path: folder.to_owned(), problem });
+    }
+    Err(DataError::Missing { path: folder.to_owned(), remedy: remedy.to_owned() })
 }
 
 fn no_heldout(folder: &Path, what: &str, example: &str) -> DataError {

@@ -44,7 +44,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file is not there.
-    #[error("{path}: no such file, with or without .gz; {remedy}")]
+    #[error("{path}: not there; {remedy}")]
     Missing {
         /// Looked for here.
         path: PathBuf,

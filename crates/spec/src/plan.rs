@@ -147,6 +147,10 @@ impl Plan {
         if plan.runs.is_empty() && problems.is_empty() {
             problems.add(sweep.data.place, "the grid is empty: every cell is skipped");
         }
+        if facts.multi_label && sweep.train.label_smoothing > 0.0 {
+            let message = "train.label_smoothing: smooths one class against the others; with multi_label leave it out";
+            problems.add(sweep.train.place, message);
+        }
         if sweep.train.share_trunk {
             let trunks = trunks(plan.runs.iter().map(|run| &run.spec));
             plan.runs.iter_mut().for_each(|run| run.trunk = trunks.get(&run.spec.id()).copied());
