@@ -14,4 +14,5 @@ mod scripted;
 mod support;
 mod sweep;
 mod trunk;
+mod verify;
 mod wrong_input;

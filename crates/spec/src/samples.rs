@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::order::{Digest, SampleOrder, epochs};
+use crate::run::RunSpec;
 
 /// An epoch as a run has recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,13 @@ pub struct Promise {
     pub draws: u64,
     /// Whether it ended before its budget did: then epochs from some point on have no record.
     pub ended_early: bool,
+}
+
+impl Promise {
+    /// What a run promises; `None` without a training set.
+    pub fn of(run: &RunSpec, ended_early: bool) -> Option<Promise> {
+        Some(Promise { order: run.order()?, draws: run.draws(), ended_early })
+    }
 }
 
 /// The first epoch that is not what it must be.
