@@ -244,6 +244,8 @@ impl<'a> Trainer<'a> {
         let spec = self.spec;
         let from = self.samples();
         let batch = self.loader.take();
+        #[cfg(test)]
+        let batch = crate::lossy::spoilt(batch, self.step);
         let examples = self.examples(&batch)?;
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.

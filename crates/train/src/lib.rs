@@ -14,6 +14,8 @@ pub mod gelu;
 pub mod gradient;
 pub mod journal;
 mod layers;
+#[cfg(test)]
+mod lossy;
 mod measure;
 pub mod network;
 pub mod nfnet;
