@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::{Lab, tiny};
 
 /// What every script begins with: `$n` is the number of the attempt, `line` appends to its journal.
-const HEAD: &str = r#"#!/bin/sh
+pub(crate) const HEAD: &str = r#"#!/bin/sh
 run=$1; n=$3; mkdir -p "$run/attempts/$n"
 line() { echo "{\"seq\":$1,\"at_ms\":1,$2}" >> "$run/attempts/$n/journal.jsonl"; }
 finish() { line 2 '"event":"finished","step":30,"heldout_loss":0.5,"accuracy":0.9,"step_seconds":0.1,"state_hash":"ab"'; }
@@ -19,7 +19,7 @@ line 1 '"event":"started","resumed_step":0,"device":"cpu"'
 "#;
 
 /// A laboratory with a sweep of one run and a worker that is this script.
-fn lab(script: &str, retries: u32) -> (Lab, String) {
+pub(crate) fn lab(script: &str, retries: u32) -> (Lab, String) {
     let lab = Lab::with_data();
     let one = tiny("0.05").replace("[1, 2.5]", "[1]").replace("retries = 3", &format!("retries = {retries}"));
     let large = "    { name = \"large\", widths = [16, 32], group_width = 8 },\n";

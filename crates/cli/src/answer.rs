@@ -40,7 +40,7 @@ impl Answer {
                     "points": {"used": fitted.used.len(), "rows": fitted.used, "excluded": excluded(all)},
                     "quality": fitted.quality,
                     "range": {"low": fitted.x_range.0, "high": fitted.x_range.1},
-                    "warnings": fitted.warnings,
+                    "warnings": warnings(&fitted.warnings, points),
                 })
             }
             Answer::Rates(groups, fitted, noise) => {
@@ -64,7 +64,7 @@ impl Answer {
                         answer["params"] = json!(law.params);
                         answer["size_reference"] = json!(law.size_reference);
                         answer["quality"] = json!(law.quality);
-                        answer["warnings"] = json!(law.warnings);
+                        answer["warnings"] = json!(warnings(&law.warnings, points));
                     }
                     Err(refusal) => answer["refusal"] = refusal_json(refusal),
                 }
@@ -83,12 +83,17 @@ impl Answer {
             }
             Answer::Curve(frontier, fitted) => curve_text(frontier.as_ref(), fitted, points),
             Answer::Rates(groups, fitted, noise) => {
-                let mut text = rates_text(groups, fitted, *noise);
+                let mut text = rates_text(groups, fitted, *noise, points);
                 text += &reasons(points.left_out.iter());
                 text
             }
         }
     }
+}
+
+/// What a law has to be read with, as it and its points say.
+fn warnings(of_law: &[String], points: &Points) -> Vec<String> {
+    of_law.iter().cloned().chain(points.warning()).collect()
 }
 
 fn refusal_json(refusal: &Refusal) -> Value {
@@ -164,11 +169,11 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, points: &Points) -> 
     let of_export = if points.runs.iter().any(|point| point.run.is_some()) { ", rows of `export csv`" } else { "" };
     let _ = writeln!(text, "\n{} points used, {all} not{of_export}", fitted.used.len());
     text += &reasons(excluded.iter().chain(&points.left_out));
-    fitted.warnings.iter().for_each(|warning| text += &format!("warning: {warning}\n"));
+    warnings(&fitted.warnings, points).iter().for_each(|warning| text += &format!("warning: {warning}\n"));
     text
 }
 
-fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<SeedNoise>) -> String {
+fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<SeedNoise>, points: &Points) -> String {
     let rows = groups.iter().map(|group| {
         let [rate, interval] = match &group.optimum {
             Ok(Optimum::Inside { lr, .. }) => {
@@ -202,7 +207,7 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<S
             let size = law.size_reference.map(|size| format!(" (parameters / {})^a", si(size))).unwrap_or_default();
             let _ = writeln!(text, "\nlr* = K epochs^b{size} over {} optima", law.used.len());
             law.params.iter().for_each(|(name, estimate)| text += &format!("  {name:<2} {}\n", interval(estimate)));
-            law.warnings.iter().for_each(|warning| text += &format!("warning: {warning}\n"));
+            warnings(&law.warnings, points).iter().for_each(|warning| text += &format!("warning: {warning}\n"));
         }
         Err(refusal) => {
             let _ = writeln!(text, "\nno law of the learning rate: {refusal}\nto mend it: {}", refusal.mend());

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Plot(Plot),
     /// Write the runs of a sweep as CSV.
     Export(Export),
-    /// Check what a sweep has recorded.
+    /// Check what a sweep or a run has recorded.
     Verify(Verify),
     /// Get and inspect data sets.
     Data(Data),
@@ -238,8 +238,9 @@ pub(crate) struct Verify {
     /// What to check.
     #[arg(value_enum)]
     pub(crate) what: Verifiable,
-    #[command(flatten)]
-    pub(crate) chosen: Chosen,
+    /// A run by its 16 hexadecimal digits, or a sweep by its name or file; the newest sweep where it is not given.
+    #[arg(value_name = "RUN|SWEEP")]
+    pub(crate) target: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

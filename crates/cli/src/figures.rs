@@ -1,5 +1,7 @@
 //! From points to the figures of `report`.
 
+use std::collections::BTreeSet;
+
 use fit::{Form, LawFit, Optimum, Side};
 use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series};
 
@@ -21,6 +23,8 @@ pub(crate) struct Words {
 /// Held-out loss against compute: the best learning rate of each model and budget, and the law of the frontier.
 pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -> ScalingFigure {
     let frontier = fit::frontier(&laws::frontier_runs(points));
+    let unverified: BTreeSet<usize> =
+        points.iter().filter(|point| !point.verified && point.loss.is_some()).map(|point| point.row).collect();
     let series = laws::models(points).into_iter().map(|model| {
         let mut best: Vec<_> = frontier.optimal.iter().filter(|point| point.group == model).collect();
         best.sort_by(|a, b| a.compute.total_cmp(&b.compute));
@@ -28,7 +32,11 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
             x: point.compute,
             y: point.loss,
             budget: point.budget,
-            kind: PointKind::Finished,
+            kind: if point.rows.iter().any(|row| unverified.contains(row)) {
+                PointKind::Unverified
+            } else {
+                PointKind::Finished
+            },
         };
         Series { name: model, points: best.iter().map(point).collect() }
     });
@@ -40,6 +48,10 @@ pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -
     }
     if zero > 0 {
         notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
+    }
+    if !unverified.is_empty() {
+        let runs = count(unverified.len(), "run");
+        notes.push(format!("{runs} without a valid digest of the samples, crossed where drawn."));
     }
     let Words { title, x_label, y_label } = words;
     let mut figure =

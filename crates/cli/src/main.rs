@@ -11,6 +11,7 @@ mod laws;
 mod place;
 mod points;
 mod progress;
+mod samples;
 mod sweepfile;
 mod transfer;
 mod write;

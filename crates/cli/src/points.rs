@@ -1,5 +1,6 @@
 //! Points for fits and figures: from a sweep in the database, or from a CSV file of any trainer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fit::Excluded;
@@ -8,7 +9,9 @@ use spec::state::RunState;
 use store::RunRow;
 
 use crate::args::{Columns, Compute, Stage};
+use crate::command::table::count;
 use crate::exit::Failure;
+use crate::samples::Verdict;
 use crate::transfer;
 
 /// One run as fits and figures see it.
@@ -26,6 +29,8 @@ pub(crate) struct RunPoint {
     pub(crate) compute: f64,
     /// None: diverged.
     pub(crate) loss: Option<f64>,
+    /// Whether its epochs are known to have seen each example exactly once; of a file that is taken for granted.
+    pub(crate) verified: bool,
 }
 
 /// What a fit or a figure is made from.
@@ -35,6 +40,20 @@ pub(crate) struct Points {
     /// Runs of the sweep that are no points, and why.
     pub(crate) left_out: Vec<Excluded>,
     pub(crate) rates: Rates,
+}
+
+impl Points {
+    /// What a reader of a law must know of the runs behind it.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let rows: Vec<String> =
+            self.runs.iter().filter(|point| !point.verified).map(|point| point.row.to_string()).collect();
+        let have = if rows.len() == 1 { "has" } else { "have" };
+        let (runs, numbers) = (count(rows.len(), "run"), rows.join(", "));
+        let text = format!(
+            "{runs} {have} no valid digest of the samples (row {numbers}); `scalelaw verify samples` says what differs"
+        );
+        Some(text).filter(|_| !rows.is_empty())
+    }
 }
 
 /// What the learning rates are.
@@ -58,11 +77,19 @@ pub(crate) enum Needs {
 }
 
 /// The finished runs of one stage of a sweep that its file still asks for.
-pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute, stage: Stage) -> Points {
-    match stage {
+pub(crate) fn of_sweep(rows: &[RunRow], verdicts: &BTreeMap<RunId, Verdict>, compute: Compute, stage: Stage) -> Points {
+    let mut points = match stage {
         Stage::Pretraining => of_grid(rows, compute),
         Stage::Finetuning => transfer::of_sweep(rows, compute),
+    };
+    let right = |run: RunId| verdicts.get(&run).is_none_or(|verdict| verdict.wrong.is_none());
+    let parents: BTreeMap<RunId, RunId> =
+        rows.iter().filter_map(|row| row.spec.pretrained.map(|parent| (row.run, parent))).collect();
+    for point in &mut points.runs {
+        let parent = |run| parents.get(&run).is_none_or(|parent| right(*parent));
+        point.verified = point.run.is_none_or(|run| right(run) && parent(run));
     }
+    points
 }
 
 fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
@@ -82,6 +109,7 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
                 seed: Some(row.spec.seed),
                 compute: compute_of(row, compute),
                 loss: row.result.as_ref().map(|result| result.heldout_loss),
+                verified: true,
             });
         }
     }
@@ -151,6 +179,7 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
             seed: number(seed)?.map(|seed| seed as u64),
             compute: number(compute)?.unwrap_or(f64::NAN),
             loss: number(loss)?.filter(|loss| loss.is_finite()),
+            verified: true,
         });
     }
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };

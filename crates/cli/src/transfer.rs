@@ -74,6 +74,7 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
                 seed: Some(one.tuned.spec.seed),
                 compute: compute_of(one.pretrained, compute),
                 loss: one.error(),
+                verified: true,
             });
         }
     }

@@ -4,6 +4,7 @@
 //! files) are read by an index on disk, so that memory does not grow with their number. Both are examples by number. A batch is a
 //! pure function of the data, the run's seed and the position, so nothing has to be restored after a restart but the position.
 
+pub mod ahead;
 pub mod batch;
 pub mod check;
 mod cifar;

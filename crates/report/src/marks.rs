@@ -72,6 +72,11 @@ pub(crate) fn star(center: Spot, radius: f64) -> Vec<Spot> {
     (0..10).map(corner).collect()
 }
 
+/// The two lines of a cross whose arms end in the corners of a square around it.
+pub(crate) fn cross((x, y): Spot, arm: f64) -> [Vec<Spot>; 2] {
+    [[(x - arm, y - arm), (x + arm, y + arm)], [(x - arm, y + arm), (x + arm, y - arm)]].map(Vec::from)
+}
+
 /// How far the marker of the `index`th series reaches to the left and right of its middle.
 pub(crate) fn reach(index: usize, radius: f64) -> f64 {
     let sideways = |corners: Vec<Spot>| corners.iter().map(|corner| corner.0.abs()).fold(0.0, f64::max);

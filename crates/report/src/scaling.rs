@@ -64,8 +64,18 @@ pub enum PointKind {
     Finished,
     /// A loss that may still fall: a hollow marker.
     Running,
+    /// A held-out loss that the fit uses, of a run that may have seen other examples than it should: a crossed hollow marker
+    /// on the line. A note of the figure says what is doubted.
+    Unverified,
     /// Left out of the fit: a hollow grey marker.
     Excluded,
+}
+
+impl PointKind {
+    /// Whether the loss will not change any more and counts.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, PointKind::Finished | PointKind::Unverified)
+    }
 }
 
 /// A fitted law with its confidence band.
@@ -118,6 +128,7 @@ impl ScalingFigure {
                 let kind = match point.kind {
                     PointKind::Finished => "finished",
                     PointKind::Running => "running",
+                    PointKind::Unverified => "unverified",
                     PointKind::Excluded => "excluded",
                 };
                 let numbers = [Some(point.x), Some(point.y), None, None, point.budget].map(number);

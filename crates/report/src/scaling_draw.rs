@@ -5,7 +5,7 @@ use crate::frame::{Axis, Frame, Kind, Spec, range};
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::labels::{self, End, Label, Room};
 use crate::law_draw::{curve, draw_law};
-use crate::marks::{BLACK, DARK_GREY, GREY, WHITE, color, corners, reach};
+use crate::marks::{BLACK, DARK_GREY, GREY, WHITE, color, corners, cross, reach};
 use crate::reference_draw;
 use crate::scaling::{Point, PointKind, ScalingFigure};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
@@ -102,7 +102,7 @@ fn name_lines(
         obstacles.add_line(&line(&series.points, frame));
         let markers = series.points.iter().map(|p| Rect::around(frame.at(p.x, p.y), reach(i, radius(p.budget))));
         obstacles.boxes.extend(markers);
-        let finished = series.points.iter().filter(|point| point.kind == PointKind::Finished);
+        let finished = series.points.iter().filter(|point| point.kind.counts());
         let last = finished.max_by(|a, b| a.x.total_cmp(&b.x));
         let any = series.points.iter().max_by(|a, b| a.x.total_cmp(&b.x));
         if let Some(point) = last.or(any) {
@@ -156,17 +156,20 @@ fn draw_series(
         }
     }
     // All markers above all lines, and those that count above those that do not.
-    for kind in [PointKind::Excluded, PointKind::Running, PointKind::Finished] {
+    for kind in [PointKind::Excluded, PointKind::Running, PointKind::Unverified, PointKind::Finished] {
         for (i, series) in figure.series.iter().enumerate() {
             for point in series.points.iter().filter(|point| point.kind == kind) {
                 let (fill, outline) = match kind {
                     PointKind::Finished => (color(i, count), Pen::new(WHITE, 0.3 * PER_PT)),
-                    PointKind::Running => (WHITE, Pen::new(color(i, count), 0.8 * sizes.line)),
+                    PointKind::Running | PointKind::Unverified => (WHITE, Pen::new(color(i, count), 0.8 * sizes.line)),
                     PointKind::Excluded => (WHITE, Pen::new(GREY, 0.8 * sizes.line)),
                 };
                 let (center, radius) = (frame.at(point.x, point.y), radius(point.budget));
                 let corners = corners(i, center, radius);
                 scene.shapes.push(Shape::Marker { center, radius, corners, fill, outline });
+                if kind == PointKind::Unverified {
+                    cross(center, 0.5 * radius).into_iter().for_each(|line| scene.line(line, outline));
+                }
             }
         }
     }
@@ -174,7 +177,7 @@ fn draw_series(
 
 /// The finished points of a series in the order of compute.
 fn line(points: &[Point], frame: &Frame) -> Vec<Spot> {
-    let mut finished: Vec<&Point> = points.iter().filter(|point| point.kind == PointKind::Finished).collect();
+    let mut finished: Vec<&Point> = points.iter().filter(|point| point.kind.counts()).collect();
     finished.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
     finished.iter().map(|point| frame.at(point.x, point.y)).collect()
 }
@@ -241,6 +244,10 @@ fn description(figure: &ScalingFigure) -> String {
         count(PointKind::Running),
         count(PointKind::Excluded)
     );
+    let unverified = count(PointKind::Unverified);
+    if unverified > 0 {
+        text.push_str(&format!(" Crossed, without a valid digest of the samples: {unverified}."));
+    }
     if !figure.references.is_empty() {
         let names: Vec<&str> = figure.references.iter().map(|reference| reference.name.as_str()).collect();
         text.push_str(&format!(" References in grey: {}.", names.join(", ")));

@@ -86,11 +86,22 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         top5_accuracy: Option<f64>,
     },
+    /// An example was damaged and did not enter the weights.
+    Skipped {
+        /// Steps done, the one that it was skipped in among them.
+        step: u64,
+        /// Epoch, from 0.
+        epoch: u64,
+        /// Its id.
+        example: u64,
+        /// What was wrong with it.
+        reason: String,
+    },
     /// An epoch, or the open rest of the last one, is in the weights.
     Epoch {
         /// Epoch, from 0.
         epoch: u64,
-        /// Positions seen: from 0 up to here.
+        /// Positions seen: from 0 up to here; those whose examples were skipped among them.
         samples: u64,
         /// Multiset digest of the example ids that entered the weights.
         digest: String,
@@ -127,8 +138,11 @@ pub enum Event {
 /// data are not in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Making batches.
+    /// Making batches, as far as it held up training.
     pub data_seconds: f64,
+    /// The part of it in which the trainer did nothing but wait for a batch.
+    #[serde(default)]
+    pub wait_seconds: f64,
     /// Forward and backward passes.
     pub gradient_seconds: f64,
     /// Clipping and the step.

@@ -16,6 +16,7 @@ pub mod nfnet;
 pub mod order;
 pub mod plan;
 pub mod run;
+pub mod samples;
 pub mod schedule;
 pub mod schema;
 pub mod state;

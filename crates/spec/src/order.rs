@@ -4,85 +4,98 @@
 //! no shuffle buffer and no iterator, so the only state a checkpoint has to keep is one position, and a run that was
 //! killed continues with exactly the example that comes next.
 
+use std::ops::Range;
+
+mod blocks;
+mod digest;
+mod permutation;
+
+pub use blocks::Blocks;
+pub use digest::Digest;
+
+use blocks::BlockOrder;
+use permutation::Permutation;
+
 /// The order of one run over a training set of fixed size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SampleOrder {
     seed: u64,
-    examples: u64,
-    left_bits: u32,
-    right_bits: u32,
+    form: Form,
 }
 
-/// STUB
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Blocks {
-    /// a
-    pub examples: u64,
-    /// b
-    pub open: u64,
+/// How an epoch is mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    /// All examples among each other.
+    Whole(Permutation),
+    /// Blocks of consecutive ids among each other, and the examples of a few at a time.
+    Blocks(BlockOrder),
 }
-
-/// Rounds of the Feistel network; with six, neighbouring positions are uncorrelated for all sizes tested.
-const ROUNDS: u64 = 6;
 
 impl SampleOrder {
-    /// The order for `examples` examples; `None` where there are none.
+    /// The order for `examples` examples, any of which may follow any other; `None` where there are none.
     pub fn new(seed: u64, examples: u64) -> Option<SampleOrder> {
-        if examples == 0 {
-            return None;
-        }
-        // The smallest power of two that holds all ids, split into two halves that may differ by one bit, so that fewer
-        // than half of the walks below have to go on.
-        let bits = (u64::BITS - (examples - 1).leading_zeros()).max(2);
-        Some(SampleOrder { seed, examples, left_bits: bits / 2, right_bits: bits - bits / 2 })
+        Some(SampleOrder { seed, form: Form::Whole(Permutation::of(examples)?) })
     }
 
-    /// STUB
-    pub fn in_blocks(seed: u64, examples: u64, _blocks: Blocks) -> Option<SampleOrder> {
-        SampleOrder::new(seed, examples)
+    /// The order for `examples` examples that are read in blocks; `None` where there are none, or blocks hold none or none
+    /// is open.
+    pub fn in_blocks(seed: u64, examples: u64, blocks: Blocks) -> Option<SampleOrder> {
+        Some(SampleOrder { seed, form: Form::Blocks(BlockOrder::new(examples, blocks)?) })
     }
 
     /// Examples in an epoch.
     pub fn examples(&self) -> u64 {
-        self.examples
+        match &self.form {
+            Form::Whole(permutation) => permutation.size(),
+            Form::Blocks(blocks) => blocks.examples(),
+        }
     }
 
     /// The example at `sample`, counted from the first step of the run on, over all epochs.
     pub fn example(&self, sample: u64) -> u64 {
-        self.in_epoch(sample / self.examples, sample % self.examples)
+        self.in_epoch(sample / self.examples(), sample % self.examples())
     }
 
-    /// The example at `position` of `epoch`.
-    ///
-    /// A Feistel network permutes all numbers of so many bits; walking along its cycle until an id of the training set
-    /// comes up makes it a permutation of the ids (Black and Rogaway 2002, cycle walking).
+    /// The example at `position`, which is below [`SampleOrder::examples`], of `epoch`.
     pub fn in_epoch(&self, epoch: u64, position: u64) -> u64 {
-        let key = mix(mix(self.seed) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut id = position;
-        loop {
-            id = self.permute(key, id);
-            if id < self.examples {
-                return id;
-            }
+        match &self.form {
+            Form::Whole(permutation) => permutation.apply(self.key(epoch), position),
+            Form::Blocks(blocks) => blocks.at(self.key(epoch), position),
         }
     }
 
-    fn permute(&self, key: u64, value: u64) -> u64 {
-        let (mut left_bits, mut right_bits) = (self.left_bits, self.right_bits);
-        let mut left = value >> right_bits;
-        let mut right = value & mask(right_bits);
-        for round in 0..ROUNDS {
-            let hashed = mix(key ^ right ^ (round << 56)) & mask(left_bits);
-            (left, right) = (right, left ^ hashed);
-            (left_bits, right_bits) = (right_bits, left_bits);
+    /// The ids of the blocks that are open at `position` of `epoch`, in the order of their slots: what has to be read for the
+    /// window that it lies in. `None` where the order knows no blocks.
+    pub fn window(&self, epoch: u64, position: u64) -> Option<impl Iterator<Item = Range<u64>> + use<>> {
+        match &self.form {
+            Form::Whole(_) => None,
+            Form::Blocks(blocks) => Some(blocks.ids(self.key(epoch), position)),
         }
-        (left << right_bits) | right
+    }
+
+    /// The positions of that window: the next one begins where they end.
+    pub fn window_positions(&self, epoch: u64, position: u64) -> Option<Range<u64>> {
+        match &self.form {
+            Form::Whole(_) => None,
+            Form::Blocks(blocks) => Some(blocks.positions(self.key(epoch), position)),
+        }
+    }
+
+    fn key(&self, epoch: u64) -> u64 {
+        mix(mix(self.seed) ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 }
 
-fn mask(bits: u32) -> u64 {
-    (1 << bits) - 1
+/// The part of a step's samples that one of several ranks takes: neighbouring ranks take neighbouring parts, whose sizes differ
+/// by at most one. What a step consists of does not depend on the number of ranks, which may change at any step.
+pub fn share(samples: Range<u64>, rank: u64, ranks: u64) -> Range<u64> {
+    let count = samples.end.saturating_sub(samples.start);
+    let bound = |rank: u64| match (u128::from(count) * u128::from(rank)).checked_div(u128::from(ranks)) {
+        Some(offset) => samples.start + offset.min(u128::from(count)) as u64,
+        None => samples.start,
+    };
+    bound(rank)..bound(rank.saturating_add(1))
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every input bit reaches every output bit.
@@ -91,45 +104,6 @@ pub fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
-}
-
-/// A fingerprint of a multiset of example ids: the sum of a 128-bit hash of each, modulo 2^128. Order does not matter,
-/// how often an id occurs does, and it can be carried along in 16 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Digest(u128);
-
-impl Digest {
-    /// Counts `id` once more.
-    pub fn add(&mut self, id: u64) {
-        let high = mix(id ^ 0x243f_6a88_85a3_08d3);
-        let low = mix(high ^ id.rotate_left(32));
-        self.0 = self.0.wrapping_add(u128::from(high) << 64 | u128::from(low));
-    }
-
-    /// The digest of the first `positions` of an epoch, each seen once: what an honest run must arrive at.
-    pub fn expected(order: &SampleOrder, epoch: u64, positions: u64) -> Digest {
-        let mut digest = Digest::default();
-        if positions == order.examples {
-            (0..positions).for_each(|id| digest.add(id));
-        } else {
-            (0..positions).for_each(|position| digest.add(order.in_epoch(epoch, position)));
-        }
-        digest
-    }
-}
-
-impl std::fmt::Display for Digest {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{:032x}", self.0)
-    }
-}
-
-impl std::str::FromStr for Digest {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u128::from_str_radix(text, 16).map(Digest)
-    }
 }
 
 /// The epochs that samples `0..total` of a run fall into, each with the number of its positions that are seen; only the
@@ -157,27 +131,20 @@ mod tests {
         }
 
         #[test]
-        fn the_digest_of_a_full_epoch_does_not_depend_on_the_order(examples in 1_u64..500, seed: u64, epoch in 0_u64..9) {
-            let order = SampleOrder::new(seed, examples).expect("not empty");
-            let mut walked = Digest::default();
-            (0..examples).for_each(|position| walked.add(order.in_epoch(epoch, position)));
-            prop_assert_eq!(walked, Digest::expected(&order, epoch, examples));
-        }
-
-        #[test]
-        fn the_digest_notices_a_lost_and_a_repeated_example(examples in 2_u64..500, lost in 0_u64..500, twice in 0_u64..500) {
-            let (lost, twice) = (lost % examples, twice % examples);
-            prop_assume!(lost != twice);
-            let order = SampleOrder::new(1, examples).expect("not empty");
-            let mut digest = Digest::default();
-            (0..examples).for_each(|id| digest.add(if id == lost { twice } else { id }));
-            prop_assert_ne!(digest, Digest::expected(&order, 0, examples));
-        }
-
-        #[test]
         fn epochs_cover_the_samples(total in 0_u64..5000, examples in 1_u64..700) {
             let covered: u64 = epochs(total, examples).map(|(_, positions)| positions).sum();
             prop_assert_eq!(covered, total);
+        }
+
+        #[test]
+        fn shares_cover_a_step(from in 0_u64..=u64::MAX / 2, count in 0_u64..5000, ranks in 1_u64..100) {
+            let shares: Vec<Range<u64>> = (0..ranks).map(|rank| share(from..from + count, rank, ranks)).collect();
+            prop_assert_eq!((shares[0].start, shares[shares.len() - 1].end), (from, from + count));
+            prop_assert!(shares.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let sizes = || shares.iter().map(|share| share.end - share.start);
+            prop_assert!(sizes().max() <= sizes().min().map(|least| least + 1));
+            prop_assert!(share(from..from + count, ranks, ranks).is_empty());
+            prop_assert!(share(from..from + count, 0, 0).is_empty());
         }
     }
 
@@ -196,6 +163,14 @@ mod tests {
         let ids: std::collections::HashSet<u64> = (0..10_000).map(|at| order.in_epoch(3, at * 399_999)).collect();
         assert_eq!(ids.len(), 10_000);
         assert!(ids.iter().all(|id| *id < 4_000_000_000));
+        let ends: Vec<u64> = [0, 3_999_999_999].map(|at| order.in_epoch(3, at)).to_vec();
+        assert!(ends[0] != ends[1] && ends.iter().all(|id| *id < 4_000_000_000));
+        for examples in [u64::MAX - 1, u64::MAX] {
+            let order = SampleOrder::new(7, examples).expect("not empty");
+            assert!((examples - 1000..examples).all(|at| order.in_epoch(u64::MAX, at) < examples));
+            assert!(order.window(0, 0).is_none() && order.window_positions(0, 0).is_none());
+        }
+        assert_eq!(share(0..u64::MAX, u64::MAX - 1, u64::MAX), u64::MAX - 1..u64::MAX);
     }
 
     #[test]

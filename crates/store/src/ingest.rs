@@ -1,7 +1,7 @@
 //! Journal lines become rows, exactly once: the offset moves in the transaction that stores what was read.
 
 use spec::journal::{Event, Line};
-use spec::run::RunId;
+use spec::run::{RunId, RunSpec};
 use spec::units::Loss;
 
 use crate::{Store, StoreError};
@@ -74,9 +74,11 @@ async fn store(
             for query in [
                 "delete from metric where run_id = ?1 and step > ?2",
                 "delete from evaluation where run_id = ?1 and step > ?2",
+                "delete from skipped_example where run_id = ?1 and step > ?2",
             ] {
                 sqlx::query(query).bind(run).bind(*resumed_step as i64).execute(&mut *connection).await?;
             }
+            forget_epochs(connection, run, *resumed_step).await?;
         }
         Event::Progress { step, samples, loss, lr, seconds } => {
             sqlx::query(
@@ -106,10 +108,24 @@ async fn store(
                 .execute(connection)
                 .await?;
         }
+        Event::Skipped { step, epoch, example, reason } => {
+            sqlx::query(
+                "insert or replace into skipped_example (run_id, epoch, example, attempt, step, reason)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
+            .bind(run)
+            .bind(*epoch as i64)
+            .bind(*example as i64)
+            .bind(attempt)
+            .bind(*step as i64)
+            .bind(reason)
+            .execute(connection)
+            .await?;
+        }
         Event::Usage(usage) => {
             sqlx::query(
                 "update attempt set data_seconds = ?3, gradient_seconds = ?4, optimizer_seconds = ?5,
-                     evaluation_seconds = ?6, checkpoint_seconds = ?7, peak_memory_bytes = ?8
+                     evaluation_seconds = ?6, checkpoint_seconds = ?7, peak_memory_bytes = ?8, wait_seconds = ?9
                  where run_id = ?1 and attempt = ?2",
             )
             .bind(run)
@@ -120,6 +136,7 @@ async fn store(
             .bind(usage.evaluation_seconds)
             .bind(usage.checkpoint_seconds)
             .bind(usage.peak_memory_bytes as i64)
+            .bind(usage.wait_seconds)
             .execute(connection)
             .await?;
         }
@@ -143,6 +160,22 @@ async fn store(
         }
         Event::Header { .. } | Event::Failed { .. } => {}
     }
+    Ok(())
+}
+
+/// Digests of epochs that ended after the checkpoint are of weights that are gone. Where an epoch ends, the run's specification
+/// says.
+async fn forget_epochs(connection: &mut sqlx::SqliteConnection, run: &str, step: u64) -> Result<(), sqlx::Error> {
+    let spec: String =
+        sqlx::query_scalar("select spec from run where run_id = ?1").bind(run).fetch_one(&mut *connection).await?;
+    let spec: RunSpec = serde_json::from_str(&spec).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let draws = step.saturating_mul(spec.train.batch) / spec.multiplicity();
+    sqlx::query("delete from epoch_digest where run_id = ?1 and epoch * ?2 + samples > ?3")
+        .bind(run)
+        .bind(spec.data.train_examples as i64)
+        .bind(draws as i64)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

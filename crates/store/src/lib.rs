@@ -21,7 +21,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use apply::Applied;
 pub use attempt::{Ended, OpenAttempt, Outcome, Process};
-pub use read::{EpochRow, Ledger, ResultRow, RunRow, SweepRow, by_id};
+pub use read::{Ledger, ResultRow, RunRow, SweepRow, by_id};
 
 /// Oldest SQLite that is safe here: before it, two connections and a write-ahead log can lose commits.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);

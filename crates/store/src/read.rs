@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use spec::journal::Usage;
 use spec::plan::{Outcome, Outcomes, run_label};
 use spec::run::{NotAnId, RunId, RunSpec};
+use spec::samples::{SeenEpoch, Skipped};
 use spec::state::RunState;
 use spec::trunk::Trunk;
 use sqlx::Row;
@@ -122,17 +123,6 @@ pub fn by_id(rows: &[RunRow]) -> BTreeMap<RunId, &RunRow> {
     rows.iter().map(|row| (row.run, row)).collect()
 }
 
-/// What an epoch of a run consisted of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EpochRow {
-    /// Epoch, from 0.
-    pub epoch: u64,
-    /// Positions seen: from 0 up to here.
-    pub samples: u64,
-    /// Digest of the examples.
-    pub digest: String,
-}
-
 /// Where the device time of a sweep went, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Ledger {
@@ -152,13 +142,13 @@ const RUNS: &str = "
         run.trunk_run_id, run.trunk_step, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
         cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.top5_accuracy, run.step_seconds, run.state_hash,
         coalesce(took.device_seconds, 0.0) as device_seconds, took.data_seconds, took.gradient_seconds,
-        took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes
+        took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes, took.wait_seconds
     from sweep_run join run using (run_id) join cell using (cell_key)
         left join (
             select run_id, total(device_seconds) as device_seconds, sum(data_seconds) as data_seconds,
                 total(gradient_seconds) as gradient_seconds, total(optimizer_seconds) as optimizer_seconds,
                 total(evaluation_seconds) as evaluation_seconds, total(checkpoint_seconds) as checkpoint_seconds,
-                max(peak_memory_bytes) as peak_memory_bytes
+                max(peak_memory_bytes) as peak_memory_bytes, total(wait_seconds) as wait_seconds
             from attempt where run_id in (select run_id from sweep_run where sweep_id = ?1) group by run_id
         ) as took using (run_id)
     where sweep_run.sweep_id = ?1
@@ -205,19 +195,49 @@ impl Store {
     }
 
     /// The epochs of a run.
-    pub async fn epochs(&self, run: RunId) -> Result<Vec<EpochRow>, StoreError> {
+    pub async fn epochs(&self, run: RunId) -> Result<Vec<SeenEpoch>, StoreError> {
         let rows: Vec<(i64, i64, String)> =
             sqlx::query_as("select epoch, samples, digest from epoch_digest where run_id = ?1 order by epoch")
                 .bind(run.to_string())
                 .fetch_all(&self.pool)
                 .await
                 .map_err(|error| self.sqlite(error))?;
-        let row = |(epoch, samples, digest): (i64, i64, String)| EpochRow {
+        let row = |(epoch, samples, digest): (i64, i64, String)| SeenEpoch {
             epoch: epoch as u64,
             samples: samples as u64,
             digest,
         };
         Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// The examples of a run that were damaged and did not enter its weights.
+    pub async fn skipped(&self, run: RunId) -> Result<Vec<Skipped>, StoreError> {
+        let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+            "select epoch, example, reason from skipped_example where run_id = ?1 order by epoch, example",
+        )
+        .bind(run.to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let row = |(epoch, example, reason): (i64, i64, String)| Skipped {
+            epoch: epoch as u64,
+            example: example as u64,
+            reason,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// The newest sweep that has asked for a run; `None` if there is no such run.
+    pub async fn sweep_of(&self, run: RunId) -> Result<Option<SweepRow>, StoreError> {
+        let row: Option<(i64, String, i64)> = sqlx::query_as(
+            "select sweep_id, name, applied_ms from sweep_run join sweep using (sweep_id) where run_id = ?1
+             order by wanted desc, applied_ms desc, sweep_id desc limit 1",
+        )
+        .bind(run.to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        Ok(row.map(|(sweep_id, name, applied_ms)| SweepRow { sweep_id, name, applied_ms }))
     }
 
     /// Where the device time of a sweep went.
@@ -280,6 +300,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
     let usage = match row.try_get::<Option<f64>, _>("data_seconds")? {
         Some(data_seconds) => Some(Usage {
             data_seconds,
+            wait_seconds: row.try_get("wait_seconds")?,
             gradient_seconds: row.try_get("gradient_seconds")?,
             optimizer_seconds: row.try_get("optimizer_seconds")?,
             evaluation_seconds: row.try_get("evaluation_seconds")?,

@@ -7,6 +7,7 @@ use spec::journal::{Event, Finished, Line, Usage};
 use spec::plan::{DatasetFacts, Plan};
 use spec::run::PerChannel;
 use spec::run::RunId;
+use spec::samples::{SeenEpoch, Skipped};
 use spec::state::{Failure, RunState, Transition};
 use spec::sweep::Sweep;
 use spec::units::Loss;
@@ -106,7 +107,13 @@ async fn a_run_goes_from_queued_to_completed() {
         Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
         // The evaluation at the end got lost; the result is in the last line all the same.
         Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8, top5_accuracy: None },
-        Event::Usage(Usage { data_seconds: 1.0, gradient_seconds: 3.0, peak_memory_bytes: 5, ..Usage::default() }),
+        Event::Usage(Usage {
+            data_seconds: 1.0,
+            wait_seconds: 0.5,
+            gradient_seconds: 3.0,
+            peak_memory_bytes: 5,
+            ..Usage::default()
+        }),
         Event::Finished(finished),
     ];
     assert!(store.ingest(run, 1, &lines(events), 0, 500).await.expect("writable"));
@@ -118,6 +125,7 @@ async fn a_run_goes_from_queued_to_completed() {
     assert_eq!(row.train_seconds(), Some(2.5));
     let usage = row.usage.expect("it was said");
     assert_eq!((usage.data_seconds, usage.gradient_seconds, usage.peak_memory_bytes), (1.0, 3.0, 5));
+    assert_eq!(usage.wait_seconds, 0.5);
     let images = row.spec.train.batch as f64 / 0.25;
     assert_eq!(row.images_per_second(), Some(images));
     let per_image = row.flops / row.samples as f64;
@@ -183,6 +191,43 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
     assert_eq!(row.result.expect("a result").heldout_loss, 0.5, "the loss of step 8 belongs to weights that are gone");
     assert_eq!(row.crashes, 1);
+}
+
+#[tokio::test]
+async fn what_an_attempt_saw_after_the_checkpoint_is_forgotten() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    let spec = world.rows().await.remove(0).spec;
+    let (examples, batch) = (spec.data.train_examples, spec.train.batch);
+    assert_eq!((examples, batch), (100, 10));
+    let epoch = |epoch, samples, digest: &str| Event::Epoch { epoch, samples, digest: digest.to_owned() };
+    let skipped = |step, epoch, example| Event::Skipped { step, epoch, example, reason: "no JPEG".to_owned() };
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    let first =
+        [started(0), skipped(3, 0, 9), skipped(9, 0, 8), epoch(0, 100, "a"), skipped(12, 1, 7), epoch(1, 50, "b")];
+    store.ingest(run, 1, &lines(first), 0, 100).await.expect("writable");
+    assert_eq!(
+        (store.epochs(run).await.expect("readable").len(), store.skipped(run).await.expect("readable").len()),
+        (2, 3)
+    );
+    store.end_attempt(run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
+    store.start_attempt(run, 2, 30).await.expect("queued");
+    store.ingest(run, 2, &lines([started(10)]), 0, 100).await.expect("writable");
+    let epochs = store.epochs(run).await.expect("readable");
+    assert_eq!(epochs, [SeenEpoch { epoch: 0, samples: 100, digest: "a".to_owned() }], "it ended with the checkpoint");
+    let of =
+        |skipped: Vec<Skipped>| -> Vec<(u64, u64)> { skipped.iter().map(|one| (one.epoch, one.example)).collect() };
+    assert_eq!(of(store.skipped(run).await.expect("readable")), [(0, 8), (0, 9)]);
+    // An attempt that repeats a step lists the same examples again.
+    let again = lines([started(8), skipped(9, 0, 8), skipped(9, 0, 8)]);
+    store.ingest(run, 2, &again, 100, 200).await.expect("writable");
+    assert_eq!(of(store.skipped(run).await.expect("readable")), [(0, 8), (0, 9)]);
+    assert_eq!(store.skipped(run).await.expect("readable")[0].reason, "no JPEG");
+    assert!(store.epochs(run).await.expect("readable").is_empty());
+    let sweep = store.sweep_of(run).await.expect("readable").expect("a run of a sweep");
+    assert_eq!((sweep.sweep_id, sweep.name.as_str()), (world.sweep, "s"));
+    assert_eq!(store.sweep_of("00000000000000ff".parse().expect("an id")).await.expect("readable"), None);
 }
 
 #[tokio::test]

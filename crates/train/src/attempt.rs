@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use data::batch::{self, Batch, Recipe};
+use data::batch::{self, Batch, Recipe, Skipped};
 use data::loader::Loader;
 use data::{Dataset, Opening};
 use spec::files::DataFiles;
@@ -83,6 +83,8 @@ struct Trainer<'a> {
     checkpoints: Checkpoints,
     step: u64,
     digest: Digest,
+    /// Examples left out of the open epoch.
+    skipped: u64,
     loss_sum: Tensor,
     losses: u64,
     step_seconds: Vec<f32>,
@@ -208,9 +210,11 @@ impl<'a> Trainer<'a> {
         let empty = || TrainError::Spec("the training set is empty".to_owned());
         let order = spec.order().ok_or_else(empty)?;
         let (own, recipe) = (Arc::clone(&dataset), Recipe::of(spec));
-        let (batch, samples) = (spec.train.batch, spec.samples());
+        let (batch, samples, copies, first) = (spec.train.batch, spec.samples(), spec.multiplicity(), progress.step);
         let make = move |step: u64, crew: &data::crew::Crew| {
             let from = step * batch;
+            let draws = from / copies..(from + batch).min(samples) / copies;
+            data::ahead::announce(&own.train, &order, draws, step == first);
             batch::training(&own.train, &order, &recipe, from..(from + batch).min(samples), crew)
         };
         let loader = Loader::new(progress.step..spec.steps(), setting.loader_threads, make)
@@ -234,6 +238,7 @@ impl<'a> Trainer<'a> {
                 .digest
                 .parse()
                 .map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?,
+            skipped: progress.skipped,
             loss_sum: Tensor::f_from_slice(&[f32::from_bits(progress.loss_sum_bits)])?.f_to_device(device)?,
             losses: progress.losses,
             step_seconds: Vec::new(),
@@ -282,9 +287,13 @@ impl<'a> Trainer<'a> {
     /// The next batch, and as the network wants it.
     fn next_batch(&mut self) -> Result<(Batch, Examples), TrainError> {
         let batch = self.loader.take()?;
-        if let (true, Some(skipped)) = (batch.ids.is_empty(), batch.skipped.first()) {
-            let name = self.dataset.train.name(skipped.id)?;
-            return Err(data::DataError::Example { example: name, problem: skipped.damage.to_string() }.into());
+        self.usage.wait_seconds = self.loader.waited().as_secs_f64();
+        #[cfg(test)]
+        let batch = crate::lossy::spoilt(batch, self.step);
+        // Without any picture there is nothing to train on, whatever may be left out.
+        let none_may = self.spec.skippable() == 0 || batch.ids.is_empty();
+        if let Some(first) = batch.skipped.first().filter(|_| none_may) {
+            return Err(self.damaged(first, "mend or remove it, or let data.skip_damaged leave out a share of them")?);
         }
         let examples = input::examples(&batch, self.spec, self.parameters.flat().device())?;
         Ok((batch, examples))
@@ -293,9 +302,20 @@ impl<'a> Trainer<'a> {
     /// Adds the examples of a finished step to the digest of their epoch, each draw once however many pictures it gave.
     fn count(&mut self, batch: &Batch, from: u64) -> Result<(), TrainError> {
         let (examples, copies) = (self.order.examples(), self.spec.multiplicity());
-        for (sample, id) in (from..).zip(&batch.ids).filter(|(sample, _)| sample.is_multiple_of(copies)) {
+        let (mut ids, mut skipped) = (batch.ids.iter(), batch.skipped.iter().peekable());
+        for sample in from..self.samples() {
+            let missing = skipped.next_if(|one| one.sample == sample);
+            let id = if missing.is_none() { ids.next() } else { None };
+            if !sample.is_multiple_of(copies) {
+                continue;
+            }
             let draw = sample / copies;
-            self.digest.add(*id);
+            if let Some(one) = missing {
+                self.skip(draw / examples, one)?;
+            }
+            if let Some(id) = id {
+                self.digest.add(*id);
+            }
             if (draw + 1).is_multiple_of(examples) {
                 self.close_epoch(draw / examples, examples)?;
             }
@@ -307,7 +327,29 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Writes down that a damaged example is left out of an epoch, if that may be.
+    fn skip(&mut self, epoch: u64, one: &Skipped) -> Result<(), TrainError> {
+        self.skipped += 1;
+        if self.skipped > self.spec.skippable() {
+            let remedy = format!(
+                "more examples of epoch {epoch} are damaged than the {} that data.skip_damaged lets be left out",
+                self.spec.skippable()
+            );
+            return Err(self.damaged(one, &remedy)?);
+        }
+        let reason = one.damage.to_string();
+        self.journal.write(Event::Skipped { step: self.step, epoch, example: one.id, reason })
+    }
+
+    /// Why a damaged example ends the attempt.
+    fn damaged(&self, one: &Skipped, remedy: &str) -> Result<TrainError, TrainError> {
+        let example = self.dataset.train.name(one.id)?;
+        let problem = format!("{}; {remedy}; `scalelaw data verify` lists all that are damaged", one.damage);
+        Ok(data::DataError::Example { example, problem }.into())
+    }
+
     fn close_epoch(&mut self, epoch: u64, samples: u64) -> Result<(), TrainError> {
+        self.skipped = 0;
         let digest = std::mem::take(&mut self.digest).to_string();
         self.journal.write(Event::Epoch { epoch, samples, digest })
     }
@@ -357,6 +399,7 @@ impl<'a> Trainer<'a> {
         Ok(Progress {
             step: self.step,
             digest: self.digest.to_string(),
+            skipped: self.skipped,
             loss_sum_bits: (self.loss_sum.f_double_value(&[0])? as f32).to_bits(),
             losses: self.losses,
             step_seconds: self.median_step_seconds(),

@@ -35,6 +35,9 @@ pub struct Progress {
     pub step: u64,
     /// Digest of the examples of the open epoch.
     pub digest: String,
+    /// Damaged examples left out of the open epoch.
+    #[serde(default)]
+    pub skipped: u64,
     /// Sum of the training losses since the last line of progress, as bits, so that no digit is lost.
     pub loss_sum_bits: u32,
     /// Losses in that sum.

@@ -15,6 +15,8 @@ pub mod gradient;
 pub mod input;
 pub mod journal;
 mod layers;
+#[cfg(test)]
+mod lossy;
 mod measure;
 pub mod network;
 pub mod nfnet;

@@ -85,6 +85,7 @@ fn record(
         ("flops_per_second", json!(row.flops_per_second())),
         ("mfu", json!(row.flops_per_second().zip(peak_flops).map(|(reached, peak)| reached / peak))),
         ("data_seconds", json!(usage.map(|usage| usage.data_seconds))),
+        ("wait_seconds", json!(usage.map(|usage| usage.wait_seconds))),
         ("gradient_seconds", json!(usage.map(|usage| usage.gradient_seconds))),
         ("optimizer_seconds", json!(usage.map(|usage| usage.optimizer_seconds))),
         ("evaluation_seconds", json!(usage.map(|usage| usage.evaluation_seconds))),

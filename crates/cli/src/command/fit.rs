@@ -11,6 +11,7 @@ use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
 use crate::place::Place;
 use crate::points::{self, Needs, Points};
+use crate::samples;
 
 pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     let settings = Settings { seed: options.seed, resamples: options.resamples };
@@ -21,7 +22,9 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     }
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
-    let points = points::of_sweep(&store.runs(sweep.sweep_id).await?, options.compute, options.stage);
+    let rows = store.runs(sweep.sweep_id).await?;
+    let verdicts = samples::verdicts(&store, &rows).await?;
+    let points = points::of_sweep(&rows, &verdicts, options.compute, options.stage);
     store.close().await;
     let answer = laws::fit_law(options.law, &points.runs, &settings);
     keep(place, sweep.sweep_id, options, &answer, &points).await;

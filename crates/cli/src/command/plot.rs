@@ -1,5 +1,6 @@
 //! `scalelaw plot`: figures as SVG and PNG, with a CSV of every number drawn beside each.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fit::Settings;
@@ -12,7 +13,7 @@ use crate::figures::{self, Words};
 use crate::laws::{self, Answer};
 use crate::place::Place;
 use crate::points::{self, Needs, Points};
-use crate::{transfer, write};
+use crate::{samples, transfer, write};
 
 /// Pixels of a PNG per CSS pixel: 300 dots per inch at the printed size.
 const PNG_SCALE: f32 = 3.125;
@@ -25,22 +26,24 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
             "say which figure --overlay is for: `scalelaw plot scaling` or `scalelaw plot transfer`",
         ));
     }
-    let (rows, folder) = if from_file {
+    let (rows, verdicts, folder) = if from_file {
         if options.figure == Figure::All {
             return Err(Failure::usage(
                 "say which figure the points are for: `scalelaw plot scaling`, `optimal-lr` or `transfer`",
             ));
         }
-        (Vec::new(), options.out.clone().unwrap_or_else(|| PathBuf::from("reports")))
+        (Vec::new(), BTreeMap::new(), options.out.clone().unwrap_or_else(|| PathBuf::from("reports")))
     } else {
         let store = place.read().await?;
         let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
         let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
-        (store.runs(sweep.sweep_id).await?, folder)
+        let rows = store.runs(sweep.sweep_id).await?;
+        let verdicts = samples::verdicts(&store, &rows).await?;
+        (rows, verdicts, folder)
     };
     let take = |needs, stage| {
         let points = points::of_file(&options.columns, needs)?;
-        Ok::<Points, Failure>(points.unwrap_or_else(|| points::of_sweep(&rows, options.compute, stage)))
+        Ok::<Points, Failure>(points.unwrap_or_else(|| points::of_sweep(&rows, &verdicts, options.compute, stage)))
     };
     let mut written = Vec::new();
     for stage in [Stage::Pretraining, Stage::Finetuning] {

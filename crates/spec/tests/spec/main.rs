@@ -3,6 +3,7 @@
 mod finetune;
 mod mistakes;
 mod plan;
+mod schedules;
 mod shipped;
 mod trunks;
 
