@@ -150,15 +150,15 @@ fn interrupt(lab: &Lab, state: &str, sweep: &str) {
 #[test]
 fn damaged_pictures_end_a_run_or_are_left_out_and_listed() {
     let Some(lab) = Lab::new() else { return };
-    write_folders(&lab.path("data"));
+    write_folders(&lab.path("pics"));
     // One is cut short, one is no picture at all; both are trained on.
     let ids: Vec<u64> = (0..TRAIN).filter(|id| class(*id) == 1).take(2).collect();
-    let path = |id: u64| lab.path("data/train/class-1").join(format!("{id:04}.png"));
+    let path = |id: u64| lab.path("pics/train/class-1").join(format!("{id:04}.png"));
     let whole = fs::read(path(ids[0])).expect("just written");
     fs::write(path(ids[0]), &whole[..whole.len() / 2]).expect("writable");
     fs::write(path(ids[1]), "<html>404</html>").expect("writable");
 
-    let said = lab.scalelaw("none", &["data", "verify", "data"]);
+    let said = lab.scalelaw("none", &["data", "verify", "pics"]);
     said.check(1, &["2 pictures of 300 damaged (0.667 %)", "data.skip_damaged"]);
     assert!(
         said.out.contains(&format!("class-1/{:04}.png", ids[0])) && said.out.contains("ends before"),
@@ -167,14 +167,14 @@ fn damaged_pictures_end_a_run_or_are_left_out_and_listed() {
     );
     assert!(said.out.contains("neither JPEG nor PNG nor WebP"), "{}", said.out);
 
-    lab.write("strict.toml", &sweep("directory = \"data\""));
+    lab.write("strict.toml", &sweep("directory = \"pics\""));
     lab.scalelaw("strict", &["run", "strict.toml"])
         .check(1, &["class-1/", "data.skip_damaged", "scalelaw data verify"]);
 
-    lab.write("few.toml", &sweep("directory = \"data\"\nskip_damaged = 0.005"));
+    lab.write("few.toml", &sweep("directory = \"pics\"\nskip_damaged = 0.005"));
     lab.scalelaw("few", &["run", "few.toml"]).check(1, &["more examples of epoch 0 are damaged than the 1"]);
 
-    lab.write("skip.toml", &sweep("directory = \"data\"\nskip_damaged = 0.01"));
+    lab.write("skip.toml", &sweep("directory = \"pics\"\nskip_damaged = 0.01"));
     lab.scalelaw("skip", &["run", "skip.toml"]).check(0, &["held-out loss"]);
     let said = lab.scalelaw("skip", &["verify", "samples", "--json"]);
     said.check(0, &[]);
@@ -190,16 +190,20 @@ fn damaged_pictures_end_a_run_or_are_left_out_and_listed() {
 
     // A damaged picture that is held out makes losses incomparable, whatever may be left out.
     let held_out = (TRAIN..TRAIN + HELDOUT).find(|id| class(*id) == 2).expect("one of them");
-    fs::write(lab.path("data/val/class-2").join(format!("{held_out:04}.png")), "").expect("writable");
+    let path = lab.path("pics/val/class-2").join(format!("{held_out:04}.png"));
+    fs::write(&path, "").expect("writable");
+    // Written over, not new: the folder looks as it did, so the index has to be told.
+    lab.scalelaw("heldout", &["run", "skip.toml"]).check(1, &["class-2/", "scalelaw data index"]);
+    lab.scalelaw("heldout", &["data", "index", "skip.toml"]).check(0, &[]);
     lab.scalelaw("heldout", &["run", "skip.toml"]).check(1, &["class-2/", "no picture"]);
 }
 
 #[test]
 fn a_shard_that_shrinks_ends_the_run_and_says_so() {
     let Some(lab) = Lab::new() else { return };
-    write_shards(&lab.path("data"), "cls", |id| class(id).to_string());
+    write_shards(&lab.path("pics"), "cls", |id| class(id).to_string());
     // Enough epochs that the shard shrinks while they are trained.
-    lab.write("pictures.toml", &sweep("directory = \"data\"").replace("[2.5]", "[400]"));
+    lab.write("pictures.toml", &sweep("directory = \"pics\"").replace("[2.5]", "[400]"));
     let scheduler = lab.command("state", &["run", "pictures.toml"]).stderr(std::process::Stdio::piped()).spawn();
     let scheduler = scheduler.expect("scalelaw starts");
     let began = Instant::now();
@@ -207,7 +211,7 @@ fn a_shard_that_shrinks_ends_the_run_and_says_so() {
         assert!(began.elapsed() < Duration::from_secs(60), "it does not get on");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let shard = lab.path("data/train-02.tar");
+    let shard = lab.path("pics/train-02.tar");
     let length = fs::metadata(&shard).expect("there").len();
     fs::OpenOptions::new().write(true).open(&shard).and_then(|file| file.set_len(length / 3)).expect("writable");
     let said = crate::support::Said::of(&scheduler.wait_with_output().expect("our own child"));
@@ -220,10 +224,10 @@ fn examples_with_any_number_of_classes_are_trained() {
     let classes = |id: u64| {
         if id % 3 == 0 { format!("[{}, {}]", class(id), (class(id) + 1) % 4) } else { format!("[{}]", class(id)) }
     };
-    write_shards(&lab.path("data"), "json", |id| format!("{{\"labels\": {}}}", classes(id)));
-    lab.write("many.toml", &sweep("directory = \"data\"\nmulti_label = true"));
+    write_shards(&lab.path("pics"), "json", |id| format!("{{\"labels\": {}}}", classes(id)));
+    lab.write("many.toml", &sweep("directory = \"pics\"\nmulti_label = true"));
     lab.scalelaw("state", &["run", "many.toml"]).check(0, &["held-out loss"]);
-    let loss: f64 = lab.runs("state")[0]["heldout_loss"].parse().expect("a number");
+    let loss: f64 = lab.runs("state")[0]["heldout_loss_nats"].parse().expect("a number");
     // Four questions that nobody knows anything of cost 4 ln 2 = 2.77.
     assert!((0.5..2.7).contains(&loss), "{loss}");
     let said = lab.scalelaw("state", &["data", "inspect", "many.toml"]);
@@ -231,7 +235,7 @@ fn examples_with_any_number_of_classes_are_trained() {
     assert!(said.out.contains("4 classes, any number for each example"), "{}", said.out);
     lab.write(
         "smooth.toml",
-        &sweep("directory = \"data\"\nmulti_label = true").replace("[train]", "[train]\nlabel_smoothing = 0.1"),
+        &sweep("directory = \"pics\"\nmulti_label = true").replace("[train]", "[train]\nlabel_smoothing = 0.1"),
     );
     lab.scalelaw("state", &["plan", "smooth.toml"]).check(2, &["label_smoothing", "multi_label"]);
 }

@@ -264,7 +264,7 @@ pub(crate) enum DataCommand {
     },
     /// Open a data set and say what is in it.
     Inspect(DataSet),
-    /// Build the index of tar shards, Parquet files or folders of pictures; a sweep does it where it is missing.
+    /// Index tar shards, Parquet files or folders of pictures anew; a sweep does it by itself where shards have changed.
     Index(DataSet),
     /// Decode every picture and list the damaged ones.
     Verify(CheckData),

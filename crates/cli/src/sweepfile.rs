@@ -77,7 +77,7 @@ impl Loaded {
     pub(crate) fn open(&self) -> Result<(Facts, BTreeMap<String, DataFiles>), Failure> {
         let mut places = BTreeMap::new();
         let mut open = |data: &Data| -> Result<DatasetFacts, Failure> {
-            let (files, dataset) = self.open_one(data)?;
+            let (files, dataset) = self.open_one(data, false)?;
             places.insert(dataset.facts.fingerprint.clone(), files);
             Ok(dataset.facts)
         };
@@ -89,7 +89,7 @@ impl Loaded {
     fn facts_of(&self, data: &Data) -> Result<DatasetFacts, Failure> {
         match &data.source {
             Source::FashionMnist => Ok(fetch::fashion_mnist_facts()),
-            Source::Files(_) => Ok(self.open_one(data)?.1.facts),
+            Source::Files(_) => Ok(self.open_one(data, false)?.1.facts),
             Source::Described(description) => Ok(DatasetFacts {
                 fingerprint: format!("described:{}", data.dataset),
                 train_examples: data.train_examples.unwrap_or(1),
@@ -105,8 +105,9 @@ impl Loaded {
         }
     }
 
-    /// Opens the data of one stage, with absolute paths, as a worker is told them.
-    pub(crate) fn open_one(&self, data: &Data) -> Result<(DataFiles, Dataset), Failure> {
+    /// Opens the data of one stage, with absolute paths, as a worker is told them; builds indices anew where they are to be made
+    /// `again`.
+    pub(crate) fn open_one(&self, data: &Data, again: bool) -> Result<(DataFiles, Dataset), Failure> {
         let (files, remedy) = match &data.source {
             Source::FashionMnist => fashion_mnist()?,
             Source::Files(files) => {
@@ -123,7 +124,7 @@ impl Loaded {
             }
         };
         let files = absolute(files)?;
-        let dataset = open(&files, &remedy)?;
+        let dataset = open_indexed(&files, &remedy, again)?;
         if data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
             let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", files.to_argument());
             return Err(Failure::environment(message));
@@ -146,9 +147,14 @@ pub(crate) fn absolute(files: DataFiles) -> Result<DataFiles, Failure> {
 
 /// Opens a data set; a person sees how far the building of an index has come.
 pub(crate) fn open(files: &DataFiles, remedy: &str) -> Result<Dataset, Failure> {
+    open_indexed(files, remedy, false)
+}
+
+/// The same, with its indices built anew where that is asked for.
+pub(crate) fn open_indexed(files: &DataFiles, remedy: &str, again: bool) -> Result<Dataset, Failure> {
     let cache = fetch::user_cache();
     let indexing = Indexing::default();
     let progress = |progress| indexing.show(progress);
-    let opening = Opening { remedy, cache: cache.as_deref(), progress: &progress };
+    let opening = Opening { remedy, cache: cache.as_deref(), again, progress: &progress };
     Ok(Dataset::open(files, &opening)?)
 }

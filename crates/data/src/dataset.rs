@@ -32,6 +32,8 @@ pub struct Opening<'a> {
     pub remedy: &'a str,
     /// The user's cache, for indices of folders that nothing can be written into.
     pub cache: Option<&'a Path>,
+    /// Whether an index is built although there is one.
+    pub again: bool,
     /// Is told how far the building of an index has come.
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
@@ -39,7 +41,7 @@ pub struct Opening<'a> {
 impl<'a> Opening<'a> {
     /// Without a cache, telling nobody anything.
     pub fn quietly(remedy: &'a str) -> Opening<'a> {
-        Opening { remedy, cache: None, progress: &|_| {} }
+        Opening { remedy, cache: None, again: false, progress: &|_| {} }
     }
 }
 
@@ -145,11 +147,11 @@ fn raw(parts: RawParts, files: &DataFiles) -> Result<Dataset, DataError> {
 fn encoded(train: &str, heldout: &str, files: &DataFiles, opening: &Opening<'_>) -> Result<Dataset, DataError> {
     let names = files.class_names.as_deref().map(|path| read_names(Path::new(path))).transpose()?;
     let labelling = Labelling { class_names: names, label_field: files.label.clone(), multi_label: files.multi_label };
-    let train = Examples::open(train, &labelling, opening.cache, opening.progress)?;
+    let train = Examples::open(train, &labelling, opening.cache, opening.again, opening.progress)?;
     // A class that only one part has must not shift the numbers of the others.
     let known = (!train.class_names().is_empty()).then(|| train.class_names().to_vec());
     let labelling = Labelling { class_names: known.or(labelling.class_names.clone()), ..labelling };
-    let heldout = Examples::open(heldout, &labelling, opening.cache, opening.progress)?;
+    let heldout = Examples::open(heldout, &labelling, opening.cache, opening.again, opening.progress)?;
     let channels = files.channels.unwrap_or(3);
     let classes = train.classes().max(heldout.classes()).max(2);
     let of = |counts: &[u64], class: u32| counts.get(class as usize).copied().unwrap_or(0);

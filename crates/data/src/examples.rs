@@ -42,7 +42,8 @@ pub struct Examples {
 
 impl Examples {
     /// Opens the pictures that `pattern` names: one folder of classes, or tar or Parquet files. Their index is made where
-    /// it is missing or out of date, in `cache` if not beside the data; `progress` is told how far it is.
+    /// it is missing or out of date, or in any case where it is to be made `again`, in `cache` if not beside the data;
+    /// `progress` is told how far it is.
     ///
     /// # Errors
     /// If the pattern names no such files, if one of them is malformed or has no or wrong labels, or if the index can be written
@@ -51,9 +52,10 @@ impl Examples {
         pattern: &str,
         labelling: &Labelling,
         cache: Option<&Path>,
+        again: bool,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Examples, DataError> {
-        let (index, named) = open::open(pattern, labelling, cache, progress)?;
+        let (index, named) = open::open(pattern, labelling, cache, again, progress)?;
         Ok(Examples { index, named, files: Recent::new(OPEN_FILES), footers: Recent::new(FOOTERS) })
     }
 

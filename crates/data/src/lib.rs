@@ -96,7 +96,7 @@ pub enum DataError {
         problem: String,
     },
     /// A file is not what it was when it was indexed.
-    #[error("{path}: changed while in use: {problem}")]
+    #[error("{path}: changed since it was indexed: {problem}; `scalelaw data index` indexes the data again")]
     Changed {
         /// The file.
         path: PathBuf,

@@ -91,7 +91,7 @@ fn smallest_and_largest(per_class: &[[u64; 2]], names: &[String]) -> Option<Stri
 
 fn index(place: &Place, options: &DataSet) -> Result<u8, Failure> {
     let began = Instant::now();
-    let Chosen { name, dataset, .. } = Chosen::open(options)?;
+    let Chosen { name, dataset, .. } = Chosen::indexed(options, true)?;
     let seconds = began.elapsed().as_secs_f64();
     let (train, heldout) = (&dataset.facts.train_examples, &dataset.facts.heldout_examples);
     let encoded = dataset.train.is_encoded();

@@ -19,6 +19,7 @@ pub(super) fn open(
     pattern: &str,
     labelling: &Labelling,
     cache: Option<&Path>,
+    again: bool,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<(Index, Named), DataError> {
     let named = pattern::files(pattern)?;
@@ -48,7 +49,10 @@ pub(super) fn open(
     let key = key(&rest, labelling, &classes);
     let places = places(&base, &key, cache);
     let wanted = Wanted { key, kind, classes: &classes, records, read: &read, progress };
-    let found: Vec<Index> = places.iter().filter_map(|place| Index::open(place).ok()).collect();
+    let found: Vec<Index> = match again {
+        true => Vec::new(),
+        false => places.iter().filter_map(|place| Index::open(place).ok()).collect(),
+    };
     // Where both places have one, the first that is right is taken; one that is out of date still has its unchanged parts.
     let right = found.iter().position(|index| wanted.is_met_by(index) && index.is_whole());
     let index = match right {

@@ -13,7 +13,7 @@ fn open_with(pattern: &Path, labelling: &Labelling, cache: Option<&Path>) -> (Re
         assert!(progress.files <= progress.of);
         made.store(progress.of, Ordering::Relaxed);
     };
-    let opened = Examples::open(pattern.to_str().expect("text"), labelling, cache, &progress);
+    let opened = Examples::open(pattern.to_str().expect("text"), labelling, cache, false, &progress);
     (opened, made.into_inner())
 }
 

@@ -24,10 +24,15 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// Opens what a person has named.
     pub(crate) fn open(options: &DataSet) -> Result<Chosen, Failure> {
+        Chosen::indexed(options, false)
+    }
+
+    /// The same, with its indices built anew where they are to be made `again`.
+    pub(crate) fn indexed(options: &DataSet, again: bool) -> Result<Chosen, Failure> {
         let text = &options.dataset;
         let extension = Path::new(text).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         if matches!(extension, "toml" | "yaml" | "yml" | "json") {
-            return of_sweep(options);
+            return of_sweep(options, again);
         }
         if options.finetuning {
             return Err(Failure::usage("--finetuning goes with a sweep file"));
@@ -51,12 +56,12 @@ impl Chosen {
             let files = DataFiles { at, class_names, label, multi_label, channels: None };
             (files, "see `scalelaw data inspect --help` for what a data set can be".to_owned())
         };
-        let dataset = sweepfile::open(&sweepfile::absolute(files)?, &remedy)?;
+        let dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
         Ok(Chosen { name: text.clone(), dataset, run: None })
     }
 }
 
-fn of_sweep(options: &DataSet) -> Result<Chosen, Failure> {
+fn of_sweep(options: &DataSet, again: bool) -> Result<Chosen, Failure> {
     if options.heldout.is_some() || options.class_names.is_some() || options.label.is_some() || options.multi_label {
         return Err(Failure::usage("--heldout, --class-names, --label and --multi-label go without a sweep file"));
     }
@@ -67,7 +72,7 @@ fn of_sweep(options: &DataSet) -> Result<Chosen, Failure> {
         (true, None) => return Err(Failure::usage(format!("{}: has no [finetune]", options.dataset))),
         (true, Some(stage)) => stage.data.as_ref().unwrap_or(&loaded.sweep.data),
     };
-    let (_, mut dataset) = loaded.open_one(data)?;
+    let (_, mut dataset) = loaded.open_one(data, again)?;
     let run = match options.finetuning {
         // Its runs follow from results that are not there yet; its data can be looked at all the same.
         true => None,
