@@ -49,7 +49,7 @@ lint: setup
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # The paper's figures from the points in the repository; the demonstration's from the runs in .scalelaw.
-reports: build
+reports: data
 	$(BIN)/scalelaw fit frontier --points reports/paper/figure2_heldout_loss.csv \
 	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss
 	$(BIN)/scalelaw plot scaling --points reports/paper/figure2_heldout_loss.csv --out reports/paper \
@@ -60,6 +60,7 @@ reports: build
 	    --compute-column tpuv4_core_hours --loss-column imagenet_top1_error_pct \
 	    --x-label "TPU-v4 core hours" --y-label "ImageNet top-1 error (%)"
 	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
+	$(BIN)/scalelaw data head fashion-mnist --count 4 --versions 6 --out reports/demo/sheet.png
 	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
 
 # PyTorch and timm in a virtual environment of their own; kept, since it is large.

@@ -124,7 +124,10 @@ impl Loaded {
             }
         };
         let files = absolute(files)?;
-        let dataset = open_indexed(&files, &remedy, again)?;
+        let mut dataset = open_indexed(&files, &remedy, again)?;
+        if data.source == Source::FashionMnist {
+            dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
+        }
         if data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
             let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", files.to_argument());
             return Err(Failure::environment(message));

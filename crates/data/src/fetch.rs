@@ -154,6 +154,10 @@ fn serialise(array: &idx::Idx) -> Vec<u8> {
     content
 }
 
+/// The classes of Fashion-MNIST, as its authors name them.
+pub const FASHION_MNIST_CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
 /// What is known of Fashion-MNIST without opening it, so that a sweep can be priced before the data are there.
 pub fn fashion_mnist_facts() -> spec::plan::DatasetFacts {
     spec::plan::DatasetFacts {

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file is not there.
-    #[error("{path}: not there; {remedy}")]
+    #[error("{path}: no such file or folder; {remedy}")]
     Missing {
         /// Looked for here.
         path: PathBuf,

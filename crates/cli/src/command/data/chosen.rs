@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::Dataset;
+use data::{Dataset, fetch};
 use spec::files::{DataFiles, Place};
 use spec::plan::Plan;
 use spec::run::RunSpec;
@@ -56,7 +56,10 @@ impl Chosen {
             let files = DataFiles { at, class_names, label, multi_label, channels: None };
             (files, "see `scalelaw data inspect --help` for what a data set can be".to_owned())
         };
-        let dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
+        let mut dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
+        if dataset.facts == fetch::fashion_mnist_facts() {
+            dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
+        }
         Ok(Chosen { name: text.clone(), dataset, run: None })
     }
 }

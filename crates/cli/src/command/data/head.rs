@@ -55,7 +55,11 @@ pub(crate) fn run(place: &Place, options: &Head) -> Result<u8, Failure> {
             let pictures: Vec<Option<Picture>> = columns.iter_mut().map(|column| column[row].take()).collect();
             let damaged = if pictures[0].is_none() { ", damaged" } else { "" };
             let classes = classes(&split.label(*id)?, &dataset.class_names);
-            Ok(SheetRow { caption: vec![format!("{id}: {classes}{damaged}"), split.name(*id)?], pictures })
+            let mut caption = vec![format!("{id}: {classes}{damaged}")];
+            if split.is_encoded() {
+                caption.push(split.name(*id)?);
+            }
+            Ok(SheetRow { caption, pictures })
         })
         .collect();
     let title = match run {
