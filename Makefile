@@ -5,7 +5,7 @@ BIN := target/debug
 # The libtorch that the worker is linked against; see scripts/libtorch.sh.
 SETUP := scripts/libtorch.sh
 
-.PHONY: help demo transfer-demo test lint setup build data reports bench-train bench-train-gpu clean
+.PHONY: help demo transfer-demo test lint setup build data reports bench-train bench-train-gpu bench-data clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
@@ -15,6 +15,7 @@ help:
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
 	@echo "make bench-train  images per second against PyTorch (fetches PyTorch, about 3 GB; 40 minutes on 2 cores)"
 	@echo "make bench-train-gpu  the same on one NVIDIA GPU"
+	@echo "make bench-data  pictures per second from JPEG files to batches, against other loaders (fetches them, about 5.5 GB)"
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
@@ -76,6 +77,22 @@ bench-train: data $(BENCH_VENV)/ready
 
 bench-train-gpu: data $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python scripts/bench_train_gpu.py
+
+# The peers of the data pipeline. What does not install on a machine is left out there.
+DATA_VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw/data-peers-torch-2.11.0
+
+$(DATA_VENV)/ready:
+	python3 -m venv $(DATA_VENV)
+	$(DATA_VENV)/bin/pip install --quiet -r scripts/data-requirements.txt
+	$(DATA_VENV)/bin/pip install --quiet nvidia-dali-cuda130==2.4.0 || echo "DALI does not install here and is left out"
+	$(DATA_VENV)/bin/pip install --quiet -r scripts/streaming-requirements.txt && \
+	    $(DATA_VENV)/bin/pip install --quiet --no-deps mosaicml-streaming==0.13.0 || echo "streaming does not install here and is left out"
+	scripts/ffcv.sh $(DATA_VENV) || echo "ffcv does not build here and is left out"
+	touch $@
+
+bench-data: $(DATA_VENV)/ready
+	cargo build --locked --package cli
+	$(DATA_VENV)/bin/python scripts/bench_data.py
 
 clean:
 	cargo clean
