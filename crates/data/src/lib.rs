@@ -6,7 +6,7 @@
 
 pub mod batch;
 pub mod check;
-mod cifar;
+pub mod cifar;
 pub mod crew;
 mod crop;
 pub mod dataset;
