@@ -63,6 +63,15 @@ impl Cifar {
     }
 }
 
+/// Reads one file from memory: of CIFAR-10, or else of CIFAR-100.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(bytes: &[u8], ten: bool) -> Result<Raw, String> {
+    let mut raw = Raw { pixels: Vec::new(), labels: Vec::new(), shape: SHAPE };
+    append(bytes, ten, &mut raw).map(|()| raw)
+}
+
 /// Appends the records of one file.
 fn append(bytes: &[u8], ten: bool, raw: &mut Raw) -> Result<(), String> {
     let (labels, classes) = if ten { (1, 10) } else { (2, 100) };

@@ -12,6 +12,10 @@ use zune_jpeg::JpegDecoder;
 /// Most pixels of a picture: a photograph of 25 million takes 75 MB, and a decoder up to three times that while it works.
 pub const MOST_PIXELS: u64 = 25_000_000;
 
+/// Most bytes that a decoder may take. What it takes for each pixel depends on how the file is made: a progressive JPEG of four
+/// components keeps 8 bytes of coefficients, an animated WebP a canvas beside its frame.
+const MOST_BYTES: u64 = 240_000_000;
+
 /// Longest side.
 pub const LONGEST_SIDE: u32 = 16_384;
 
@@ -21,6 +25,9 @@ pub const MOST_RATIO: u64 = 1000;
 
 /// From how many bytes of pixels on the ratio counts.
 const RATIO_FROM: u64 = 16 << 20;
+
+/// Bytes of a PNG file that are kept beside its pixels: a row, a palette, and chunks that nobody looks at.
+const PNG_BESIDE: usize = 8 << 20;
 
 /// Pictures with more pixels than this are decoded one at a time, so that threads do not add up to more memory than promised.
 const LARGE: u64 = 4_000_000;
@@ -44,12 +51,14 @@ pub enum Damage {
     #[error("{0}")]
     Corrupt(String),
     /// More pixels than are decoded.
-    #[error("{width} x {height} pixels; at most {MOST_PIXELS} are decoded, and {LONGEST_SIDE} on a side")]
+    #[error("{width} x {height} pixels; at most {most} of such a file are decoded, and {LONGEST_SIDE} on a side")]
     TooLarge {
         /// Columns.
         width: u64,
         /// Rows.
         height: u64,
+        /// Pixels of the largest picture in a file like this.
+        most: u64,
     },
     /// So few bytes for so many pixels that the file is taken for a bomb.
     #[error("{bytes} bytes for {pixels} pixels: taken for a decompression bomb")]
@@ -110,14 +119,21 @@ fn format(file: &[u8]) -> Result<Format, Damage> {
     }
 }
 
-/// Refuses what is too large before anything is allocated for it, and waits where another large picture is being decoded.
-fn admit(file: &[u8], width: u64, height: u64) -> Result<Option<std::sync::MutexGuard<'static, ()>>, Damage> {
+/// Refuses what is too large before anything is allocated for it, and waits where another large picture is being decoded. The
+/// decoder takes `each` bytes for a pixel at worst.
+fn admit(
+    file: &[u8],
+    width: u64,
+    height: u64,
+    each: u64,
+) -> Result<Option<std::sync::MutexGuard<'static, ()>>, Damage> {
     let pixels = width.saturating_mul(height);
     if pixels == 0 {
         return Err(Damage::Corrupt(format!("{width} x {height} pixels")));
     }
-    if pixels > MOST_PIXELS || width.max(height) > u64::from(LONGEST_SIDE) {
-        return Err(Damage::TooLarge { width, height });
+    let most = MOST_PIXELS.min(MOST_BYTES / each);
+    if pixels > most || width.max(height) > u64::from(LONGEST_SIDE) {
+        return Err(Damage::TooLarge { width, height, most });
     }
     let bytes = file.len() as u64;
     if pixels * 3 > RATIO_FROM && pixels * 3 > bytes.saturating_mul(MOST_RATIO) {
@@ -145,7 +161,9 @@ fn jpeg(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damag
     decoder.decode_headers().map_err(|error| corrupt(&error))?;
     let info = decoder.info().ok_or(Damage::Format)?;
     let (width, height) = (usize::from(info.width), usize::from(info.height));
-    let _alone = admit(file, width as u64, height as u64)?;
+    // Two bytes for each coefficient, half as many again where subsampled rows are padded to one grey channel, and pixels.
+    let each = if info.components == 4 { 12 } else { 9 };
+    let _alone = admit(file, width as u64, height as u64, each)?;
     let given = decoder.output_colorspace().map_or(channels, |space| space.num_components());
     picture.pixels.resize(width * height * given, 0);
     decoder.decode_into(&mut picture.pixels).map_err(|error| corrupt(&error))?;
@@ -175,12 +193,14 @@ fn png(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage
         _ => Damage::Corrupt(error.to_string()),
     };
     let mut decoder = png::Decoder::new(Cursor::new(file));
-    decoder.set_limits(png::Limits { bytes: 4 * MOST_PIXELS as usize });
+    decoder.set_limits(png::Limits { bytes: PNG_BESIDE });
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
     decoder.ignore_checksums(false);
     let mut reader = decoder.read_info().map_err(truncated)?;
     let (width, height) = (reader.info().width, reader.info().height);
-    let _alone = admit(file, u64::from(width), u64::from(height))?;
+    let _alone = admit(file, u64::from(width), u64::from(height), 8)?;
     let size = reader.output_buffer_size().ok_or(Damage::Nothing)?;
     picture.pixels.resize(size, 0);
     let frame = reader.next_frame(&mut picture.pixels).map_err(truncated)?;
@@ -197,12 +217,33 @@ fn webp(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damag
     };
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(file)).map_err(refused)?;
     let (width, height) = decoder.dimensions();
-    let _alone = admit(file, u64::from(width), u64::from(height))?;
+    let _alone = admit(file, u64::from(width), u64::from(height), webp_bytes(file))?;
+    if oversized_frame(file, width, height) {
+        return Err(Damage::Corrupt("a frame that is larger than the picture".to_owned()));
+    }
     let size = decoder.output_buffer_size().ok_or(Damage::Nothing)?;
     picture.pixels.resize(size, 0);
     decoder.read_image(&mut picture.pixels).map_err(refused)?;
     (picture.width, picture.height, picture.channels) = (width as usize, height as usize, channels);
     convert(&mut picture.pixels, if decoder.has_alpha() { 4 } else { 3 }, channels)
+}
+
+/// Bytes that the decoder takes for a pixel: those it gives back, those it decodes to, planes of alpha, a canvas.
+fn webp_bytes(file: &[u8]) -> u64 {
+    match (file.get(12..16), file.get(20)) {
+        (Some(b"VP8X"), Some(flags)) if flags & 0x02 != 0 => 16,
+        (Some(b"VP8X"), Some(flags)) if flags & 0x10 != 0 => 12,
+        _ => 9,
+    }
+}
+
+/// Whether a lossy frame anywhere in the file says that it is larger than the picture: the decoder makes room for it and decodes
+/// it before it compares.
+fn oversized_frame(file: &[u8], width: u32, height: u32) -> bool {
+    file.windows(18).filter(|frame| frame.starts_with(b"VP8 ") && frame[11..14] == [0x9d, 0x01, 0x2a]).any(|frame| {
+        let side = |at: usize| u32::from(u16::from_le_bytes([frame[at], frame[at + 1]]) & 0x3fff);
+        side(14) > width || side(16) > height
+    })
 }
 
 /// Brings pixels of `given` channels (grey, grey and alpha, colour, colour and alpha) to 1 or 3.

@@ -30,6 +30,20 @@ pub enum Label {
     Many(Vec<u32>),
 }
 
+/// The labels that a member of a shard has whose name ends in `cls`, `json` or `txt`; none if it has no label.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_label(ending: &str, content: &[u8], labelling: &Labelling) -> Result<Option<Vec<u32>>, String> {
+    let classes = Classes::new(labelling);
+    match ending {
+        "cls" => classes.cls(content).map(Some),
+        "json" => classes.json(content),
+        "txt" => classes.txt(content).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// The classes and how labels are read.
 #[derive(Clone, Debug)]
 pub(crate) struct Classes {

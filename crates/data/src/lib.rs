@@ -7,7 +7,7 @@
 pub mod ahead;
 pub mod batch;
 pub mod check;
-mod cifar;
+pub mod cifar;
 pub mod crew;
 mod crop;
 pub mod dataset;

@@ -19,7 +19,7 @@ use ::parquet::file::serialized_reader::SerializedPageReader;
 use ::parquet::schema::types::Type as Schema;
 use bytes::Bytes;
 
-use crate::labels::{Classes, FIELDS};
+use crate::labels::{Classes, FIELDS, Labelling};
 
 /// Rows whose labels are read at once.
 const STRIDE: usize = 1024;
@@ -88,6 +88,18 @@ pub fn parse_parquet(content: &[u8]) -> Result<u64, String> {
     let opened = Opened::new(Bytes::copy_from_slice(content), true)?;
     opened.class_names(None);
     Ok(opened.rows())
+}
+
+/// Reads all labels and the first `most` pictures of a Parquet file in memory; says how many of these pictures can be read.
+///
+/// # Errors
+/// What is wrong with its footer or its labels.
+pub fn read_parquet(content: &[u8], labelling: &Labelling, most: u64) -> Result<u64, String> {
+    let opened = Opened::new(Bytes::copy_from_slice(content), true)?;
+    opened.labels(&Classes::new(labelling), |_, _| Ok(())).map_err(|(_, problem)| problem)?;
+    let mut bytes = Vec::new();
+    let rows = 0..opened.rows().min(most);
+    Ok(rows.filter(|row| opened.read(*row, &mut bytes).is_ok()).count() as u64)
 }
 
 /// Runs what may panic on a damaged file.

@@ -13,7 +13,7 @@ const MOST_FILES: u64 = 1_000_000;
 /// Bytes of a pattern, as of a path.
 const MOST_TEXT: usize = 4096;
 /// Bytes of all names together.
-const MOST_NAMES: u64 = 1 << 28;
+const MOST_NAMES: u64 = 1 << 26;
 
 /// What a pattern names: files below one folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +85,16 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
     if count > MOST_FILES || count.saturating_mul(pattern.len() as u64) > MOST_NAMES {
         return Err(format!("{count} files are too many; at most {MOST_FILES}, with fewer if their names are long"));
     }
-    let mut names = vec![String::new()];
-    for part in &parts {
-        names = names.iter().flat_map(|name| (0..part.len()).map(move |at| part.append(name, at))).collect();
+    let mut names = Vec::with_capacity(count as usize);
+    // Which of its texts each part has; the last part changes first.
+    let mut which = vec![0; parts.len()];
+    loop {
+        let mut name = String::with_capacity(pattern.len());
+        parts.iter().zip(&which).for_each(|(part, at)| part.append(&mut name, *at));
+        names.push(name);
+        let Some(turn) = (0..parts.len()).rfind(|part| which[*part] + 1 < parts[*part].len()) else { break };
+        which[turn] += 1;
+        which[turn + 1..].fill(0);
     }
     let star_in_folder = |name: &String| name.rfind('/').is_some_and(|slash| name[..slash].contains('*'));
     match names.iter().find(|name| star_in_folder(name)) {
@@ -112,11 +119,11 @@ impl Part<'_> {
         }
     }
 
-    fn append(&self, name: &str, at: u64) -> String {
+    fn append(&self, name: &mut String, at: u64) {
         match self {
-            Part::One(text) => format!("{name}{text}"),
-            Part::List(list) => format!("{name}{}", list[at as usize]),
-            Part::Range { first, width, .. } => format!("{name}{:0width$}", first + at),
+            Part::One(text) => name.push_str(text),
+            Part::List(list) => name.push_str(list[at as usize]),
+            Part::Range { first, width, .. } => name.push_str(&format!("{:0width$}", first + at)),
         }
     }
 }
@@ -231,6 +238,7 @@ mod tests {
         check("{0..999}{0..999}{0..1}", Err("2000000 files are too many"));
         check("*/x.tar", Err("last part"));
         check("{a*,b}/x.tar", Err("last part"));
+        check(&format!("{{0..999999}}{}", "x".repeat(100)), Err("too many"));
     }
 
     #[test]

@@ -4,8 +4,14 @@
 //! for the three. Positions are kept on every value because a message without line and column is half a message.
 
 use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// Bytes of a sweep file: a thousand times those of a large one.
+const MOST_BYTES: usize = 1 << 20;
+/// Lists and tables within each other; a sweep file has six.
+const DEEPEST: usize = 64;
 
 /// The three spellings of a sweep file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +98,10 @@ impl Node {
 
 /// Parses `text`; a syntax error is the only problem then.
 pub(crate) fn parse(text: &str, format: Format) -> Result<Node, Vec<Problem>> {
+    if text.len() > MOST_BYTES {
+        let message = format!("{} bytes; a sweep file has at most {MOST_BYTES}", text.len());
+        return Err(vec![Problem { place: Place { line: 1, column: 1 }, message }]);
+    }
     match format {
         Format::Toml => parse_toml(text),
         Format::Yaml => parse_yaml(text).map_err(|problem| vec![problem]),
@@ -161,7 +171,26 @@ fn toml_node(value: &Spanned<DeValue<'_>>, lines: &Lines, problems: &mut Vec<Pro
     Node { place, value }
 }
 
+/// Refuses lists and tables that are too deep within each other: everything behind goes down into them, and so would the stack.
+fn refuse_deep_yaml(text: &str) -> Result<(), Problem> {
+    let mut depth = 0_usize;
+    // A mistake in the text is told by who reads it whole.
+    for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
+        match event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
+            Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            let place = Place { line: span.start.line(), column: span.start.col() + 1 };
+            return Err(Problem { place, message: format!("more than {DEEPEST} lists and tables within each other") });
+        }
+    }
+    Ok(())
+}
+
 fn parse_yaml(text: &str) -> Result<Node, Problem> {
+    refuse_deep_yaml(text)?;
     let documents = MarkedYaml::load_from_str(text).map_err(|error| Problem {
         place: Place { line: error.marker().line(), column: error.marker().col() + 1 },
         message: format!("not YAML: {}", error.info()),
@@ -227,5 +256,27 @@ impl<'text> Lines<'text> {
         let start = self.starts[line - 1];
         let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
         Place { line, column }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_deep_or_too_long_is_refused() {
+        for (text, format) in [
+            ("- ".repeat(50_000), Format::Yaml),
+            ("? ".repeat(50_000), Format::Yaml),
+            ("[".repeat(50_000), Format::Yaml),
+            ("{a: ".repeat(50_000), Format::Yaml),
+            ("[".repeat(50_000), Format::Json),
+            (format!("{}{}", "[".repeat(100), "]".repeat(100)), Format::Json),
+            (format!("a = {}", "[".repeat(50_000)), Format::Toml),
+            (format!("[{}]", vec!["a"; 50_000].join(".")), Format::Toml),
+            ("#".repeat(2 << 20), Format::Toml),
+        ] {
+            assert!(parse(&text, format).is_err(), "{}", &text[..20]);
+        }
     }
 }

@@ -61,7 +61,10 @@ impl DataFiles {
     /// What a worker is told: a plain folder as its path, anything else as JSON.
     pub fn to_argument(&self) -> String {
         match &self.at {
-            Place::Directory(folder) if *self == DataFiles::directory(folder) => folder.clone(),
+            // A folder whose name begins as JSON does would not be read as one.
+            Place::Directory(folder) if *self == DataFiles::directory(folder) && !folder.starts_with('{') => {
+                folder.clone()
+            }
             _ => serde_json::to_string(self).unwrap_or_default(),
         }
     }
@@ -84,6 +87,7 @@ mod tests {
         let parts = Place::Parts { train: "a/{0..9}.tar".to_owned(), heldout: "b.tar".to_owned() };
         for files in [
             DataFiles::directory("/data/x"),
+            DataFiles::directory("{x"),
             DataFiles { channels: Some(1), ..DataFiles::directory("x") },
             DataFiles { at: parts, multi_label: true, ..DataFiles::directory("") },
         ] {

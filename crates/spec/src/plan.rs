@@ -130,6 +130,9 @@ pub fn run_label(model: &str, run: &RunSpec, pretrained: Option<&RunSpec>) -> St
     }
 }
 
+/// Cells of a grid, once for each seed: more are a slip, and would not be trained in a lifetime.
+const MOST_RUNS: usize = 100_000;
+
 impl Plan {
     /// Expands `sweep` over a data set with these facts, or says what cannot be.
     pub fn expand(sweep: &Sweep, facts: &DatasetFacts) -> Result<Plan, Vec<Problem>> {
@@ -141,6 +144,10 @@ impl Plan {
             let Some(network) = footprint(model, &data, &sweep.data.path, &mut problems) else { continue };
             for epochs in &sweep.epochs {
                 plan.add_cells(sweep, model, &network, *epochs, &data, speed, &mut problems);
+                if plan.runs.len() + plan.skipped.len() > MOST_RUNS {
+                    problems.add(sweep.data.place, format!("the grid has more than {MOST_RUNS} runs"));
+                    return problems.or(plan);
+                }
             }
         }
         rules_that_match_nothing(sweep, &mut problems);
@@ -184,6 +191,8 @@ impl Plan {
             return problems.add(sweep.train.place, message);
         }
         for lr in &settings.lr {
+            // One more than is taken, so that too many are noticed.
+            let left = (MOST_RUNS + 1).saturating_sub(self.runs.len() + self.skipped.len());
             let skip = sweep.skips.iter().find(|skip| skip.when.holds(&model.name, epochs, Some(*lr)));
             if let Some(skip) = skip {
                 let cell = cell_label(&model.name, epochs, *lr);
@@ -191,7 +200,7 @@ impl Plan {
                 continue;
             }
             let stage = Stage { data, train: &sweep.train, epochs, resources: &sweep.resources };
-            for seed in &settings.seeds {
+            for seed in settings.seeds.iter().take(left) {
                 let spec = settings.run(&stage, &model.spec, *lr, *seed);
                 let price = Price::of(network, &spec, speed);
                 self.runs.push(PlannedRun { model: model.name.clone(), spec, price, trunk: None });

@@ -27,6 +27,19 @@ fn every_cell_is_there_once_and_the_cheapest_first() {
 }
 
 #[test]
+fn a_grid_beyond_measure_is_refused() {
+    let list = |from: u64| (from..from + 4000).map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
+    let grid = format!("lr = [{}]\nseeds = [{}]", list(1), list(0));
+    let skip =
+        format!("{}\n[[skip]]\nwhen = {{ epochs = 1 }}\nreason = \"slow\"\n", GOOD.replace("lr = [0.1, 0.2]", &grid));
+    for text in [GOOD.replace("lr = [0.1, 0.2]", &grid), skip] {
+        let sweep = Sweep::parse(&text, Format::Toml).expect("a sweep");
+        let problems = Plan::expand(&sweep, &facts()).expect_err("too large");
+        assert!(problems[0].message.contains("more than 100000 runs"), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_fraction_of_an_epoch_is_a_number_of_steps() {
     let plan = planned(&GOOD.replace("[0.5, 1]", "[0.25]").replace("batch = 10", "batch = 10\nwarmup = 0.4"));
     let (spec, price) = (&plan.runs[0].spec, &plan.runs[0].price);
