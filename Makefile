@@ -4,6 +4,9 @@ SHELL := /bin/bash
 BIN := target/debug
 # The libtorch that the worker is linked against; see scripts/libtorch.sh.
 SETUP := scripts/libtorch.sh
+# What is kept for all checkouts; nasm stands there where the system has none.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
+export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
 .PHONY: help demo transfer-demo test lint setup build data reports bench-train bench-train-gpu bench-data clean
 
@@ -19,6 +22,7 @@ help:
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
+	@scripts/nasm.sh
 	@$(SETUP)
 
 build: setup
@@ -65,7 +69,7 @@ reports: data
 	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
 
 # PyTorch and timm in a virtual environment of their own; kept, since it is large.
-BENCH_VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw/pytorch-2.11.0
+BENCH_VENV := $(CACHE)/pytorch-2.11.0
 
 $(BENCH_VENV)/ready:
 	python3 -m venv $(BENCH_VENV)
@@ -79,7 +83,7 @@ bench-train-gpu: data $(BENCH_VENV)/ready
 	$(BENCH_VENV)/bin/python scripts/bench_train_gpu.py
 
 # The peers of the data pipeline. What does not install on a machine is left out there.
-DATA_VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw/data-peers-torch-2.11.0
+DATA_VENV := $(CACHE)/data-peers-torch-2.11.0
 
 $(DATA_VENV)/ready:
 	python3 -m venv $(DATA_VENV)
@@ -90,7 +94,7 @@ $(DATA_VENV)/ready:
 	scripts/ffcv.sh $(DATA_VENV) || echo "ffcv does not build here and is left out"
 	touch $@
 
-bench-data: $(DATA_VENV)/ready
+bench-data: setup $(DATA_VENV)/ready
 	cargo build --locked --package cli
 	$(DATA_VENV)/bin/python scripts/bench_data.py
 

@@ -10,8 +10,8 @@ use spec::order::{SampleOrder, mix};
 use spec::run::{Augment, RunSpec};
 
 use crate::crew::Crew;
-use crate::crop::{Zoom, centre, part, shifted};
-use crate::decode::Damage;
+use crate::crop::{Part, Zoom, centre, part, shifted};
+use crate::decode::{Damage, Wanted};
 use crate::mixing;
 use crate::rand_augment;
 use crate::random::Random;
@@ -95,6 +95,14 @@ impl Recipe {
         }
     }
 
+    /// The part of an encoded picture that is trained on.
+    fn part(&self, random: u64, across: usize, down: usize) -> Part {
+        match self.augment.inception_crop {
+            Some(share) => inception(random, across, down, share),
+            None => centre(across, down, self.centre_crop),
+        }
+    }
+
     /// The shape that pictures come out in.
     fn shape(&self, split: &Split) -> Shape {
         let side = match split.side() {
@@ -124,11 +132,15 @@ pub fn training(
     let copies = u64::from(augment.multiplicity.max(1));
     let drawn = samples.clone().map(|sample| (sample, order.example(sample / copies))).collect();
     let shape = recipe.shape(split);
-    let mut batch = assemble(split, shape, drawn, crew, |(sample, id), picture, slot, work| {
-        let epoch = sample / copies / order.examples();
-        let random = key(recipe.seed, epoch, id, sample % copies);
-        train(picture, shape, recipe, random, slot, work);
-    })?;
+    let random = |(sample, id)| key(recipe.seed, sample / copies / order.examples(), id, sample % copies);
+    let mut batch = assemble(
+        split,
+        shape,
+        drawn,
+        crew,
+        |drawn, across, down| recipe.part(random(drawn), across, down),
+        |drawn, picture, slot, work| train(picture, shape, recipe, random(drawn), slot, work),
+    )?;
     if let Some(how) = augment.mixing {
         mixing::apply(&mut batch, how, recipe.seed, samples.start);
     }
@@ -149,13 +161,17 @@ pub fn evaluation(
 ) -> Result<Batch, DataError> {
     let shape = Shape { channels: split.channels(), side: split.side().unwrap_or(side.max(1)) };
     let drawn = ids.map(|id| (id, id)).collect();
-    assemble(split, shape, drawn, crew, |_, picture, slot, work| match picture {
-        Picture::Raw(pixels, _) => slot.copy_from_slice(pixels),
-        Picture::Decoded(decoded) => {
-            let part = centre(decoded.width, decoded.height, centre_crop);
-            work.zoom.decoded(decoded, part, shape.side, false, slot);
-        }
-    })
+    assemble(
+        split,
+        shape,
+        drawn,
+        crew,
+        |_, across, down| centre(across, down, centre_crop),
+        |_, picture, slot, work| match picture {
+            Picture::Raw(pixels, _) => slot.copy_from_slice(pixels),
+            Picture::Decoded(decoded, window) => work.zoom.decoded(decoded, window, shape.side, false, slot),
+        },
+    )
 }
 
 /// Some examples as a run sees them in `epoch`: augmented, but not mixed.
@@ -165,14 +181,22 @@ pub fn evaluation(
 pub fn versions(split: &Split, recipe: &Recipe, ids: &[u64], epoch: u64, crew: &Crew) -> Result<Batch, DataError> {
     let shape = recipe.shape(split);
     let drawn = ids.iter().map(|id| (0, *id)).collect();
-    assemble(split, shape, drawn, crew, |(_, id), picture, slot, work| {
-        train(picture, shape, recipe, key(recipe.seed, epoch, id, 0), slot, work);
-    })
+    let random = |(_, id)| key(recipe.seed, epoch, id, 0);
+    assemble(
+        split,
+        shape,
+        drawn,
+        crew,
+        |drawn, across, down| recipe.part(random(drawn), across, down),
+        |drawn, picture, slot, work| train(picture, shape, recipe, random(drawn), slot, work),
+    )
 }
 
 /// What is wrong with the picture of an example.
 pub(crate) fn look(split: &Split, id: u64) -> Result<Option<Damage>, DataError> {
-    WORK.with_borrow_mut(|(memory, _)| Ok(split.picture(id, memory)?.err()))
+    let whole = |width, height| Part { top: 0, left: 0, height, width };
+    let wanted = Wanted { part: &whole, side: usize::MAX / 8 };
+    WORK.with_borrow_mut(|(memory, _)| Ok(split.picture(id, &wanted, memory)?.err()))
 }
 
 /// What a thread works with, from picture to picture.
@@ -186,12 +210,14 @@ thread_local! {
     static WORK: RefCell<(Memory, Work)> = RefCell::default();
 }
 
-/// Makes every picture in its place of the batch. `drawn` are samples and their examples.
+/// Makes every picture in its place of the batch. `drawn` are samples and their examples; `part` says what is wanted of an
+/// encoded picture, by its columns and rows.
 fn assemble(
     split: &Split,
     shape: Shape,
     drawn: Vec<(u64, u64)>,
     crew: &Crew,
+    part: impl Fn((u64, u64), usize, usize) -> Part + Sync,
     make: impl Fn((u64, u64), Picture<'_>, &mut [u8], &mut Work) + Sync,
 ) -> Result<Batch, DataError> {
     let bytes = shape.bytes();
@@ -200,7 +226,9 @@ fn assemble(
         WORK.with_borrow_mut(|(memory, work)| {
             let (sample, id) = drawn[at];
             let label = split.label(id)?;
-            Ok(split.picture(id, memory)?.map(|picture| {
+            let part = |across, down| part((sample, id), across, down);
+            let wanted = Wanted { part: &part, side: shape.side };
+            Ok(split.picture(id, &wanted, memory)?.map(|picture| {
                 make((sample, id), picture, slot, work);
                 label
             }))
@@ -234,36 +262,31 @@ fn assemble(
 
 /// One picture as it is trained on.
 fn train(picture: Picture<'_>, shape: Shape, recipe: &Recipe, random: u64, slot: &mut [u8], work: &mut Work) {
-    let Recipe { augment, centre_crop, .. } = recipe;
+    let augment = &recipe.augment;
     let flip = augment.flip && mix(random ^ 3) & 1 == 1;
     let places = 2 * u64::from(augment.crop_padding) + 1;
     let shift = |draw: u64| (mix(random ^ draw) % places) as isize - augment.crop_padding as isize;
-    let inception = |across, down, share| part(across, down, share, &mut Random::new(mix(random ^ 4)));
     match (picture, augment.inception_crop) {
         (Picture::Raw(pixels, stored), Some(share)) => {
-            let part = inception(stored.side, stored.side, share);
+            let part = inception(random, stored.side, stored.side, share);
             work.zoom.stored(pixels, stored, part, shape.side, flip, slot);
         }
         (Picture::Raw(pixels, _), None) if augment.crop_padding == 0 && !flip => slot.copy_from_slice(pixels),
         (Picture::Raw(pixels, stored), None) => shifted(pixels, stored, [shift(1), shift(2)], flip, slot),
-        (Picture::Decoded(decoded), Some(share)) => {
-            let part = inception(decoded.width, decoded.height, share);
-            work.zoom.decoded(decoded, part, shape.side, flip, slot);
+        (Picture::Decoded(decoded, window), None) if augment.crop_padding > 0 => {
+            work.scratch.resize(shape.bytes(), 0);
+            work.zoom.decoded(decoded, window, shape.side, false, &mut work.scratch);
+            shifted(&work.scratch, shape, [shift(1), shift(2)], flip, slot);
         }
-        (Picture::Decoded(decoded), None) => {
-            let part = centre(decoded.width, decoded.height, *centre_crop);
-            if augment.crop_padding == 0 {
-                work.zoom.decoded(decoded, part, shape.side, flip, slot);
-            } else {
-                work.scratch.resize(shape.bytes(), 0);
-                work.zoom.decoded(decoded, part, shape.side, false, &mut work.scratch);
-                shifted(&work.scratch, shape, [shift(1), shift(2)], flip, slot);
-            }
-        }
+        (Picture::Decoded(decoded, window), _) => work.zoom.decoded(decoded, window, shape.side, flip, slot),
     }
     if let Some(how) = augment.rand_augment {
         rand_augment::apply(slot, shape, how, &mut Random::new(mix(random ^ 5)), &mut work.scratch);
     }
+}
+
+fn inception(random: u64, across: usize, down: usize, share: f64) -> Part {
+    part(across, down, share, &mut Random::new(mix(random ^ 4)))
 }
 
 /// What all randomness of one picture follows from. Copy 0 has what there was before there were copies.

@@ -44,6 +44,38 @@ pub(crate) struct Part {
     pub(crate) width: usize,
 }
 
+impl Part {
+    /// What of it lies within a picture; at least one pixel.
+    pub(crate) fn within(self, width: usize, height: usize) -> Part {
+        let (top, left) = (self.top.min(height.saturating_sub(1)), self.left.min(width.saturating_sub(1)));
+        Part {
+            top,
+            left,
+            height: self.height.clamp(1, (height - top).max(1)),
+            width: self.width.clamp(1, (width - left).max(1)),
+        }
+    }
+
+    /// The same part of a picture at so many eighths of its scale.
+    pub(crate) fn scaled(self, eighths: usize) -> Window {
+        let scale = |length: usize| length as f64 * eighths as f64 / 8.0;
+        Window { top: scale(self.top), left: scale(self.left), height: scale(self.height), width: scale(self.width) }
+    }
+}
+
+/// A part of a decoded picture, which need not begin or end with a whole pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
+    /// Rows above it.
+    pub(crate) top: f64,
+    /// Columns left of it.
+    pub(crate) left: f64,
+    /// Rows.
+    pub(crate) height: f64,
+    /// Columns.
+    pub(crate) width: f64,
+}
+
 /// Tries to find a part that fits.
 const TRIES: usize = 10;
 
@@ -109,21 +141,41 @@ impl Zoom {
         }
     }
 
-    /// The same of a decoded picture, whose channels lie beside each other.
-    pub(crate) fn decoded(&mut self, picture: &Decoded, part: Part, side: usize, flip: bool, pixels: &mut [u8]) {
-        let size = [picture.width, picture.height];
-        if picture.channels == 1 {
-            self.zoom::<U8>(&picture.pixels, size, part, side, pixels);
+    /// The same of a decoded picture, whose channels lie beside each other; the kernel sees what is around the window.
+    pub(crate) fn decoded(&mut self, picture: &Decoded, window: Window, side: usize, flip: bool, pixels: &mut [u8]) {
+        let zoomed = if picture.channels == 1 {
+            self.cut::<U8>(picture, window, side, pixels)
         } else {
             let mut beside = std::mem::take(&mut self.beside);
             beside.resize(3 * side * side, 0);
-            self.zoom::<U8x3>(&picture.pixels, size, part, side, &mut beside);
+            let zoomed = self.cut::<U8x3>(picture, window, side, &mut beside);
             apart(&beside, pixels);
             self.beside = beside;
-        }
+            zoomed
+        };
+        debug_assert!(zoomed.is_some(), "{window:?} lies within {} x {}", picture.width, picture.height);
         if flip {
             pixels.chunks_exact_mut(side).for_each(<[u8]>::reverse);
         }
+    }
+
+    /// `None` if the window does not lie within the picture.
+    fn cut<P: InnerPixel + fast_image_resize::PixelTrait>(
+        &mut self,
+        picture: &Decoded,
+        window: Window,
+        side: usize,
+        pixels: &mut [u8],
+    ) -> Option<()> {
+        let (across, down) = (picture.width as u32, picture.height as u32);
+        let source = TypedImageRef::<P>::from_buffer(across, down, &picture.pixels).ok()?;
+        let mut target = TypedImage::<P>::from_buffer(side as u32, side as u32, pixels).ok()?;
+        let Window { top, left, height, width } = window;
+        let (width, height) = (width.min(f64::from(across) - left), height.min(f64::from(down) - top));
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
+            .crop(left, top, width, height);
+        self.resizer.resize_typed(&source, &mut target, &options).ok()
     }
 
     /// `None` if the part does not lie within the picture.

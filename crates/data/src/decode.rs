@@ -4,10 +4,7 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
+use crate::crop::{Part, Window};
 
 /// Most pixels of a picture: a photograph of 25 million takes 75 MB, and a decoder up to three times that while it works.
 pub const MOST_PIXELS: u64 = 25_000_000;
@@ -36,7 +33,7 @@ static ONE_LARGE: Mutex<()> = Mutex::new(());
 
 /// A version of what turns bytes into pixels; part of the fingerprint of encoded data, because another decoder makes other
 /// pixels of the same bytes.
-pub const DECODER: &str = "zune-jpeg 0.5, png 0.18, image-webp 0.2";
+pub const DECODER: &str = "mozjpeg 0.10, png 0.18, image-webp 0.2";
 
 /// Why a file gives no picture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,19 +83,49 @@ pub struct Decoded {
     pub channels: usize,
 }
 
-/// Decodes `file` into `picture`, whose memory is used again. Grey pictures become colour and colour pictures grey as
+/// What is wanted of a picture.
+pub(crate) struct Wanted<'a> {
+    /// The part, by the picture's columns and rows.
+    pub(crate) part: &'a dyn Fn(usize, usize) -> Part,
+    /// The height and width that the part is brought to.
+    pub(crate) side: usize,
+}
+
+impl Wanted<'_> {
+    fn part(&self, width: usize, height: usize) -> Part {
+        (self.part)(width, height).within(width, height)
+    }
+}
+
+/// Decodes a whole `file` into `picture`, whose memory is used again. Grey pictures become colour and colour pictures grey as
 /// `channels` (1 or 3) says; transparency is dropped, and of an animation the first picture is taken. The orientation that
 /// cameras note is not applied, as in the data loaders that people compare with.
 pub fn decode(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
-    // The decoders are libraries; should one of them panic on bytes that nobody has thought of, that costs one example.
-    let decoded = catch_unwind(AssertUnwindSafe(|| match format(file)? {
-        Format::Jpeg => jpeg(file, channels, picture),
-        Format::Png => png(file, channels, picture),
-        Format::Webp => webp(file, channels, picture),
+    let whole = |width, height| Part { top: 0, left: 0, height, width };
+    decode_part(file, channels, &Wanted { part: &whole, side: LONGEST_SIDE as usize }, picture).map(|_| ())
+}
+
+/// The same of what is wanted of a picture, perhaps at a smaller scale and with less around it; which part of `picture` that is.
+pub(crate) fn decode_part(
+    file: &[u8],
+    channels: usize,
+    wanted: &Wanted<'_>,
+    picture: &mut Decoded,
+) -> Result<Window, Damage> {
+    // The decoder of JPEG reports errors by unwinding; should another one panic on bytes that nobody has thought of, that costs
+    // one example.
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        match format(file)? {
+            Format::Jpeg => return jpeg(file, channels, wanted, picture),
+            Format::Png => png(file, channels, picture)?,
+            Format::Webp => webp(file, channels, picture)?,
+        }
+        Ok(wanted.part(picture.width, picture.height).scaled(8))
     }));
-    decoded.unwrap_or_else(|_| {
+    decoded.unwrap_or_else(|panic| {
         *picture = Decoded::default();
-        Err(Damage::Corrupt("the decoder has failed".to_owned()))
+        let message = panic.downcast_ref::<String>().map_or("the decoder has failed", String::as_str);
+        Err(Damage::Corrupt(message.trim_start_matches("libjpeg fatal error: ").chars().take(200).collect()))
     })
 }
 
@@ -142,49 +169,90 @@ fn admit(
     Ok((pixels > LARGE).then(|| ONE_LARGE.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn corrupt(error: &impl std::fmt::Debug) -> Damage {
-    Damage::Corrupt(format!("{error:?}").chars().take(200).collect())
-}
-
-fn jpeg(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
-    if !is_whole_jpeg(file) {
-        return Err(Damage::Truncated);
+/// Decodes the rows that are wanted, at the smallest scale that still has as many pixels as they are brought to. What lies below
+/// is not even read: entropy decoding is most of the work.
+fn jpeg(file: &[u8], channels: usize, wanted: &Wanted<'_>, picture: &mut Decoded) -> Result<Window, Damage> {
+    let four_channels = survey(file)?;
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => Damage::Truncated,
+        _ => Damage::Corrupt(error.to_string()),
+    };
+    let mut decoder = mozjpeg::Decompress::new_mem(file).map_err(failed)?;
+    let (width, height) = decoder.size();
+    // Two bytes for each coefficient of a progressive file, half as many again where subsampled rows are padded to one grey
+    // channel, and pixels.
+    let _alone = admit(file, width as u64, height as u64, if four_channels { 12 } else { 9 })?;
+    let part = wanted.part(width, height);
+    let eighths = [1, 2, 4].into_iter().find(|eighths| part.width.min(part.height) * eighths >= 8 * wanted.side);
+    let eighths = eighths.unwrap_or(8);
+    decoder.scale(eighths as u8);
+    let (mut started, given) = match (four_channels, channels) {
+        (true, _) => (decoder.to_colorspace(mozjpeg::ColorSpace::JCS_CMYK), 4),
+        (false, 1) => (decoder.grayscale(), 1),
+        (false, _) => (decoder.rgb(), 3),
+    };
+    let started = started.as_mut().map_err(|error| Damage::Corrupt(error.to_string()))?;
+    let window = part.scaled(eighths);
+    let above = window.top.floor() as usize;
+    let rows = ((window.top + window.height).ceil() as usize).min(started.height()).saturating_sub(above).max(1);
+    let row = started.width() * given;
+    picture.pixels.resize(rows * row, 0);
+    for _ in 0..above {
+        started.read_scanlines_into(&mut picture.pixels[..row]).map_err(failed)?;
     }
-    let space = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
-    // Limits are ours, and strictness would refuse files with a stray byte that everybody else reads.
-    let side = LONGEST_SIDE as usize;
-    let options = DecoderOptions::default()
-        .jpeg_set_out_colorspace(space)
-        .set_max_width(side.max(usize::from(u16::MAX)))
-        .set_max_height(side.max(usize::from(u16::MAX)));
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options);
-    decoder.decode_headers().map_err(|error| corrupt(&error))?;
-    let info = decoder.info().ok_or(Damage::Format)?;
-    let (width, height) = (usize::from(info.width), usize::from(info.height));
-    // Two bytes for each coefficient, half as many again where subsampled rows are padded to one grey channel, and pixels.
-    let each = if info.components == 4 { 12 } else { 9 };
-    let _alone = admit(file, width as u64, height as u64, each)?;
-    let given = decoder.output_colorspace().map_or(channels, |space| space.num_components());
-    picture.pixels.resize(width * height * given, 0);
-    decoder.decode_into(&mut picture.pixels).map_err(|error| corrupt(&error))?;
-    (picture.width, picture.height, picture.channels) = (width, height, channels);
-    convert(&mut picture.pixels, given, channels)
+    started.read_scanlines_into(&mut picture.pixels).map_err(failed)?;
+    (picture.width, picture.height, picture.channels) = (started.width(), rows, channels);
+    let given = if given == 4 { ink_to_light(&mut picture.pixels) } else { given };
+    convert(&mut picture.pixels, given, channels)?;
+    Ok(Window { top: window.top - above as f64, ..window })
 }
 
-/// Whether there is an end-of-image marker behind the first scan. A thumbnail has one too, but before it.
-fn is_whole_jpeg(file: &[u8]) -> bool {
+/// Most scans of a progressive JPEG. Each goes through the whole picture, and real files have about ten.
+const MOST_SCANS: usize = 300;
+
+/// Looks through the segments before the first scan: whether the picture has four channels. Refuses a file without an
+/// end-of-image marker behind the scan (a thumbnail has one too, but before it), and one with absurdly many scans.
+fn survey(file: &[u8]) -> Result<bool, Damage> {
     let mut at = 2;
+    let (mut progressive, mut four_channels) = (false, false);
     loop {
         match file.get(at..at + 4) {
             Some([0xff, 0xda, ..]) => break,
             Some([0xff, 0xff | 0x01 | 0xd0..=0xd8, ..]) => at += 1,
-            Some([0xff, _, high, low]) => at += 2 + (usize::from(*high) << 8 | usize::from(*low)),
+            Some([0xff, marker, high, low]) => {
+                if matches!(marker, 0xc0..=0xc2) {
+                    progressive = *marker == 0xc2;
+                    four_channels = file.get(at + 9) == Some(&4);
+                }
+                at += 2 + (usize::from(*high) << 8 | usize::from(*low));
+            }
             // A stray byte between segments.
             Some(_) => at += 1,
-            None => return false,
+            None => return Err(Damage::Truncated),
         }
     }
-    file[at..].windows(2).rev().any(|pair| pair == [0xff, 0xd9])
+    let scans = &file[at..];
+    let count = |marker: u8| scans.windows(2).filter(|pair| *pair == [0xff, marker]).count();
+    if progressive && count(0xda) > MOST_SCANS {
+        return Err(Damage::Corrupt(format!("more than {MOST_SCANS} scans")));
+    }
+    match scans.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
+        true => Ok(four_channels),
+        false => Err(Damage::Truncated),
+    }
+}
+
+/// Cyan, magenta, yellow and black, which Adobe's programs store inverted and nobody else stores, to red, green and blue.
+fn ink_to_light(pixels: &mut Vec<u8>) -> usize {
+    let count = pixels.len() / 4;
+    for at in 0..count {
+        let black = u32::from(pixels[4 * at + 3]);
+        for channel in 0..3 {
+            pixels[3 * at + channel] = (u32::from(pixels[4 * at + channel]) * black / 255) as u8;
+        }
+    }
+    pixels.truncate(3 * count);
+    3
 }
 
 fn png(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damage> {
@@ -275,3 +343,6 @@ fn convert(pixels: &mut Vec<u8>, given: usize, channels: usize) -> Result<(), Da
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,29 @@ mod tests {
     }
 
     #[test]
+    fn no_more_batches_are_in_memory_than_promised() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        for threads in [1, 2, 5] {
+            let (alive, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (own, highest) = (Arc::clone(&alive), Arc::clone(&most));
+            let make = move |step: u64, _: &Crew| {
+                highest.fetch_max(own.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                Ok(batch(step))
+            };
+            let mut loader = Loader::new(0..60, threads, make).expect("threads");
+            for step in 0..60 {
+                let taken = loader.take().expect("made");
+                assert_eq!(taken.ids, [step]);
+                // Slow enough that the makers get as far ahead as they may.
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                drop(taken);
+                alive.fetch_sub(1, Ordering::SeqCst);
+            }
+            assert!(most.load(Ordering::SeqCst) <= MOST_BATCHES, "{most:?} with {threads} threads");
+        }
+    }
+
+    #[test]
     fn a_loader_that_is_dropped_ends_its_threads() {
         let alive = Arc::new(());
         for threads in [1, 4] {

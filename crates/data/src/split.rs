@@ -1,7 +1,8 @@
 //! One part of a data set, trained on or held out, by the numbers of its examples.
 
 use crate::batch::Shape;
-use crate::decode::{Damage, Decoded, decode};
+use crate::crop::Window;
+use crate::decode::{Damage, Decoded, Wanted, decode_part};
 use crate::{DataError, Examples, Label};
 
 /// Pictures of one size, held in memory.
@@ -39,8 +40,8 @@ struct Kept {
 pub(crate) enum Picture<'a> {
     /// Channel by channel, of this shape.
     Raw(&'a [u8], Shape),
-    /// Decoded into the caller's memory.
-    Decoded(&'a Decoded),
+    /// Decoded into the caller's memory, and the part of it that was wanted.
+    Decoded(&'a Decoded, Window),
 }
 
 /// Memory that is used again from picture to picture.
@@ -159,10 +160,11 @@ impl Split {
         }
     }
 
-    /// The picture of an example. A damaged one is the inner error; the outer one is of the files or the system.
+    /// The picture of an example; what is `wanted` of it counts for encoded ones. A damaged one is the inner error; the outer one is of the files or the system.
     pub(crate) fn picture<'a>(
         &'a self,
         id: u64,
+        wanted: &Wanted<'_>,
         memory: &'a mut Memory,
     ) -> Result<Result<Picture<'a>, Damage>, DataError> {
         let stored = self.stored(id)?;
@@ -178,8 +180,8 @@ impl Split {
                     Err(DataError::Example { problem, .. }) => return Ok(Err(Damage::Corrupt(problem))),
                     read => read?,
                 }
-                let decoded = decode(&memory.file, *channels, &mut memory.decoded);
-                Ok(decoded.map(|()| Picture::Decoded(&memory.decoded)))
+                let decoded = decode_part(&memory.file, *channels, wanted, &mut memory.decoded);
+                Ok(decoded.map(|part| Picture::Decoded(&memory.decoded, part)))
             }
         }
     }

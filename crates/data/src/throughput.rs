@@ -1,5 +1,6 @@
 //! How many pictures a second become training batches here, and how many the decoder alone would give.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -48,7 +49,10 @@ pub fn measure(dataset: &Arc<Dataset>, trial: &Trial) -> Result<Speed, DataError
     let own = Arc::clone(dataset);
     let make = move |step: u64, crew: &Crew| {
         let made = batch::training(&own.train, &order, &recipe, step * batch..(step + 1) * batch, crew)?;
-        std::hint::black_box(normalised(&made, &mean, &std));
+        FLOATS.with_borrow_mut(|floats| {
+            normalised(&made, &mean, &std, floats);
+            std::hint::black_box(&floats[..]);
+        });
         Ok(made)
     };
     let io = |source| DataError::Io { path: "threads".into(), source };
@@ -87,14 +91,18 @@ fn decoding(dataset: &Dataset, order: &SampleOrder, threads: usize, duration: Du
     Ok(next.into_inner() as f64 / began.elapsed().as_secs_f64())
 }
 
+thread_local! {
+    /// Used again from batch to batch, as the memory of tensors is.
+    static FLOATS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Floats as the network takes them.
-fn normalised(batch: &Batch, mean: &PerChannel, std: &PerChannel) -> Vec<f32> {
-    let mut floats = Vec::with_capacity(batch.pixels.len());
+fn normalised(batch: &Batch, mean: &PerChannel, std: &PerChannel, floats: &mut Vec<f32>) {
+    floats.clear();
     for (at, plane) in batch.pixels.chunks_exact(batch.shape.plane().max(1)).enumerate() {
         let channel = at % batch.shape.channels;
         let (scale, offset) = (1.0 / (255.0 * std.of(channel)), mean.of(channel) / std.of(channel));
         let (scale, offset) = (scale as f32, offset as f32);
         floats.extend(plane.iter().map(|pixel| f32::from(*pixel) * scale - offset));
     }
-    floats
 }
