@@ -57,7 +57,7 @@ pub(crate) fn run(place: &Place, options: &BenchData) -> Result<u8, Failure> {
     ));
     if let (Some(decoded), Some(share)) = (speed.decoded_per_second, share) {
         print(&format!(
-            "  the decoder alone: {decoded:.0} a second; all the rest leaves {:.0} % of that",
+            "  the decoder alone, of whole pictures: {decoded:.0} a second; all of it together comes to {:.0} % of that",
             100.0 * share
         ));
     }
