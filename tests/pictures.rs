@@ -222,7 +222,11 @@ fn a_shard_that_shrinks_ends_the_run_and_says_so() {
 fn examples_with_any_number_of_classes_are_trained() {
     let Some(lab) = Lab::new() else { return };
     let classes = |id: u64| {
-        if id % 3 == 0 { format!("[{}, {}]", class(id), (class(id) + 1) % 4) } else { format!("[{}]", class(id)) }
+        if id.is_multiple_of(3) {
+            format!("[{}, {}]", class(id), (class(id) + 1) % 4)
+        } else {
+            format!("[{}]", class(id))
+        }
     };
     write_shards(&lab.path("pics"), "json", |id| format!("{{\"labels\": {}}}", classes(id)));
     lab.write("many.toml", &sweep("directory = \"pics\"\nmulti_label = true"));

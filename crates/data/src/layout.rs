@@ -32,10 +32,9 @@ pub(crate) fn of(folder: &Path, remedy: &str) -> Result<Layout, DataError> {
     }
     let text = |path: &Path| path.display().to_string();
     if there("train") && folder.join("train").is_dir() {
-        for part in HELD_OUT.iter().filter(|part| folder.join(part).is_dir()) {
-            return Ok(Layout::Encoded { train: text(&folder.join("train")), heldout: text(&folder.join(part)) });
-        }
-        return Err(no_heldout(folder, "folder", "val"));
+        let found = HELD_OUT.iter().find(|part| folder.join(part).is_dir());
+        let heldout = found.ok_or_else(|| no_heldout(folder, "folder", "val"))?;
+        return Ok(Layout::Encoded { train: text(&folder.join("train")), heldout: text(&folder.join(heldout)) });
     }
     for (below, extension) in [("data", "parquet"), ("", "parquet"), ("", "tar")] {
         let place = if below.is_empty() { folder.to_owned() } else { folder.join(below) };

@@ -24,7 +24,7 @@ pub struct Split {
 
 enum Store {
     Raw(Raw),
-    Encoded { examples: Examples, channels: usize },
+    Encoded { examples: Box<Examples>, channels: usize },
 }
 
 /// Some of the classes, numbered anew.
@@ -73,7 +73,7 @@ impl Split {
 
     /// Encoded pictures, which become grey (1) or colour (3).
     pub fn encoded(examples: Examples, channels: usize) -> Split {
-        Split { store: Store::Encoded { examples, channels }, kept: None }
+        Split { store: Store::Encoded { examples: Box::new(examples), channels }, kept: None }
     }
 
     /// Number of examples.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use data::batch::{self, Batch, Recipe, Skipped};
+use data::batch::{self, Batch, Recipe};
 use data::loader::Loader;
 use data::{Dataset, Opening};
 use spec::files::DataFiles;
 use spec::journal::{Event, Finished, Usage};
-use spec::order::{Digest, SampleOrder, mix};
+use spec::order::{Digest, mix};
 use spec::run::{RunId, RunSpec, SpecFile};
 use spec::schedule::Schedule;
 use spec::units::Loss;
@@ -29,6 +29,7 @@ use crate::network::{self, Network};
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::shim;
+use crate::tally::{self, Tally};
 use crate::weights::{self, Origin, Weights};
 
 /// Lines of progress in a whole run.
@@ -75,16 +76,13 @@ struct Trainer<'a> {
     loader: Loader,
     /// The next batch, where it is already on its way to a GPU.
     ready: Option<(Batch, Examples)>,
-    order: SampleOrder,
     schedule: Schedule,
     network: Network,
     parameters: Parameters,
     optimizer: Optimizer,
     checkpoints: Checkpoints,
     step: u64,
-    digest: Digest,
-    /// Examples left out of the open epoch.
-    skipped: u64,
+    tally: Tally,
     loss_sum: Tensor,
     losses: u64,
     step_seconds: Vec<f32>,
@@ -219,6 +217,8 @@ impl<'a> Trainer<'a> {
         };
         let loader = Loader::new(progress.step..spec.steps(), setting.loader_threads, make)
             .map_err(|source| TrainError::Io { what: "starting threads that load data".to_owned(), source })?;
+        let digest = progress.digest.parse();
+        let digest = digest.map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?;
         Ok(Trainer {
             run_id: file.run_id,
             spec,
@@ -227,18 +227,13 @@ impl<'a> Trainer<'a> {
             dataset,
             loader,
             ready: None,
-            order,
             schedule: spec.schedule(),
             network,
             parameters,
             optimizer,
             checkpoints,
             step: progress.step,
-            digest: progress
-                .digest
-                .parse()
-                .map_err(|_| TrainError::Spec("the checkpoint's digest is not a number".to_owned()))?,
-            skipped: progress.skipped,
+            tally: Tally::new(spec, order, digest, progress.skipped),
             loss_sum: Tensor::f_from_slice(&[f32::from_bits(progress.loss_sum_bits)])?.f_to_device(device)?,
             losses: progress.losses,
             step_seconds: Vec::new(),
@@ -281,7 +276,8 @@ impl<'a> Trainer<'a> {
         self.step += 1;
         self.setting.step.store(self.step, Ordering::Relaxed);
         self.step_seconds.push(began.elapsed().as_secs_f32());
-        self.count(&batch, from)
+        let samples = from..self.samples();
+        self.tally.count(self.step, samples, &batch, &self.dataset, self.journal)
     }
 
     /// The next batch, and as the network wants it.
@@ -293,65 +289,11 @@ impl<'a> Trainer<'a> {
         // Without any picture there is nothing to train on, whatever may be left out.
         let none_may = self.spec.skippable() == 0 || batch.ids.is_empty();
         if let Some(first) = batch.skipped.first().filter(|_| none_may) {
-            return Err(self.damaged(first, "mend or remove it, or let data.skip_damaged leave out a share of them")?);
+            let remedy = "mend or remove it, or let data.skip_damaged leave out a share of them";
+            return Err(tally::damaged(&self.dataset, first, remedy)?);
         }
         let examples = input::examples(&batch, self.spec, self.parameters.flat().device())?;
         Ok((batch, examples))
-    }
-
-    /// Adds the examples of a finished step to the digest of their epoch, each draw once however many pictures it gave.
-    fn count(&mut self, batch: &Batch, from: u64) -> Result<(), TrainError> {
-        let (examples, copies) = (self.order.examples(), self.spec.multiplicity());
-        let (mut ids, mut skipped) = (batch.ids.iter(), batch.skipped.iter().peekable());
-        for sample in from..self.samples() {
-            let missing = skipped.next_if(|one| one.sample == sample);
-            let id = if missing.is_none() { ids.next() } else { None };
-            if !sample.is_multiple_of(copies) {
-                continue;
-            }
-            let draw = sample / copies;
-            if let Some(one) = missing {
-                self.skip(draw / examples, one)?;
-            }
-            if let Some(id) = id {
-                self.digest.add(*id);
-            }
-            if (draw + 1).is_multiple_of(examples) {
-                self.close_epoch(draw / examples, examples)?;
-            }
-        }
-        let draws = self.samples() / copies;
-        if draws == self.spec.draws() && !draws.is_multiple_of(examples) {
-            self.close_epoch(draws / examples, draws % examples)?;
-        }
-        Ok(())
-    }
-
-    /// Writes down that a damaged example is left out of an epoch, if that may be.
-    fn skip(&mut self, epoch: u64, one: &Skipped) -> Result<(), TrainError> {
-        self.skipped += 1;
-        if self.skipped > self.spec.skippable() {
-            let remedy = format!(
-                "more examples of epoch {epoch} are damaged than the {} that data.skip_damaged lets be left out",
-                self.spec.skippable()
-            );
-            return Err(self.damaged(one, &remedy)?);
-        }
-        let reason = one.damage.to_string();
-        self.journal.write(Event::Skipped { step: self.step, epoch, example: one.id, reason })
-    }
-
-    /// Why a damaged example ends the attempt.
-    fn damaged(&self, one: &Skipped, remedy: &str) -> Result<TrainError, TrainError> {
-        let example = self.dataset.train.name(one.id)?;
-        let problem = format!("{}; {remedy}; `scalelaw data verify` lists all that are damaged", one.damage);
-        Ok(data::DataError::Example { example, problem }.into())
-    }
-
-    fn close_epoch(&mut self, epoch: u64, samples: u64) -> Result<(), TrainError> {
-        self.skipped = 0;
-        let digest = std::mem::take(&mut self.digest).to_string();
-        self.journal.write(Event::Epoch { epoch, samples, digest })
     }
 
     /// Writes a line of progress; false if the run has diverged.
@@ -398,8 +340,8 @@ impl<'a> Trainer<'a> {
     fn progress(&self) -> Result<Progress, TrainError> {
         Ok(Progress {
             step: self.step,
-            digest: self.digest.to_string(),
-            skipped: self.skipped,
+            digest: self.tally.digest().to_string(),
+            skipped: self.tally.skipped(),
             loss_sum_bits: (self.loss_sum.f_double_value(&[0])? as f32).to_bits(),
             losses: self.losses,
             step_seconds: self.median_step_seconds(),

@@ -24,6 +24,7 @@ pub mod optimizer;
 pub mod parameters;
 mod shim;
 mod stored;
+mod tally;
 pub mod vit;
 pub mod weights;
 
