@@ -77,7 +77,7 @@ fn wrong_samples_are_named() {
 #[test]
 fn patterns_that_name_nothing_usable() {
     let folder = tempfile::tempdir().expect("a folder");
-    let pattern = shards(folder.path());
+    shards(folder.path());
     fs::write(folder.path().join("x.tar.gz"), "").expect("a file");
     fs::write(folder.path().join("x.zip"), "").expect("a file");
     fs::write(folder.path().join("x.parquet"), "").expect("a file");
