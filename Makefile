@@ -8,12 +8,13 @@ SETUP := scripts/libtorch.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
 export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
-.PHONY: help demo transfer-demo test lint setup build data reports bench-train bench-train-gpu bench-data clean
+.PHONY: help demo transfer-demo test fuzz lint setup build data reports bench-train bench-train-gpu bench-data clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
 	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
 	@echo "make test     set everything up and run all tests"
+	@echo "make fuzz     run every parser on damaged input for a minute each (needs a nightly compiler)"
 	@echo "make lint     check formatting and clippy"
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
 	@echo "make bench-train  images per second against PyTorch (fetches PyTorch, about 3 GB; 40 minutes on 2 cores)"
@@ -48,6 +49,10 @@ transfer-demo: data
 
 test: data
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
+
+fuzz:
+	@scripts/nasm.sh
+	scripts/fuzz.sh
 
 lint: setup
 	cargo fmt --check

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::crop::{Part, Window};
 
+mod webp;
+
 /// Most pixels of a picture: a photograph of 25 million takes 75 MB, and a decoder up to three times that while it works.
 pub const MOST_PIXELS: u64 = 25_000_000;
 
@@ -285,9 +287,15 @@ fn webp(file: &[u8], channels: usize, picture: &mut Decoded) -> Result<(), Damag
     };
     let mut decoder = image_webp::WebPDecoder::new(Cursor::new(file)).map_err(refused)?;
     let (width, height) = decoder.dimensions();
-    let _alone = admit(file, u64::from(width), u64::from(height), webp_bytes(file))?;
+    let each = webp_bytes(file);
+    let _alone = admit(file, u64::from(width), u64::from(height), each)?;
     if oversized_frame(file, width, height) {
         return Err(Damage::Corrupt("a frame that is larger than the picture".to_owned()));
+    }
+    let left = MOST_BYTES - u64::from(width) * u64::from(height) * each;
+    let codes = webp::code_bytes(file, width, height, left)?;
+    if codes > left {
+        return Err(Damage::Corrupt(format!("its Huffman codes take {codes} bytes or more")));
     }
     let size = decoder.output_buffer_size().ok_or(Damage::Nothing)?;
     picture.pixels.resize(size, 0);
@@ -301,7 +309,8 @@ fn webp_bytes(file: &[u8]) -> u64 {
     match (file.get(12..16), file.get(20)) {
         (Some(b"VP8X"), Some(flags)) if flags & 0x02 != 0 => 16,
         (Some(b"VP8X"), Some(flags)) if flags & 0x10 != 0 => 12,
-        _ => 9,
+        // Room for the codes of the largest picture.
+        _ => 8,
     }
 }
 

@@ -71,7 +71,9 @@ pub fn parse(content: &[u8]) -> Result<Idx, String> {
         };
         rest = after;
         let size = u32::from_be_bytes(*size);
-        expected = expected.saturating_mul(u64::from(size));
+        expected = expected
+            .checked_mul(u64::from(size))
+            .ok_or("truncated: the header announces more bytes than a file can have")?;
         shape.push(size as usize);
     }
     if rest.len() as u64 != expected {
@@ -111,6 +113,12 @@ mod tests {
         check(&[0, 0, 8, 2, 0, 0, 0, 1], Err("truncated inside"));
         check(&[0, 0, 8, 1, 0, 0, 0, 3, 7, 9], Err("truncated: 3 bytes"));
         check(&[0, 0, 8, 1, 0, 0, 0, 1, 7, 9], Err("too long: 1 bytes"));
+        // Even if the last dimension has nothing.
+        check(
+            &[0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0],
+            Ok((&[0xffff_ffff, 0xffff_ffff, 0], &[])),
+        );
+        check(&[0, 0, 8, 4, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0], Err("truncated"));
         check(&[0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255], Err("truncated"));
     }
 

@@ -20,6 +20,10 @@ use ::parquet::schema::types::Type as Schema;
 use bytes::Bytes;
 
 use crate::labels::{Classes, FIELDS, Labelling};
+use guard::{Counted, Limited};
+
+mod compact;
+mod guard;
 
 /// Rows whose labels are read at once.
 const STRIDE: usize = 1024;
@@ -115,6 +119,7 @@ impl<R: ChunkReader + 'static> Opened<R> {
     /// Reads the footer; with `pages` the index of the pages too, which reading of pictures is faster with.
     pub(crate) fn new(reader: R, pages: bool) -> Result<Opened<R>, String> {
         guarded(|| {
+            check_footer(&reader)?;
             let metadata = ParquetMetaDataReader::new().parse_and_finish(&reader).map_err(shown)?;
             let image = image(&metadata)?;
             let ends = checked(&metadata, reader.len())?;
@@ -178,8 +183,10 @@ impl<R: ChunkReader + 'static> Opened<R> {
             .then(|| self.metadata.page_index_for_row_group(group).page_locations(leaf).cloned())
             .flatten();
         let column = rows.column(leaf);
-        let pages = SerializedPageReader::new(Arc::clone(&self.reader), column, rows.num_rows() as usize, pages);
-        Ok(ColumnReaderImpl::new(column.column_descr_ptr(), Box::new(pages.map_err(shown)?)))
+        let file = Limited { file: Arc::clone(&self.reader), located: pages.is_some() };
+        let pages = SerializedPageReader::new(Arc::new(file), column, rows.num_rows() as usize, pages);
+        let pages = Counted::new(pages.map_err(shown)?, column.column_descr());
+        Ok(ColumnReaderImpl::new(column.column_descr_ptr(), Box::new(pages)))
     }
 
     /// Gives the labels of all rows in their order; an error of `each` comes back with the row.
@@ -270,6 +277,16 @@ impl<R: ChunkReader + 'static> Opened<R> {
             names.and_then(|names| names.iter().map(|name| Some(name.as_str()?.to_owned())).collect::<Option<_>>());
         texts.unwrap_or_default()
     }
+}
+
+/// Looks at what the crate would make room for before it reads the footer; whether there is one is left to the crate.
+fn check_footer(file: &impl ChunkReader) -> Result<(), String> {
+    let Some(end) = file.len().checked_sub(8) else { return Ok(()) };
+    let end_mark = file.get_bytes(end, 8).map_err(shown)?;
+    let Some((length, b"PAR1")) = end_mark.split_first_chunk::<4>() else { return Ok(()) };
+    let length = u32::from_le_bytes(*length);
+    let Some(start) = end.checked_sub(u64::from(length)) else { return Ok(()) };
+    compact::check_footer(&file.get_bytes(start, length as usize).map_err(shown)?)
 }
 
 /// Reads a column of a row group row by row: no value for null, several for a list.

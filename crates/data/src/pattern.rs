@@ -4,6 +4,7 @@
 //! of a path; it is answered by the folder, sorted by name, and does not match a leading dot.
 
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
@@ -123,7 +124,10 @@ impl Part<'_> {
         match self {
             Part::One(text) => name.push_str(text),
             Part::List(list) => name.push_str(list[at as usize]),
-            Part::Range { first, width, .. } => name.push_str(&format!("{:0width$}", first + at)),
+            Part::Range { first, width, .. } => {
+                // Writing into a text does not fail.
+                let _ = write!(name, "{:0width$}", first + at);
+            }
         }
     }
 }

@@ -236,6 +236,57 @@ fn a_file_without_pictures_is_refused() {
     assert_eq!(of(&format!("message m {{ {} }}", picture("photo"))), None);
 }
 
+#[test]
+fn a_footer_that_announces_too_much_is_refused() {
+    let refused = |elements: &[Vec<u8>]| {
+        let count = elements.len() as u32;
+        // Version 1, a list of structures whose number has three bytes, and the end.
+        let number = [count as u8 & 0x7f | 0x80, (count >> 7) as u8 & 0x7f | 0x80, (count >> 14) as u8];
+        let footer = [&[0x15, 2, 0x19, 0xfc][..], &number, &elements.concat(), &[0]].concat();
+        let file = [b"PAR1", &footer[..], &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat();
+        let problem = parse_parquet(&file).expect_err("no file");
+        assert!(problem.contains("its footer cannot be"), "{problem}");
+    };
+    // A group named m with 2^30 children, 8 GB of pointers; and one whose number is told with another kind of field.
+    let group = |kind: u8, children: &[u8]| [&[0x48, 1, b'm', 0x10 | kind][..], children, &[0]].concat();
+    refused(&[group(5, &[0x80, 0x80, 0x80, 0x80, 8])]);
+    refused(&[group(6, &[0x80, 0x80, 0x80, 0x80, 8])]);
+    // So many groups within each other that the stack would overflow.
+    refused(&vec![group(5, &[2]); 100_000]);
+}
+
+#[test]
+fn a_page_that_announces_too_much_is_refused() {
+    // Kind and bytes without compression, then what does not matter here.
+    let read = |kind: u8, bytes: &[u8], located: bool| {
+        let header = [&[0x15, kind, 0x15][..], bytes, &[0x15, 2, 0, 7, 7, 7]].concat();
+        let length = header.len();
+        let file = guard::Limited { file: Arc::new(Bytes::from(header)), located };
+        let mut whole = Vec::new();
+        match located {
+            true => file.get_bytes(0, length).map(|bytes| bytes.len()).map_err(shown),
+            false => file.get_read(0).expect("in memory").read_to_end(&mut whole).map_err(|error| error.to_string()),
+        }
+    };
+    let (large, huge) = ([0x80, 0x80, 0x80, 0x40], [0x80, 0x80, 0x80, 0x80, 2]);
+    for located in [false, true] {
+        assert_eq!(read(0, &large, located), Ok(13));
+        assert!(read(0, &huge, located).expect_err("256 MB").contains("a page of 268435456 bytes"));
+        assert!(read(4, &huge, located).expect_err("a dictionary").contains("at most 33554432"));
+    }
+}
+
+#[test]
+fn lengths_in_front_of_texts_are_bounded() {
+    // Blocks of 128 in 4 parts: two numbers, the first of them 5, the second 3 more, in parts of no bits.
+    let two = [0x80, 1, 4, 2, 10, 6, 0, 0, 0, 0, 99];
+    assert_eq!(compact::deltas(&two, 2), Some((13, &[99][..])));
+    assert_eq!(compact::deltas(&two, 1), None);
+    assert_eq!(compact::deltas(&[0x80, 1, 4, 0x80, 0x80, 0x80, 0x80, 8, 0], 1 << 22), None);
+    assert_eq!(compact::deltas(&[0x80, 1, 4, 1, 10], 2), Some((5, &[][..])));
+    assert_eq!(compact::deltas(&two[..8], 2), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
