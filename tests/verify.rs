@@ -13,6 +13,9 @@ fn left_behind(lines: &[String]) -> (Lab, String) {
     let (lab, worker) = lab("finish", 0);
     let lines: Vec<String> = lines.iter().map(|line| format!("line 2 '{line}'\n")).collect();
     lab.write("worker", &format!("{HEAD}{}finish", lines.concat()));
+    let sweep = fs::read_to_string(lab.path("one.toml")).expect("just written");
+    // Two of 480.
+    lab.write("one.toml", &sweep.replace("directory = \"data\"", "directory = \"data\"\nskip_damaged = 0.0045"));
     lab.scalelaw("state", &["run", "one.toml", "--worker", &worker]).check(0, &["held-out loss 0.5000"]);
     let run = lab.runs("state").remove(0)["run_id"].clone();
     (lab, run)
@@ -65,6 +68,10 @@ fn skipped_examples_are_told_and_listed() {
     assert!(said.out.contains("2 examples were skipped as damaged, listed by --json"), "{}", said.out);
     let json = lab.scalelaw("state", &["verify", "samples", "--json"]).json();
     assert_eq!(json["skipped"][1], serde_json::json!({"run_id": run, "epoch": 0, "example": 7, "reason": "no JPEG"}));
+    let (lab, _) = left_behind(&[skipped(5), skipped(7), skipped(9), epoch(without(&[5, 7, 9]), TRAIN)]);
+    let said = lab.scalelaw("state", &["verify", "samples"]);
+    said.check(1, &[]);
+    assert!(said.out.contains("epoch 0 skipped 3 examples, and 2 may be"), "{}", said.out);
     let (lab, _) = left_behind(&[skipped(480), epoch(without(&[480]), TRAIN)]);
     let said = lab.scalelaw("state", &["verify", "samples"]);
     said.check(1, &[]);

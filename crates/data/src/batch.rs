@@ -147,8 +147,7 @@ pub fn training(
     Ok(batch)
 }
 
-/// The training batch's pictures without augmentation or order: what `ids` look like to an evaluation at `side` pixels. Pictures
-/// of one size keep theirs.
+/// What examples look like to an evaluation at `side` pixels, in the order of their ids. Pictures of one size keep theirs.
 ///
 /// # Errors
 /// As in [`training`].
@@ -196,7 +195,11 @@ pub fn versions(split: &Split, recipe: &Recipe, ids: &[u64], epoch: u64, crew: &
 pub(crate) fn look(split: &Split, id: u64) -> Result<Option<Damage>, DataError> {
     let whole = |width, height| Part { top: 0, left: 0, height, width };
     let wanted = Wanted { part: &whole, side: usize::MAX / 8 };
-    WORK.with_borrow_mut(|(memory, _)| Ok(split.picture(id, &wanted, memory)?.err()))
+    WORK.with_borrow_mut(|(memory, _)| {
+        let damage = split.picture(id, &wanted, memory)?.err();
+        memory.forget_large();
+        Ok(damage)
+    })
 }
 
 /// What a thread works with, from picture to picture.
@@ -228,10 +231,12 @@ fn assemble(
             let label = split.label(id)?;
             let part = |across, down| part((sample, id), across, down);
             let wanted = Wanted { part: &part, side: shape.side };
-            Ok(split.picture(id, &wanted, memory)?.map(|picture| {
+            let made = split.picture(id, &wanted, memory)?.map(|picture| {
                 make((sample, id), picture, slot, work);
                 label
-            }))
+            });
+            memory.forget_large();
+            Ok(made)
         })
     });
     let mut batch = Batch {

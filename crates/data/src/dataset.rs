@@ -148,10 +148,16 @@ fn encoded(train: &str, heldout: &str, files: &DataFiles, opening: &Opening<'_>)
     let names = files.class_names.as_deref().map(|path| read_names(Path::new(path))).transpose()?;
     let labelling = Labelling { class_names: names, label_field: files.label.clone(), multi_label: files.multi_label };
     let train = Examples::open(train, &labelling, opening.cache, opening.again, opening.progress)?;
-    // A class that only one part has must not shift the numbers of the others.
-    let known = (!train.class_names().is_empty()).then(|| train.class_names().to_vec());
+    // Of folders, a class that only one part has must not shift the numbers of the others.
+    let known = train.is_folder().then(|| train.class_names().to_vec());
     let labelling = Labelling { class_names: known.or(labelling.class_names.clone()), ..labelling };
+    let place = heldout;
     let heldout = Examples::open(heldout, &labelling, opening.cache, opening.again, opening.progress)?;
+    if train.class_names() != heldout.class_names() {
+        let problem =
+            "its classes have other names, or another order, than those of the training set; give class_names";
+        return Err(DataError::Malformed { path: place.into(), problem: problem.to_owned() });
+    }
     let channels = files.channels.unwrap_or(3);
     let classes = train.classes().max(heldout.classes()).max(2);
     let of = |counts: &[u64], class: u32| counts.get(class as usize).copied().unwrap_or(0);

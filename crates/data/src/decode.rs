@@ -209,21 +209,20 @@ fn jpeg(file: &[u8], channels: usize, wanted: &Wanted<'_>, picture: &mut Decoded
     Ok(Window { top: window.top - above as f64, ..window })
 }
 
-/// Most scans of a progressive JPEG. Each goes through the whole picture, and real files have about ten.
+/// Most scans of a JPEG. Each may go through the whole picture, and real files have about ten.
 const MOST_SCANS: usize = 300;
 
 /// Looks through the segments before the first scan: whether the picture has four channels. Refuses a file without an
 /// end-of-image marker behind the scan (a thumbnail has one too, but before it), and one with absurdly many scans.
 fn survey(file: &[u8]) -> Result<bool, Damage> {
     let mut at = 2;
-    let (mut progressive, mut four_channels) = (false, false);
+    let mut four_channels = false;
     loop {
         match file.get(at..at + 4) {
             Some([0xff, 0xda, ..]) => break,
             Some([0xff, 0xff | 0x01 | 0xd0..=0xd8, ..]) => at += 1,
             Some([0xff, marker, high, low]) => {
                 if matches!(marker, 0xc0..=0xc2) {
-                    progressive = *marker == 0xc2;
                     four_channels = file.get(at + 9) == Some(&4);
                 }
                 at += 2 + (usize::from(*high) << 8 | usize::from(*low));
@@ -235,7 +234,7 @@ fn survey(file: &[u8]) -> Result<bool, Damage> {
     }
     let scans = &file[at..];
     let count = |marker: u8| scans.windows(2).filter(|pair| *pair == [0xff, marker]).count();
-    if progressive && count(0xda) > MOST_SCANS {
+    if count(0xda) > MOST_SCANS {
         return Err(Damage::Corrupt(format!("more than {MOST_SCANS} scans")));
     }
     match scans.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {

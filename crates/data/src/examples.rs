@@ -25,6 +25,9 @@ use crate::{DataError, folder};
 
 mod open;
 
+/// Most bytes of a file that is taken for a picture.
+const LARGEST_FILE: u64 = 64 << 20;
+
 /// Shards that are kept open.
 const OPEN_FILES: usize = 256;
 /// Parquet footers that are kept.
@@ -105,20 +108,33 @@ impl Examples {
             }
             Kind::Parquet => {
                 let opened = self.footer(file)?;
-                opened.read(entry.offset, bytes).map_err(|problem| {
-                    let (path, expected) = (self.path(file), self.record(file).state[0] as u64);
-                    match std::fs::metadata(&path).map(|metadata| metadata.len()) {
-                        Ok(there) if there == expected => {
-                            DataError::Example { example: format!("{} row {}", path.display(), entry.offset), problem }
-                        }
-                        Ok(there) => {
-                            DataError::Changed { path, problem: format!("it had {expected} bytes and has {there} now") }
-                        }
-                        Err(error) => gone(&path, error),
-                    }
+                // What the system did not read this time it may read the next; what is wrong with the file stays wrong.
+                let read = opened.read(entry.offset, bytes).or_else(|_| opened.read(entry.offset, bytes));
+                read.map_err(|problem| {
+                    let example = format!("{} row {}", self.path(file).display(), entry.offset);
+                    self.unchanged(index).err().unwrap_or(DataError::Example { example, problem })
                 })
             }
         }
+    }
+
+    /// Whether the file that an example is in is still what was indexed.
+    ///
+    /// # Errors
+    /// [`DataError::Changed`] if it is not; then a damaged picture may be a picture of something else.
+    pub fn unchanged(&self, index: u64) -> Result<(), DataError> {
+        let (file, entry) = self.find(index)?;
+        let folder = self.index.header.kind == Kind::Folder;
+        let path = if folder { self.picture(file, entry)? } else { self.path(file) };
+        let state = folder::state(&std::fs::metadata(&path).map_err(|error| gone(&path, error))?);
+        let problem = match folder {
+            true if state[0] as u64 != entry.length => {
+                format!("it had {} bytes and has {} now", entry.length, state[0])
+            }
+            false if state != self.record(file).state => "it has been written since".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(DataError::Changed { path, problem })
     }
 
     /// The name of an example, for people. Walks through a shard to find it, so it is not for every example.
@@ -156,6 +172,11 @@ impl Examples {
     /// Examples with each class.
     pub fn per_class(&self) -> &[u64] {
         &self.index.header.per_class
+    }
+
+    /// Whether pictures stand in a folder for each class.
+    pub fn is_folder(&self) -> bool {
+        self.index.header.kind == Kind::Folder
     }
 
     /// Names of the classes; empty if they have none.
@@ -297,6 +318,10 @@ fn fill(
     from: u64,
     bytes: &mut Vec<u8>,
 ) -> Result<(), DataError> {
+    if entry.length > LARGEST_FILE {
+        let problem = format!("{} bytes; at most {LARGEST_FILE} are read as one picture", entry.length);
+        return Err(DataError::Example { example: format!("{} at byte {from}", path().display()), problem });
+    }
     let wanted = usize::try_from(entry.length).unwrap_or(usize::MAX);
     let read = bytes.try_reserve(wanted).map_err(|_| io::ErrorKind::OutOfMemory.into()).and_then(|()| {
         bytes.resize(wanted, 0);

@@ -117,6 +117,8 @@ impl Classes {
         };
         let labels = match field {
             None => return Ok(None),
+            // None of the classes is an answer; no field is none.
+            Some(Value::Array(list)) if list.is_empty() && self.many => return Ok(Some(Vec::new())),
             Some(Value::Array(list)) => list.iter().map(|value| self.value(value)).collect::<Result<_, _>>()?,
             Some(value) => vec![self.value(value)?],
         };

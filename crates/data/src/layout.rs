@@ -44,7 +44,6 @@ pub(crate) fn of(folder: &Path, remedy: &str) -> Result<Layout, DataError> {
             continue;
         }
         let pattern = |part: &str| text(&place.join(format!("{part}*.{extension}")));
-        // "val" begins "validation" too, so the longest that fits comes last.
         let found = HELD_OUT.iter().find(|part| begins(part));
         let heldout = found.ok_or_else(|| no_heldout(&place, "file", &format!("val-0000.{extension}")))?;
         return Ok(Layout::Encoded { train: pattern("train"), heldout: pattern(heldout) });

@@ -3,7 +3,7 @@
 use crate::batch::Shape;
 use crate::crop::Window;
 use crate::decode::{Damage, Decoded, Wanted, decode_part};
-use crate::{DataError, Examples, Label};
+use crate::{DataError, Examples, Label, Passed};
 
 /// Pictures of one size, held in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,8 @@ pub(crate) struct Memory {
 const KEPT_BYTES: usize = 16 << 20;
 
 impl Memory {
-    fn forget_large(&mut self) {
+    /// Gives back what a large picture has taken.
+    pub(crate) fn forget_large(&mut self) {
         if self.file.capacity() > KEPT_BYTES {
             self.file = Vec::new();
         }
@@ -142,14 +143,11 @@ impl Split {
         }
     }
 
-    /// The encoded file of an example; `None` where pictures are stored as pixels.
-    ///
-    /// # Errors
-    /// If there is no such example, or it cannot be read.
-    pub fn file(&self, id: u64, bytes: &mut Vec<u8>) -> Result<Option<()>, DataError> {
+    /// What the files hold that is no example; `None` where pictures are stored as pixels.
+    pub fn passed_over(&self) -> Option<Passed> {
         match &self.store {
-            Store::Raw(_) => Ok(None),
-            Store::Encoded { examples, .. } => examples.read(self.stored(id)?, bytes).map(Some),
+            Store::Raw(_) => None,
+            Store::Encoded { examples, .. } => Some(examples.passed_over()),
         }
     }
 
@@ -175,12 +173,14 @@ impl Split {
                 Ok(Ok(Picture::Raw(pixels, raw.shape)))
             }
             Store::Encoded { examples, channels } => {
-                memory.forget_large();
                 match examples.read(stored, &mut memory.file) {
                     Err(DataError::Example { problem, .. }) => return Ok(Err(Damage::Corrupt(problem))),
                     read => read?,
                 }
                 let decoded = decode_part(&memory.file, *channels, wanted, &mut memory.decoded);
+                if decoded.is_err() {
+                    examples.unchanged(stored)?;
+                }
                 Ok(decoded.map(|part| Picture::Decoded(&memory.decoded, part)))
             }
         }

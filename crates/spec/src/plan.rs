@@ -155,8 +155,7 @@ impl Plan {
             problems.add(sweep.data.place, "the grid is empty: every cell is skipped");
         }
         if facts.multi_label && sweep.train.label_smoothing > 0.0 {
-            let message = "train.label_smoothing: smooths one class against the others; with multi_label leave it out";
-            problems.add(sweep.train.place, message);
+            problems.add(sweep.train.place, smoothing_and_several("train"));
         }
         if sweep.train.share_trunk {
             let trunks = trunks(plan.runs.iter().map(|run| &run.spec));
@@ -263,6 +262,10 @@ fn rules_that_match_nothing(sweep: &Sweep, problems: &mut Problems) {
             problems.add(rule.place, format!("skip[{index}]: matches no cell of this sweep"));
         }
     }
+}
+
+fn smoothing_and_several(table: &str) -> String {
+    format!("{table}.label_smoothing: smooths one class against the others; with multi_label leave it out")
 }
 
 /// Share of the shorter side that is evaluated, as in the papers on ImageNet: 224 of 256 pixels.

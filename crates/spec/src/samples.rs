@@ -34,6 +34,8 @@ pub struct Promise {
     pub order: SampleOrder,
     /// Draws of its whole budget.
     pub draws: u64,
+    /// Damaged examples that an epoch may leave out.
+    pub skippable: u64,
     /// Whether it ended before its budget did: then epochs from some point on have no record.
     pub ended_early: bool,
 }
@@ -41,7 +43,7 @@ pub struct Promise {
 impl Promise {
     /// What a run promises; `None` without a training set.
     pub fn of(run: &RunSpec, ended_early: bool) -> Option<Promise> {
-        Some(Promise { order: run.order()?, draws: run.draws(), ended_early })
+        Some(Promise { order: run.order()?, draws: run.draws(), skippable: run.skippable(), ended_early })
     }
 }
 
@@ -81,6 +83,14 @@ pub enum Difference {
     /// An example is listed more than once among those skipped.
     #[error("lists example {0} twice among those skipped")]
     SkippedTwice(u64),
+    /// More examples were skipped than the sweep allows.
+    #[error("skipped {found} examples, and {most} may be")]
+    SkippedTooMany {
+        /// As listed.
+        found: u64,
+        /// As allowed.
+        most: u64,
+    },
     /// An example is listed among those skipped although it has no place in that part of the epoch.
     #[error("lists example {0} among those skipped, which it does not have")]
     SkippedElsewhere(u64),
@@ -120,6 +130,10 @@ pub fn check(promise: &Promise, seen: &[SeenEpoch], skipped: &[Skipped], known: 
             break;
         }
         let lost = listed.remove(&epoch).unwrap_or_default();
+        if lost.len() as u64 > promise.skippable {
+            let (found, most) = (lost.len() as u64, promise.skippable);
+            return Err(wrong(Difference::SkippedTooMany { found, most }));
+        }
         let expected = expected(&promise.order, epoch, positions, &lost, known).map_err(wrong)?;
         if own.is_empty() {
             return Err(wrong(Difference::NoDigest));
@@ -174,7 +188,7 @@ mod tests {
             let digest = Digest::expected(&order, epoch, samples).to_string();
             SeenEpoch { epoch, samples, digest }
         });
-        (Promise { order, draws: 25, ended_early: false }, seen.collect())
+        (Promise { order, draws: 25, skippable: 3, ended_early: false }, seen.collect())
     }
 
     fn skipped(epoch: u64, example: u64) -> Skipped {

@@ -116,7 +116,15 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
         }
         // An attempt that goes on from a step whose evaluation is due does it (again): it changes nothing but time.
         if evaluation_steps.contains(&trainer.step) {
-            let Some(found) = trainer.evaluate()? else { continue };
+            let found = match trainer.evaluate() {
+                Ok(found) => found,
+                // What has been trained is not the fault of a picture that cannot be evaluated.
+                Err(error) => {
+                    trainer.save()?;
+                    return Err(error);
+                }
+            };
+            let Some(found) = found else { continue };
             let Some(loss) = Loss::new(found.loss) else { return trainer.diverged() };
             let Evaluation { accuracy, top5_accuracy, .. } = found;
             journal.write(Event::Evaluated { step: trainer.step, loss, accuracy, top5_accuracy })?;
@@ -289,7 +297,13 @@ impl<'a> Trainer<'a> {
         // Without any picture there is nothing to train on, whatever may be left out.
         let none_may = self.spec.skippable() == 0 || batch.ids.is_empty();
         if let Some(first) = batch.skipped.first().filter(|_| none_may) {
-            let remedy = "mend or remove it, or let data.skip_damaged leave out a share of them";
+            let remedy = match self.spec.skippable() {
+                0 if self.spec.data.skip_damaged.is_some() => {
+                    "and the share of data.skip_damaged comes to no example at all"
+                }
+                0 => "mend or remove it, or let data.skip_damaged leave out a share of them",
+                _ => "and so is every other one of this step, which leaves nothing to train on",
+            };
             return Err(tally::damaged(&self.dataset, first, remedy)?);
         }
         let examples = input::examples(&batch, self.spec, self.parameters.flat().device())?;

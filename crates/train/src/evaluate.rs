@@ -67,7 +67,11 @@ pub fn evaluate(
         let batch = loader.take()?;
         if let Some(skipped) = batch.skipped.first() {
             let name = dataset.heldout.name(skipped.id)?;
-            return Err(data::DataError::Example { example: name, problem: skipped.damage.to_string() }.into());
+            let problem = format!(
+                "held out, and damaged: {}; mend or replace it (skip_damaged is for training only: losses on other held-out sets cannot be compared)",
+                skipped.damage
+            );
+            return Err(data::DataError::Example { example: name, problem }.into());
         }
         let device = parameters.flat().device();
         let pictures = normalised(&batch.pixels, batch.shape, spec, spec.heldout_resolution, kind, device)?;

@@ -65,9 +65,11 @@ impl TrainError {
     /// The class under which the scheduler counts it.
     pub fn class(&self) -> Failure {
         match self {
-            TrainError::Data(_) | TrainError::Unusable(_) => Failure::Data,
             // A full or failing disk is the machine's fault and may be mended while the sweep goes on.
-            TrainError::Io { .. } | TrainError::Device(_) => Failure::Node,
+            TrainError::Data(data::DataError::Io { .. }) | TrainError::Io { .. } | TrainError::Device(_) => {
+                Failure::Node
+            }
+            TrainError::Data(_) | TrainError::Unusable(_) => Failure::Data,
             TrainError::Torch(error) => {
                 let text = error.to_string().to_lowercase();
                 let memory = ["out of memory", "can't allocate memory", "bad_alloc"];

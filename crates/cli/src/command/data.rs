@@ -50,6 +50,8 @@ fn inspect(place: &Place, options: &DataSet) -> Result<u8, Failure> {
             "mean": facts.mean,
             "std": facts.std,
             "fingerprint": facts.fingerprint,
+            "passed_over": dataset.train.passed_over().map_or(0, |passed| passed.total()),
+            "heldout_passed_over": dataset.heldout.passed_over().map_or(0, |passed| passed.total()),
         });
         print(&found.to_string());
         return Ok(0);
@@ -72,7 +74,17 @@ fn inspect(place: &Place, options: &DataSet) -> Result<u8, Failure> {
         lines.insert(5, line);
     }
     print(&lines.join("\n"));
+    say_passed_over(&dataset);
     Ok(0)
+}
+
+/// Says what the files hold that became no example.
+fn say_passed_over(dataset: &data::Dataset) {
+    for (part, split) in [("train", &dataset.train), ("held out", &dataset.heldout)] {
+        if let Some(passed) = split.passed_over().filter(|passed| passed.total() > 0) {
+            say(&format!("{part}: {passed}"));
+        }
+    }
 }
 
 /// The classes with the fewest and the most training examples.
@@ -104,6 +116,7 @@ fn index(place: &Place, options: &DataSet) -> Result<u8, Failure> {
     } else if encoded {
         let (train, heldout) = (grouped(*train), grouped(*heldout));
         print(&format!("{name}: {train} examples to train on and {heldout} held out are indexed ({seconds:.1} s)"));
+        say_passed_over(&dataset);
     } else {
         print(&format!("{name}: pictures of one size need no index; they are held in memory"));
     }

@@ -44,6 +44,9 @@ impl Plan {
         if let Some(message) = batch_too_large("finetune.train", finetune.train.batch, &data) {
             problems.add(finetune.train.place, message);
         }
+        if facts.multi_label && finetune.train.label_smoothing > 0.0 {
+            problems.add(finetune.train.place, super::smoothing_and_several("finetune.train"));
+        }
         let grid = std::mem::take(&mut self.runs);
         let channels = grid.first().map_or(data.channels, |run| run.spec.data.channels);
         if data.channels != channels {

@@ -91,6 +91,10 @@ fn source(data: &Fields<'_>, path: &str, dataset: &str, problems: &mut Problems)
     }
     let directory = data.text("directory", problems);
     let [train, heldout] = ["train", "heldout"].map(|key| data.text(key, problems).unwrap_or_default());
+    if parts && train == heldout && !train.is_empty() {
+        let message = format!("{path}.heldout: the same files as {path}.train; what is trained on cannot be held out");
+        problems.add(data.place_of("heldout"), message);
+    }
     let at = match directory {
         _ if parts => Some(Place::Parts { train, heldout }),
         directory => directory.map(Place::Directory),

@@ -210,7 +210,7 @@ fn is_exact(plan: &Plan, weights: &[u8]) -> bool {
 }
 
 fn verdict(plan: &Plan, recorded: Recorded, known: &mut Known) -> Result<(), spec::samples::Wrong> {
-    let promise = Promise { order: plan.order, draws: plan.draws, ended_early: false };
+    let promise = Promise { order: plan.order, draws: plan.draws, skippable: u64::MAX, ended_early: false };
     let skipped: Vec<Skipped> = recorded.skipped.into_iter().map(|(_, skipped)| skipped).collect();
     check(&promise, &recorded.epochs, &skipped, known)
 }

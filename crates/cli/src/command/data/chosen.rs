@@ -57,7 +57,7 @@ impl Chosen {
             (files, "see `scalelaw data inspect --help` for what a data set can be".to_owned())
         };
         let mut dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
-        if dataset.facts == fetch::fashion_mnist_facts() {
+        if dataset.class_names.is_empty() && dataset.facts == fetch::fashion_mnist_facts() {
             dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
         }
         Ok(Chosen { name: text.clone(), dataset, run: None })

@@ -35,6 +35,7 @@ pub(crate) fn run(place: &Place, options: &CheckData) -> Result<u8, Failure> {
         bar.end();
         examples += found.examples;
     }
+    super::say_passed_over(&dataset);
     if place.json {
         let list: Vec<_> = broken
             .iter()
