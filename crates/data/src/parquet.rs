@@ -125,6 +125,7 @@ impl<R: ChunkReader + 'static> Opened<R> {
             let ends = checked(&metadata, reader.len())?;
             let metadata = match pages {
                 true => {
+                    check_page_index(&metadata, image, &reader)?;
                     let mut again = ParquetMetaDataReader::new_with_metadata(metadata)
                         .with_offset_index_policy(PageIndexPolicy::Optional)
                         .with_offset_index_mask(ColumnChunkMask::columns([image]));
@@ -277,6 +278,24 @@ impl<R: ChunkReader + 'static> Opened<R> {
             names.and_then(|names| names.iter().map(|name| Some(name.as_str()?.to_owned())).collect::<Option<_>>());
         texts.unwrap_or_default()
     }
+}
+
+/// The same for where the pages with pictures are.
+fn check_page_index(metadata: &ParquetMetaData, image: usize, file: &impl ChunkReader) -> Result<(), String> {
+    for group in metadata.row_groups() {
+        let column = group.column(image);
+        let place = column.offset_index_offset().zip(column.offset_index_length());
+        let Some((Ok(start), Ok(length))) =
+            place.map(|(start, length)| (u64::try_from(start), usize::try_from(length)))
+        else {
+            continue;
+        };
+        let inside = start.checked_add(length as u64).is_some_and(|end| end <= file.len());
+        if !inside || !compact::is_whole(&file.get_bytes(start, length).map_err(shown)?) {
+            return Err("damaged: its page index cannot be".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what the crate would make room for before it reads the footer; whether there is one is left to the crate.

@@ -95,6 +95,8 @@ fn what_would_take_too_much_is_refused() {
     assert!(bomb(&lossless(4000, 4000, false, 0)));
     assert!(too_large(&with_alpha(5000)));
     assert!(too_large(&animated(4000)));
+    let Err(Damage::Corrupt(why)) = decoded(&many_codes(), 3) else { panic!("a picture of many codes") };
+    assert!(why.contains("its Huffman codes take"), "{why}");
     let hidden = extended(16, 16, 0, &chunk(b"VP8 ", &lossy(16_383, 16_383)));
     assert_eq!(decoded(&hidden, 3).err(), Some(Damage::Corrupt("a frame that is larger than the picture".to_owned())));
 }

@@ -149,12 +149,34 @@ fn fits(children: &[i64]) -> bool {
     true
 }
 
-/// Kind of a page (2: dictionary) and its bytes without compression, from the beginning of its header. Fields have to stand there in
-/// the order of their numbers, as every writer has them.
+/// Kind of a page (2: dictionary) and its bytes without compression. None if the header is malformed or not all there: the crate
+/// passes over as many truth values as a list announces, which takes minutes.
 pub(super) fn page(header: &[u8]) -> Option<(i64, i64)> {
-    let mut compact = Compact(header);
-    let mut field = || if compact.byte()? == 0x10 | I32 { compact.signed() } else { None };
-    Some((field()?, field()?))
+    let mut numbers = [0; 2];
+    Compact(header).fields(DEEPEST, |compact, id, kind| match (id, kind) {
+        (1 | 2, I32) => {
+            numbers[id as usize - 1] = compact.signed()?;
+            Some(true)
+        }
+        (3 | 4, I32) | (6, STRUCT) => Some(false),
+        (5 | 7 | 8, STRUCT) => compact
+            .fields(DEEPEST, |_, field, kind| match (id, field, kind) {
+                // The numbers of values and encodings, which the crate reads without a look at their kind.
+                (5, 1..=4, I32) | (7, 1..=2, I32) | (8, 1..=6, I32) => Some(false),
+                (5, 5, STRUCT) | (7, 3, 1 | 2) | (8, 7, 1 | 2) | (8, 8, STRUCT) => Some(false),
+                (_, 1..=8, _) => None,
+                _ => Some(false),
+            })
+            .map(|()| true),
+        (1..=8, _) => None,
+        _ => Some(false),
+    })?;
+    Some((numbers[0], numbers[1]))
+}
+
+/// Whether what announces something in this structure is followed by as much.
+pub(super) fn is_whole(structure: &[u8]) -> bool {
+    Compact(structure).fields(DEEPEST, |_, _, _| Some(false)).is_some()
 }
 
 /// Integers in DELTA_BINARY_PACKED: the sum of those above 0, and what is behind them. None if they are malformed or more than `most`.

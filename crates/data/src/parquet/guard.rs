@@ -21,8 +21,8 @@ const LARGEST_DICTIONARY: i64 = 32 << 20;
 const MOST_LENGTHS: u64 = 4 << 20;
 /// Bytes that the values of a page may share with those before.
 const MOST_SHARED: u64 = 32 << 20;
-/// From the beginning of a header on, what has to be looked at.
-const START: u64 = 16;
+/// Bytes of a header: first what it mostly has, then what it may have with statistics.
+const HEADER: [usize; 2] = [64, 64 << 10];
 
 fn check_size(header: &[u8]) -> std::result::Result<(), String> {
     let (kind, bytes) = page(header).ok_or("damaged: a page header cannot be")?;
@@ -57,7 +57,7 @@ impl<R: ChunkReader> ChunkReader for Limited<R> {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         let bytes = self.file.get_bytes(start, length)?;
         if self.located {
-            check_size(&bytes).map_err(ParquetError::General)?;
+            check_size(&bytes[..length.min(HEADER[1])]).map_err(ParquetError::General)?;
         }
         Ok(bytes)
     }
@@ -76,7 +76,14 @@ impl<T: Read> Read for Headed<T> {
             Some(start) => start,
             None => {
                 let mut start = Vec::new();
-                self.inner.by_ref().take(START).read_to_end(&mut start)?;
+                let mut wanted = HEADER[0];
+                loop {
+                    self.inner.by_ref().take((wanted - start.len()) as u64).read_to_end(&mut start)?;
+                    if start.len() < wanted || wanted >= HEADER[1] || page(&start).is_some() {
+                        break;
+                    }
+                    wanted *= 4;
+                }
                 check_size(&start).map_err(io::Error::other)?;
                 self.start.insert(start)
             }

@@ -273,6 +273,11 @@ fn a_page_that_announces_too_much_is_refused() {
         assert_eq!(read(0, &large, located), Ok(13));
         assert!(read(0, &huge, located).expect_err("256 MB").contains("a page of 268435456 bytes"));
         assert!(read(4, &huge, located).expect_err("a dictionary").contains("at most 33554432"));
+        // A list of 2^31 truth values that nobody knows, in the header itself and behind the place of another kind.
+        for field in [[0x99, 0xf1], [0x28, 0xf1]] {
+            let header = [&field[..], &[0xff, 0xff, 0xff, 0xff, 7]].concat();
+            assert!(read(0, &[&[2, 0x15, 2][..], &header].concat(), located).is_err());
+        }
     }
 }
 
