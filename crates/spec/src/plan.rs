@@ -269,7 +269,7 @@ fn smoothing_and_several(table: &str) -> String {
 }
 
 /// Share of the shorter side that is evaluated, as in the papers on ImageNet: 224 of 256 pixels.
-const CENTRE_CROP: f64 = 0.875;
+pub const CENTRE_CROP: f64 = 0.875;
 
 fn data_spec(data: &Data, facts: &DatasetFacts, problems: &mut Problems) -> DataSpec {
     let path = &data.path;

@@ -134,6 +134,8 @@ pub struct Ledger {
     pub crashed: f64,
     /// Attempts so far.
     pub attempts: u64,
+    /// Examples that were left out of an epoch as damaged, each once however many runs and epochs lack it.
+    pub damaged_examples: u64,
 }
 
 const RUNS: &str = "
@@ -251,7 +253,15 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.sqlite(error))?;
-        let mut ledger = Ledger::default();
+        let damaged: i64 = sqlx::query_scalar(
+            "select count(distinct example) from skipped_example
+             where run_id in (select run_id from sweep_run where sweep_id = ?1)",
+        )
+        .bind(sweep_id)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let mut ledger = Ledger { damaged_examples: damaged as u64, ..Ledger::default() };
         for (outcome, seconds, attempts) in rows {
             ledger.attempts += attempts as u64;
             match outcome.as_str() {

@@ -80,6 +80,10 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> St
         let why = row.message.as_deref().unwrap_or("no message");
         let _ = writeln!(text, "  {label}: {}: {why} (run {})", row.state, row.run);
     }
+    if ledger.damaged_examples > 0 {
+        let examples = count(ledger.damaged_examples as usize, "damaged example");
+        let _ = writeln!(text, "  {examples} left out of training, listed by verify samples --json");
+    }
     let phases = phases(rows);
     if phases.iter().any(|(_, share)| *share > 0.0) {
         let parts: Vec<String> = phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
@@ -145,6 +149,7 @@ fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> se
         },
         "time_shares": phases(rows).into_iter().collect::<BTreeMap<_, _>>(),
         "attempts": ledger.attempts,
+        "damaged_examples": ledger.damaged_examples,
         "problems": problems.collect::<Vec<_>>(),
     })
 }

@@ -19,12 +19,10 @@ use crate::place::Place;
 const SIDE: usize = 224;
 
 pub(crate) fn run(place: &Place, options: &BenchData) -> Result<u8, Failure> {
-    let Chosen { name, dataset, run } = Chosen::open(&options.chosen)?;
+    let Chosen { name, dataset, recipe, .. } = Chosen::open(&options.chosen)?;
     let usual = Augment { inception_crop: Some(0.08), flip: true, ..Augment::NONE };
-    let mut recipe = match &run {
-        Some(run) => Recipe::of(run),
-        None => Recipe { augment: usual, seed: 0, side: dataset.train.side().unwrap_or(SIDE), centre_crop: 0.875 },
-    };
+    let side = dataset.train.side().unwrap_or(SIDE);
+    let mut recipe = recipe.unwrap_or(Recipe { augment: usual, seed: 0, side, centre_crop: spec::plan::CENTRE_CROP });
     if let Some(side) = options.resolution {
         recipe.side = side as usize;
     }

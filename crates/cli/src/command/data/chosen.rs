@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use data::batch::Recipe;
 use data::{Dataset, fetch};
 use spec::files::{DataFiles, Place};
+use spec::order::SampleOrder;
 use spec::plan::Plan;
 use spec::run::RunSpec;
 
@@ -17,8 +19,10 @@ pub(crate) struct Chosen {
     pub(crate) name: String,
     /// The data.
     pub(crate) dataset: Dataset,
-    /// The cheapest run of the sweep that names it.
-    pub(crate) run: Option<RunSpec>,
+    /// What a sweep does with its pictures.
+    pub(crate) recipe: Option<Recipe>,
+    /// The order of the cheapest run of the sweep that names it; of fine-tuning it is not known before there are results.
+    pub(crate) order: Option<SampleOrder>,
 }
 
 impl Chosen {
@@ -60,7 +64,7 @@ impl Chosen {
         if dataset.class_names.is_empty() && dataset.facts == fetch::fashion_mnist_facts() {
             dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
         }
-        Ok(Chosen { name: text.clone(), dataset, run: None })
+        Ok(Chosen { name: text.clone(), dataset, recipe: None, order: None })
     }
 }
 
@@ -76,17 +80,21 @@ fn of_sweep(options: &DataSet, again: bool) -> Result<Chosen, Failure> {
         (true, Some(stage)) => stage.data.as_ref().unwrap_or(&loaded.sweep.data),
     };
     let (_, mut dataset) = loaded.open_one(data, again)?;
-    let run = match options.finetuning {
-        // Its runs follow from results that are not there yet; its data can be looked at all the same.
-        true => None,
-        false => {
+    let (recipe, order) = match stage.filter(|_| options.finetuning) {
+        Some(stage) => {
+            let side = data.resolution.or(dataset.facts.resolution).unwrap_or(1) as usize;
+            let centre_crop = data.centre_crop.unwrap_or(spec::plan::CENTRE_CROP);
+            (Some(Recipe { augment: stage.train.augment, seed: 0, side, centre_crop }), None)
+        }
+        None => {
             let plan = Plan::expand(&loaded.sweep, &dataset.facts).map_err(|problems| loaded.refuse(&problems))?;
-            plan.runs.into_iter().next().map(|run| run.spec)
+            let run = plan.runs.first().map(|run| &run.spec);
+            (run.map(Recipe::of), run.and_then(RunSpec::order))
         }
     };
     if let Some(classes) = &data.keep_classes {
         dataset.keep(classes)?;
     }
     let part = if options.finetuning { " (fine-tuning)" } else { "" };
-    Ok(Chosen { name: format!("{} of {}{part}", data.dataset, options.dataset), dataset, run })
+    Ok(Chosen { name: format!("{} of {}{part}", data.dataset, options.dataset), dataset, recipe, order })
 }

@@ -18,20 +18,20 @@ use crate::write::atomically;
 const SIDE: usize = 224;
 
 pub(crate) fn run(place: &Place, options: &Head) -> Result<u8, Failure> {
-    let Chosen { name, dataset, run } = Chosen::open(&options.chosen)?;
+    let Chosen { name, dataset, recipe, order } = Chosen::open(&options.chosen)?;
     let split = match options.part {
         Part::Train => &dataset.train,
         Part::Heldout => &dataset.heldout,
     };
     let crop_and_mirror = Augment { inception_crop: Some(0.08), flip: true, ..Augment::NONE };
-    let mut recipe = match &run {
-        Some(run) => Recipe::of(run),
-        None => Recipe { augment: crop_and_mirror, seed: 0, side: split.side().unwrap_or(SIDE), centre_crop: 0.875 },
-    };
+    let of_sweep = recipe.is_some();
+    let side = split.side().unwrap_or(SIDE);
+    let mut recipe =
+        recipe.unwrap_or(Recipe { augment: crop_and_mirror, seed: 0, side, centre_crop: spec::plan::CENTRE_CROP });
     if let Some(side) = options.resolution {
         recipe.side = side as usize;
     }
-    let order = run.as_ref().and_then(|run| run.order()).filter(|_| options.part == Part::Train);
+    let order = order.filter(|_| options.part == Part::Train);
     let count = u64::from(options.count).min(split.len());
     let from = options.from.unwrap_or(0);
     if from >= split.len() {
@@ -62,10 +62,8 @@ pub(crate) fn run(place: &Place, options: &Head) -> Result<u8, Failure> {
             Ok(SheetRow { caption, pictures })
         })
         .collect();
-    let title = match run {
-        Some(_) => format!("{name}, as its first run sees it"),
-        None => name.clone(),
-    };
+    let mixed = if recipe.augment.mixing.is_some() { "; mixing is not shown" } else { "" };
+    let title = if of_sweep { format!("{name}, as its runs see it{mixed}") } else { name.clone() };
     let epochs = (0..options.versions).map(|epoch| format!("epoch {epoch}"));
     let columns = std::iter::once("evaluated".to_owned()).chain(epochs).collect();
     let sheet = ContactSheet { title, columns, rows: rows? };
