@@ -124,10 +124,7 @@ impl Loaded {
             }
         };
         let files = absolute(files)?;
-        let mut dataset = open_indexed(&files, &remedy, again)?;
-        if data.source == Source::FashionMnist {
-            dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
-        }
+        let dataset = open_indexed(&files, &remedy, again)?;
         if data.source == Source::FashionMnist && dataset.facts != fetch::fashion_mnist_facts() {
             let message = format!("{}: not Fashion-MNIST any more; {remedy}, which replaces it", files.to_argument());
             return Err(Failure::environment(message));
@@ -159,5 +156,9 @@ pub(crate) fn open_indexed(files: &DataFiles, remedy: &str, again: bool) -> Resu
     let indexing = Indexing::default();
     let progress = |progress| indexing.show(progress);
     let opening = Opening { remedy, cache: cache.as_deref(), again, progress: &progress };
-    Ok(Dataset::open(files, &opening)?)
+    let mut dataset = Dataset::open(files, &opening)?;
+    if dataset.class_names.is_empty() && dataset.facts == fetch::fashion_mnist_facts() {
+        dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
+    }
+    Ok(dataset)
 }

@@ -131,16 +131,8 @@ pub fn training(
     let augment = &recipe.augment;
     let copies = u64::from(augment.multiplicity.max(1));
     let drawn = samples.clone().map(|sample| (sample, order.example(sample / copies))).collect();
-    let shape = recipe.shape(split);
     let random = |(sample, id)| key(recipe.seed, sample / copies / order.examples(), id, sample % copies);
-    let mut batch = assemble(
-        split,
-        shape,
-        drawn,
-        crew,
-        |drawn, across, down| recipe.part(random(drawn), across, down),
-        |drawn, picture, slot, work| train(picture, shape, recipe, random(drawn), slot, work),
-    )?;
+    let mut batch = augmented(split, recipe, drawn, crew, random)?;
     if let Some(how) = augment.mixing {
         mixing::apply(&mut batch, how, recipe.seed, samples.start);
     }
@@ -178,9 +170,19 @@ pub fn evaluation(
 /// # Errors
 /// As in [`training`].
 pub fn versions(split: &Split, recipe: &Recipe, ids: &[u64], epoch: u64, crew: &Crew) -> Result<Batch, DataError> {
-    let shape = recipe.shape(split);
     let drawn = ids.iter().map(|id| (0, *id)).collect();
-    let random = |(_, id)| key(recipe.seed, epoch, id, 0);
+    augmented(split, recipe, drawn, crew, |(_, id)| key(recipe.seed, epoch, id, 0))
+}
+
+/// Some samples and their examples, augmented by what `random` gives for each.
+fn augmented(
+    split: &Split,
+    recipe: &Recipe,
+    drawn: Vec<(u64, u64)>,
+    crew: &Crew,
+    random: impl Fn((u64, u64)) -> u64 + Sync,
+) -> Result<Batch, DataError> {
+    let shape = recipe.shape(split);
     assemble(
         split,
         shape,

@@ -1,7 +1,5 @@
 //! Looks at every example of a part: whether its bytes can be read and decoded, and its label is one of the classes.
 
-use std::collections::BTreeMap;
-
 use crate::batch;
 use crate::crew::Crew;
 use crate::{DataError, Label, Split};
@@ -17,20 +15,11 @@ pub struct Broken {
     pub problem: String,
 }
 
-/// What was found, beside the examples that are broken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Examples that were looked at.
-    pub examples: u64,
-    /// How many of each class; an example of several counts for each.
-    pub per_class: BTreeMap<u32, u64>,
-}
-
 /// Examples looked at between two calls of `progress`.
 const AT_ONCE: u64 = 512;
 
 /// Decodes every example and calls `broken` for those that give no picture, in the order of their numbers. `progress` is told
-/// how many have been looked at, and says whether to go on.
+/// how many have been looked at.
 ///
 /// # Errors
 /// If a file is gone, or is not what it was when it was indexed.
@@ -39,11 +28,10 @@ pub fn every_example(
     classes: u32,
     crew: &Crew,
     mut broken: impl FnMut(Broken),
-    mut progress: impl FnMut(u64) -> bool,
-) -> Result<Found, DataError> {
-    let mut found = Found::default();
-    while found.examples < split.len() {
-        let from = found.examples;
+    mut progress: impl FnMut(u64),
+) -> Result<(), DataError> {
+    let mut from = 0;
+    while from < split.len() {
         let count = AT_ONCE.min(split.len() - from);
         let looked = crew.each(count as usize, |at| {
             let id = from + at as u64;
@@ -55,17 +43,14 @@ pub fn every_example(
                 Label::One(class) => std::slice::from_ref(class),
                 Label::Many(classes) => classes,
             };
-            of_example.iter().for_each(|class| *found.per_class.entry(*class).or_default() += 1);
             let wrong = of_example.iter().find(|class| **class >= classes);
             let wrong = wrong.map(|class| format!("class {class}, and there are {classes}"));
             if let Some(problem) = damage.map(|damage| damage.to_string()).or(wrong) {
                 broken(Broken { id, name: split.name(id)?, problem });
             }
         }
-        found.examples += count;
-        if !progress(found.examples) {
-            break;
-        }
+        from += count;
+        progress(from);
     }
-    Ok(found)
+    Ok(())
 }

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use data::batch::Recipe;
 use data::loader::MOST_BATCHES;
 use data::throughput::{Trial, measure};
 use serde_json::json;
-use spec::run::Augment;
 
 use super::super::table::bytes;
 use super::chosen::Chosen;
@@ -15,17 +13,10 @@ use crate::args::BenchData;
 use crate::exit::{Failure, print};
 use crate::place::Place;
 
-/// What pictures are brought to where nothing says.
-const SIDE: usize = 224;
-
 pub(crate) fn run(place: &Place, options: &BenchData) -> Result<u8, Failure> {
-    let Chosen { name, dataset, recipe, .. } = Chosen::open(&options.chosen)?;
-    let usual = Augment { inception_crop: Some(0.08), flip: true, ..Augment::NONE };
-    let side = dataset.train.side().unwrap_or(SIDE);
-    let mut recipe = recipe.unwrap_or(Recipe { augment: usual, seed: 0, side, centre_crop: spec::plan::CENTRE_CROP });
-    if let Some(side) = options.resolution {
-        recipe.side = side as usize;
-    }
+    let chosen = Chosen::open(&options.chosen)?;
+    let recipe = chosen.recipe_at(options.resolution);
+    let Chosen { name, dataset, .. } = chosen;
     let threads = options.threads.map_or_else(super::super::run::cores, |threads| threads as usize);
     let duration = Duration::try_from_secs_f64(options.seconds)
         .map_err(|error| Failure::usage(format!("--seconds {}: {error}", options.seconds)))?;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use data::Dataset;
 use data::batch::Recipe;
-use data::{Dataset, fetch};
 use spec::files::{DataFiles, Place};
 use spec::order::SampleOrder;
 use spec::plan::Plan;
-use spec::run::RunSpec;
+use spec::run::{Augment, RunSpec};
 
 use crate::args::DataSet;
 use crate::exit::Failure;
@@ -25,7 +25,22 @@ pub(crate) struct Chosen {
     pub(crate) order: Option<SampleOrder>,
 }
 
+/// What pictures of different sizes are brought to where nothing says.
+const SIDE: usize = 224;
+
 impl Chosen {
+    /// What is done with pictures: what a sweep does, or what most do with photographs; at `resolution` where that is given.
+    pub(crate) fn recipe_at(&self, resolution: Option<u32>) -> Recipe {
+        let usual = || Recipe {
+            augment: Augment { inception_crop: Some(0.08), flip: true, ..Augment::NONE },
+            seed: 0,
+            side: self.dataset.train.side().unwrap_or(SIDE),
+            centre_crop: spec::plan::CENTRE_CROP,
+        };
+        let recipe = self.recipe.unwrap_or_else(usual);
+        Recipe { side: resolution.map_or(recipe.side, |side| side as usize), ..recipe }
+    }
+
     /// Opens what a person has named.
     pub(crate) fn open(options: &DataSet) -> Result<Chosen, Failure> {
         Chosen::indexed(options, false)
@@ -60,10 +75,7 @@ impl Chosen {
             let files = DataFiles { at, class_names, label, multi_label, channels: None };
             (files, "see `scalelaw data inspect --help` for what a data set can be".to_owned())
         };
-        let mut dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
-        if dataset.class_names.is_empty() && dataset.facts == fetch::fashion_mnist_facts() {
-            dataset.class_names = fetch::FASHION_MNIST_CLASSES.map(str::to_owned).to_vec();
-        }
+        let dataset = sweepfile::open_indexed(&sweepfile::absolute(files)?, &remedy, again)?;
         Ok(Chosen { name: text.clone(), dataset, recipe: None, order: None })
     }
 }

@@ -14,23 +14,14 @@ use crate::exit::{Failure, print};
 use crate::place::Place;
 use crate::write::atomically;
 
-/// What pictures are brought to where nothing says.
-const SIDE: usize = 224;
-
 pub(crate) fn run(place: &Place, options: &Head) -> Result<u8, Failure> {
-    let Chosen { name, dataset, recipe, order } = Chosen::open(&options.chosen)?;
+    let chosen = Chosen::open(&options.chosen)?;
+    let (recipe, of_sweep) = (chosen.recipe_at(options.resolution), chosen.recipe.is_some());
+    let Chosen { name, dataset, order, .. } = chosen;
     let split = match options.part {
         Part::Train => &dataset.train,
         Part::Heldout => &dataset.heldout,
     };
-    let crop_and_mirror = Augment { inception_crop: Some(0.08), flip: true, ..Augment::NONE };
-    let of_sweep = recipe.is_some();
-    let side = split.side().unwrap_or(SIDE);
-    let mut recipe =
-        recipe.unwrap_or(Recipe { augment: crop_and_mirror, seed: 0, side, centre_crop: spec::plan::CENTRE_CROP });
-    if let Some(side) = options.resolution {
-        recipe.side = side as usize;
-    }
     let order = order.filter(|_| options.part == Part::Train);
     let count = u64::from(options.count).min(split.len());
     let from = options.from.unwrap_or(0);

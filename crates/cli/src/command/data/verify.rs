@@ -22,18 +22,9 @@ pub(crate) fn run(place: &Place, options: &CheckData) -> Result<u8, Failure> {
     let mut examples = 0;
     for (part, split) in [("train", &dataset.train), ("heldout", &dataset.heldout)] {
         let bar = Bar::new(&format!("{part}: decoding"), split.len());
-        let found = every_example(
-            split,
-            dataset.facts.classes,
-            &crew,
-            |one| broken.push((part, one)),
-            |done| {
-                bar.set(done);
-                true
-            },
-        )?;
+        every_example(split, dataset.facts.classes, &crew, |one| broken.push((part, one)), |done| bar.set(done))?;
         bar.end();
-        examples += found.examples;
+        examples += split.len();
     }
     super::say_passed_over(&dataset);
     if place.json {
