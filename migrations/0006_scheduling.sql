@@ -53,6 +53,8 @@ create table device_session (
     seen_ms integer not null,
     busy_seconds real not null default 0,
     idle_seconds real not null default 0,
+    -- Why it is used no more, where failures in a row have put it out of use; nodes of a cluster have such rows, too.
+    quarantined text,
     primary key (session_ms, sweep_id, device)
 ) strict, without rowid;
 

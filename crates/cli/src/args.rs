@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 some runs failed, 2 usage or sweep-file error, 3 environment unfit, 4 not enough points for a \
-fit, 130 or 143 after SIGINT or SIGTERM.";
+fit, 5 budget exhausted, 130 or 143 after SIGINT or SIGTERM.";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {

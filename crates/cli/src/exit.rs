@@ -12,6 +12,8 @@ pub(crate) struct Failure {
 
 /// Some runs failed.
 pub(crate) const SOME_FAILED: u8 = 1;
+/// The budget of the sweep is spent.
+pub(crate) const BUDGET: u8 = 5;
 /// The data cannot carry a fit.
 pub(crate) const NO_FIT: u8 = 4;
 

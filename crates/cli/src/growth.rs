@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use spec::plan::Plan;
 use spec::run::RunId;
 use spec::state::{RunState, Transition};
-use store::{RunRow, Store, StoreError};
+use store::{QueueRow, Store, StoreError};
 
 use crate::sweepfile::{Facts, Loaded};
 
@@ -33,7 +33,7 @@ impl<'a> Growth<'a> {
 
     /// The runs that the results of this moment call for and that were not asked for before. Some may have been, in an earlier
     /// invocation: what is finished stays, what failed is tried again.
-    pub(crate) async fn more(&mut self) -> Result<Vec<RunRow>, StoreError> {
+    pub(crate) async fn more(&mut self) -> Result<Vec<QueueRow>, StoreError> {
         if self.loaded.sweep.finetune.is_none() {
             return Ok(Vec::new());
         }
@@ -45,9 +45,9 @@ impl<'a> Growth<'a> {
             return Ok(Vec::new());
         }
         self.store.apply(&self.loaded.sweep.name, &self.loaded.text, &plan, now_ms()).await?;
-        try_again(self.store, self.store.runs(self.sweep_id).await?.iter().filter(|row| new.contains(&row.run)))
+        try_again(self.store, self.store.queue(self.sweep_id).await?.iter().filter(|row| new.contains(&row.run)))
             .await?;
-        let rows = self.store.runs(self.sweep_id).await?;
+        let rows = self.store.queue(self.sweep_id).await?;
         self.asked.extend(&new);
         Ok(rows.into_iter().filter(|row| new.contains(&row.run)).collect())
     }
@@ -59,10 +59,10 @@ fn ids(plan: &Plan) -> BTreeSet<RunId> {
 
 /// Puts failed runs back into the queue: whoever runs a sweep again has mended what made them fail, or wants to know. A
 /// divergence is a result and stays. Returns how many.
-pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &RunRow>) -> Result<usize, StoreError> {
+pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &QueueRow>) -> Result<usize, StoreError> {
     let mut again = 0;
     for row in rows.filter(|row| row.wanted && matches!(row.state, RunState::Failed(_))) {
-        store.change(row.run, Transition::Retry).await?;
+        store.change(row.run, Transition::Retry, now_ms()).await?;
         again += 1;
     }
     Ok(again)

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use sched::shell::News;
 use spec::run::RunId;
 use spec::state::RunState;
-use store::RunRow;
+use store::QueueRow;
 
 use crate::args::ProgressStyle;
 use crate::command::table::{count, duration, hours};
@@ -38,11 +38,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn of(row: &RunRow) -> Watched {
+    fn of(row: &QueueRow) -> Watched {
         Watched {
-            label: row.label(),
+            label: row.label.clone(),
             estimated: row.estimated_seconds,
-            training: training_share(row),
+            training: row.training_share,
             before: row.shared_steps(),
             steps: row.steps,
             step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
@@ -70,7 +70,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(style: ProgressStyle, rows: &[RunRow], later: f64, slots: usize) -> Progress {
+    pub(crate) fn new(style: ProgressStyle, rows: &[QueueRow], later: f64, slots: usize) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let style = match style {
             ProgressStyle::Auto if terminal => ProgressStyle::Bar,
@@ -129,6 +129,20 @@ impl Progress {
                 self.later = (self.later - estimated).max(0.0);
                 self.runs.extend(rows.iter().map(|row| (row.run, Watched::of(row))));
             }
+            News::Cancelled(run) => {
+                self.update(run, |watched| {
+                    watched.state = RunState::Cancelled;
+                    watched.step = watched.steps;
+                });
+                let label = self.label(run);
+                self.line(&format!("{label}: cancelled"));
+            }
+            News::Quarantined { place, why } => {
+                self.problems += 1;
+                self.line(&format!("{place} is used no more: {why}"));
+            }
+            News::Paused(Some(why)) => self.line(&format!("paused: {why}")),
+            News::Paused(None) => self.line("goes on"),
             News::Stopping => self.line("stopping: the workers save their state; once more kills them"),
             News::Tick => {}
         }
@@ -252,12 +266,4 @@ impl Progress {
         }
         Some((self.total() - self.done()) * measured / estimated / self.slots as f64)
     }
-}
-
-/// How much of a run's time goes into steps; an evaluation of an example counts as a third of a step on it.
-fn training_share(row: &RunRow) -> f64 {
-    let spec = &row.spec;
-    let trained = spec.samples() as f64;
-    let evaluated = spec.data.heldout_examples as f64 * spec.evaluation_steps().len() as f64;
-    trained / (trained + evaluated / 3.0)
 }

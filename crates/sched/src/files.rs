@@ -1,13 +1,12 @@
 //! The state folder: the database, the lock, and a folder for every run.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use spec::run::{RunId, SPEC_SCHEMA, SpecFile};
-use store::RunRow;
+use store::Task;
 
 use crate::SchedError;
 
@@ -67,19 +66,18 @@ impl StateFolder {
         run_folder(&self.path, run)
     }
 
-    /// Makes the folders of an attempt and its log, and writes `spec.json` where it is missing.
-    pub(crate) fn prepare(&self, row: &RunRow, attempt: u32) -> Result<File, SchedError> {
-        let folder = self.run(row.run);
+    /// Makes the folders of an attempt and its log, and writes `spec.json` where it is missing or damaged.
+    pub(crate) fn prepare(&self, task: &Task, attempt: u32) -> Result<File, SchedError> {
+        let folder = self.run(task.run);
         let attempt_folder = folder.join("attempts").join(attempt.to_string());
         fs::create_dir_all(&attempt_folder).map_err(io("creating", &attempt_folder))?;
         let spec = folder.join("spec.json");
-        if !spec.exists() {
-            let file = SpecFile { schema: SPEC_SCHEMA, run_id: row.run, run: row.spec.clone() };
-            let text = serde_json::to_vec_pretty(&file).map_err(|error| io("writing", &spec)(error.into()))?;
+        let file = SpecFile { schema: SPEC_SCHEMA, run_id: task.run, run: task.spec.clone() };
+        let text = serde_json::to_vec_pretty(&file).map_err(|error| io("writing", &spec)(error.into()))?;
+        // Not synced: what a power cut leaves half written is written again here.
+        if fs::read(&spec).ok().is_none_or(|there| there != text) {
             let partial = folder.join("spec.json.tmp");
-            let written =
-                File::create(&partial).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
-            written.and_then(|()| fs::rename(&partial, &spec)).map_err(io("writing", &spec))?;
+            fs::write(&partial, &text).and_then(|()| fs::rename(&partial, &spec)).map_err(io("writing", &spec))?;
         }
         let log = attempt_folder.join("log.txt");
         File::create(&log).map_err(io("creating", &log))

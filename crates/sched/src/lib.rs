@@ -4,11 +4,14 @@
 //! test it. [`shell`] does what it says: processes, signals, journals, the database. Nothing else is in between.
 
 pub mod core;
+mod executor;
 mod files;
 mod follow;
+pub mod gpu;
 mod process;
 mod recover;
 pub mod shell;
+mod verdict;
 
 use std::path::PathBuf;
 

@@ -1,35 +1,29 @@
 //! Workers as processes: each in a group of its own, bound to this one, and told apart from later owners of its id.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use spec::run::DeviceKind;
-use store::{Process, RunRow};
+use store::Process;
 use tokio::process::{Child, Command};
 
+use crate::executor::Start;
 use crate::shell::Setup;
 
 /// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
 /// the worker its parent-death signal when the *thread* that started it ends.
-pub(crate) fn start(
-    setup: &Setup,
-    run: &Path,
-    attempt: u32,
-    row: &RunRow,
-    slot: usize,
-    is_trunk: bool,
-    log: File,
-) -> std::io::Result<Child> {
-    let spec = &row.spec;
+pub(crate) fn start(setup: &Setup, start: Start) -> std::io::Result<Child> {
+    let Start { task, attempt, devices, accumulate, is_trunk, log } = start;
+    let spec = &task.spec;
     let data = setup.data.get(&spec.data.fingerprint).ok_or_else(|| {
         std::io::Error::new(std::io::ErrorKind::NotFound, format!("the data set {} is not at hand", spec.data.dataset))
     })?;
     let errors = log.try_clone()?;
     let mut command = Command::new(&setup.worker);
     command
-        .arg(run)
+        .arg(setup.folder.run(task.run))
         .arg("--attempt")
         .arg(attempt.to_string())
         .arg("--data")
@@ -41,13 +35,16 @@ pub(crate) fn start(
     if setup.loader_threads > 0 {
         command.arg("--loader-threads").arg(setup.loader_threads.to_string());
     }
-    if let Some(trunk) = row.trunk {
+    if let Some(trunk) = task.trunk {
         command.arg("--trunk").arg(trunk.run.to_string());
     }
     let arithmetic = &spec.train.arithmetic;
     // A worker opens a context on every GPU it sees.
-    let gpu = setup.gpus.get(slot % setup.gpus.len().max(1)).filter(|_| arithmetic.device == DeviceKind::Cuda);
-    command.env("CUDA_VISIBLE_DEVICES", gpu.map_or("", String::as_str));
+    let gpus = if arithmetic.device == DeviceKind::Cuda { devices.join(",") } else { String::new() };
+    command.env("CUDA_VISIBLE_DEVICES", gpus);
+    if let Some(parts) = accumulate {
+        command.arg("--accumulate").arg(parts.to_string());
+    }
     if arithmetic.deterministic {
         // cuBLAS reads it when CUDA starts.
         command.env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
@@ -86,6 +83,7 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
 pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
+        (Some(0), _) => "the trainer ended without a line \"finished\" in its journal".to_owned(),
         (Some(code), _) => format!("the worker ended with exit code {code}"),
         (None, Some(9)) => "the worker was killed (signal 9); did the machine run out of memory?".to_owned(),
         (None, Some(signal)) => format!("the worker was ended by signal {signal}"),

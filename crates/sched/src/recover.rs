@@ -32,8 +32,10 @@ pub async fn settle(store: &Store, folder: &StateFolder, grace: Duration) -> Res
             _ => (Outcome::Preempted, Transition::Requeue),
         };
         let message = Some("the scheduler ended before this attempt did".to_owned());
-        let ended = Ended { outcome, transition, message, device_seconds: None };
-        store.end_attempt(attempt.run, attempt.attempt, &ended, now_ms()).await?;
+        let ended = Ended { outcome, transition, failure: None, message, device_seconds: None };
+        let mut write = store.write().await?;
+        write.end_attempt(attempt.run, attempt.attempt, &ended, now_ms()).await?;
+        write.commit().await?;
     }
     Ok(open.len())
 }

@@ -1,26 +1,29 @@
 //! Does what the core decides: one loop, one place where everything that can happen comes together.
 //!
-//! The loop never leaves early because of a run: what a run comes to is written down and the others go on. Only what
-//! stops all of them, such as a database that cannot be written, ends it, and then the workers are told to save first.
+//! What is decided in one turn becomes durable in one transaction, before anything of it is done: a run is never at work without a
+//! row that says so. The loop never leaves early because of a run: what a run comes to is written down and the others go on. Only
+//! what stops all of them, such as a database that cannot be written, ends it, and then the workers are told to save first.
+
+mod follow_up;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use spec::files::DataFiles;
 use spec::journal::Event as JournalEvent;
 use spec::run::RunId;
-use spec::state::{Failure, RunState, Transition};
-use store::{Ended, Outcome, RunRow, Store, StoreError};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use spec::state::RunState;
+use store::{Process, QueueRow, Store, StoreError, Write};
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::core::{Action, Core, Ending, Event, Rules, Waiting};
-use crate::files::{StateFolder, io};
-use crate::{SchedError, follow, process};
+use crate::SchedError;
+use crate::core::{Core, Device, Event, Over, Rules};
+use crate::executor::{Executor, Exit};
+use crate::files::StateFolder;
 
 /// What the shell needs beside the runs.
 #[derive(Clone, Debug)]
@@ -31,10 +34,16 @@ pub struct Setup {
     pub worker: PathBuf,
     /// Where the data sets lie, by their fingerprints.
     pub data: BTreeMap<String, DataFiles>,
-    /// The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; a slot of a run on a GPU is one of them.
-    pub gpus: Vec<String>,
-    /// Slots, retries, grace.
+    /// What runs are computed on; the names of GPUs are those of CUDA_VISIBLE_DEVICES.
+    pub devices: Vec<Device>,
+    /// Devices of one run.
+    pub devices_per_run: u32,
+    /// Retries, grace, budget.
     pub rules: Rules,
+    /// Runs that go first and alone: the cheapest first, which has to come to its end.
+    pub canaries: Vec<RunId>,
+    /// The sweep.
+    pub sweep_id: i64,
     /// Seconds between checkpoints.
     pub checkpoint_seconds: f64,
     /// Threads of one worker that make batches ahead of time.
@@ -78,8 +87,19 @@ pub enum News {
         /// How long it held its slot.
         device_seconds: f64,
     },
-    /// Results have called for runs that nobody could name before.
-    Added(Vec<RunRow>),
+    /// Results have called for runs that nobody could name before, or a person for another try.
+    Added(Vec<QueueRow>),
+    /// A run that waited was cancelled.
+    Cancelled(RunId),
+    /// A device or a node is used no more.
+    Quarantined {
+        /// Its name.
+        place: String,
+        /// What happened there.
+        why: String,
+    },
+    /// Nothing starts any more, and why; or it does again.
+    Paused(Option<String>),
     /// A person wants to stop.
     Stopping,
     /// Time has passed.
@@ -87,10 +107,10 @@ pub enum News {
 }
 
 /// How the sweep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// Every run has its final state.
-    Done,
+    /// By itself.
+    Over(Over),
     /// A signal stopped it.
     Stopped {
         /// Its number: 2 or 15.
@@ -98,29 +118,56 @@ pub enum End {
     },
 }
 
-/// How often journals are read.
+/// How often journals are read and wishes are looked for.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Exit code of a worker that saved its state and stopped.
-const PREEMPTED: i32 = 75;
+/// How often the use of devices is written down: what a killed scheduler loses of it.
+const KEEP_USES: Duration = Duration::from_secs(1);
 
-struct Attempt {
-    row: RunRow,
-    attempt: u32,
-    pid: i32,
-    began: Instant,
-    journal_bytes: u64,
+/// An attempt at work.
+pub(crate) struct Attempt {
+    pub(crate) attempt: u32,
+    pub(crate) journal_bytes: u64,
+    pub(crate) step: u64,
+    pub(crate) beats: bool,
     /// The line after which none follows, once it has come.
-    last: Option<JournalEvent>,
+    pub(crate) last: Option<JournalEvent>,
 }
 
-struct Shell<'a> {
-    store: &'a Store,
-    setup: &'a Setup,
-    rows: BTreeMap<RunId, RunRow>,
-    attempts: BTreeMap<RunId, Attempt>,
-    children: JoinSet<(RunId, u32, std::io::Result<ExitStatus>)>,
-    watch: &'a mut dyn FnMut(News),
+/// What is kept of a run: only what other runs have to do with it.
+pub(crate) struct Kin {
+    pub(crate) trunk: Option<RunId>,
+    pub(crate) is_finetuning: bool,
+    /// Runs that wait to go on from its state.
+    pub(crate) heirs: usize,
+}
+
+pub(crate) struct Shell<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) setup: &'a Setup,
+    pub(crate) core: Core,
+    pub(crate) executor: Executor,
+    pub(crate) kin: BTreeMap<RunId, Kin>,
+    pub(crate) attempts: BTreeMap<RunId, Attempt>,
+    /// Processes that are to be written down with the next change.
+    pub(crate) unnoted: Vec<(RunId, u32, Process)>,
+    pub(crate) watch: &'a mut dyn FnMut(News),
+    pub(crate) began: Instant,
+    pub(crate) session_ms: i64,
+    uses_kept: Instant,
+}
+
+/// What made the loop turn.
+enum Happened {
+    Stop(i32),
+    Exits(Vec<Exit>),
+    Tick,
+}
+
+struct Listening {
+    interrupt: Listener,
+    terminate: Listener,
+    ticks: Interval,
 }
 
 /// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled.
@@ -130,259 +177,118 @@ struct Shell<'a> {
 pub async fn run(
     store: &Store,
     setup: &Setup,
-    rows: Vec<RunRow>,
+    rows: Vec<QueueRow>,
     watch: &mut dyn FnMut(News),
-    more: impl AsyncFnMut() -> Result<Vec<RunRow>, StoreError>,
+    mut more: impl AsyncFnMut() -> Result<Vec<QueueRow>, StoreError>,
 ) -> Result<End, SchedError> {
-    let mut core = Core::new(setup.rules, queued(&rows));
-    let rows = rows.into_iter().map(|row| (row.run, row)).collect();
-    let mut shell = Shell { store, setup, rows, attempts: BTreeMap::new(), children: JoinSet::new(), watch };
-    let result = shell.go(&mut core, more).await;
+    let now = Instant::now();
+    let mut shell = Shell {
+        store,
+        setup,
+        core: Core::new(setup.rules, setup.devices.clone(), Vec::new()),
+        executor: Executor::default(),
+        kin: BTreeMap::new(),
+        attempts: BTreeMap::new(),
+        unnoted: Vec::new(),
+        watch,
+        began: now,
+        session_ms: now_ms(),
+        uses_kept: now,
+    };
+    shell.enqueue(&rows);
+    drop(rows);
+    let result = shell.go(&mut more).await;
     if result.is_err() {
         shell.save_all().await;
     }
     result
 }
 
-/// The queued runs among `rows`, as the core knows them.
-fn queued<'a>(rows: impl IntoIterator<Item = &'a RunRow>) -> Vec<Waiting> {
-    let queued = rows.into_iter().filter(|row| row.wanted && row.state == RunState::Queued);
-    queued
-        .map(|row| Waiting {
-            run: row.run,
-            attempt: row.attempt,
-            crashes: row.crashes,
-            not_before: Duration::ZERO,
-            after: row.trunk.map(|trunk| trunk.run),
-        })
-        .collect()
-}
-
 impl Shell<'_> {
     async fn go(
         &mut self,
-        core: &mut Core,
-        mut more: impl AsyncFnMut() -> Result<Vec<RunRow>, StoreError>,
+        more: &mut impl AsyncFnMut() -> Result<Vec<QueueRow>, StoreError>,
     ) -> Result<End, SchedError> {
         let listen =
             |kind| signal(kind).map_err(|source| SchedError::Io { what: "listening for signals".to_owned(), source });
-        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let began = Instant::now();
+        let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let mut listening = Listening { interrupt, terminate, ticks };
         let mut stopped_by = 2;
-        while !core.is_done() {
-            let event = tokio::select! {
-                biased;
-                _ = interrupt.recv() => { stopped_by = 2; Event::Stop }
-                _ = terminate.recv() => { stopped_by = 15; Event::Stop }
-                Some(ended) = self.children.join_next() => match ended {
-                    Ok((run, attempt, status)) => self.reap(run, attempt, status).await?,
-                    // Only a panic in the two lines that wait for a child could lead here.
-                    Err(_) => Event::Tick,
-                },
-                _ = ticks.tick() => { self.follow_all().await?; Event::Tick }
-            };
-            if event == Event::Stop && !core.is_stopping() {
-                (self.watch)(News::Stopping);
+        loop {
+            match self.core.over() {
+                Some(Over::Stopped) => break,
+                Some(over) => {
+                    self.keep_uses().await?;
+                    return Ok(End::Over(over));
+                }
+                None => {}
             }
-            for action in core.handle(began.elapsed(), event) {
-                let ended = match action {
-                    Action::Settle { run, transition: Transition::Complete | Transition::Diverge, .. } => Some(run),
-                    _ => None,
-                };
-                self.perform(action).await?;
-                if let Some(run) = ended {
-                    self.drop_trunk(run);
-                    if self.rows.get(&run).is_some_and(|row| row.spec.pretrained.is_none()) {
-                        self.add(core, more().await?);
+            let results = match self.wait(&mut listening).await {
+                Happened::Stop(signal) => {
+                    stopped_by = signal;
+                    if !self.core.is_stopping() {
+                        (self.watch)(News::Stopping);
                     }
+                    let actions = self.core.handle(self.began.elapsed(), Event::Stop);
+                    self.perform(None, actions).await?
+                }
+                Happened::Exits(exits) => self.reap(exits).await?,
+                Happened::Tick => self.tick().await?,
+            };
+            if results {
+                let new = more().await?;
+                if !new.is_empty() {
+                    self.enqueue(&new);
+                    (self.watch)(News::Added(new));
+                    let actions = self.core.handle(self.began.elapsed(), Event::Tick);
+                    self.perform(None, actions).await?;
                 }
             }
             (self.watch)(News::Tick);
         }
-        Ok(if core.is_stopping() { End::Stopped { signal: stopped_by } } else { End::Done })
+        self.keep_uses().await?;
+        Ok(End::Stopped { signal: stopped_by })
     }
 
-    /// Queues runs that nobody has asked for before.
-    fn add(&mut self, core: &mut Core, new: Vec<RunRow>) {
-        if new.is_empty() {
-            return;
-        }
-        core.add(queued(&new));
-        (self.watch)(News::Added(new.clone()));
-        self.rows.extend(new.into_iter().map(|row| (row.run, row)));
-    }
-
-    /// Removes the state that `run` has gone on from, once no other run waits for it. A budget that is added later is then
-    /// trained from its first step on, to the same bits.
-    fn drop_trunk(&mut self, run: RunId) {
-        if let Some(row) = self.rows.get_mut(&run) {
-            row.state = RunState::Completed;
-        }
-        let Some(trunk) = self.rows.get(&run).and_then(|row| row.trunk) else { return };
-        let waits =
-            |row: &RunRow| row.wanted && !row.state.is_final() && row.trunk.is_some_and(|own| own.run == trunk.run);
-        if !self.rows.values().any(waits) {
-            // What cannot be removed only takes space.
-            let _ = std::fs::remove_dir_all(self.setup.folder.run(trunk.run).join("trunk"));
-        }
-    }
-
-    async fn perform(&mut self, action: Action) -> Result<(), SchedError> {
-        match action {
-            Action::Start { run, attempt, slot } => self.start(run, attempt, slot).await,
-            Action::Terminate(run) => {
-                self.signal(run, Signal::TERM);
-                Ok(())
+    async fn wait(&mut self, listening: &mut Listening) -> Happened {
+        tokio::select! {
+            biased;
+            _ = listening.interrupt.recv() => Happened::Stop(2),
+            _ = listening.terminate.recv() => Happened::Stop(15),
+            // What has ended together is settled together.
+            Some(exit) = self.executor.next() => {
+                let mut exits = vec![exit];
+                while let Some(exit) = self.executor.next_at_hand() {
+                    exits.push(exit);
+                }
+                Happened::Exits(exits)
             }
-            Action::Kill(run) => {
-                self.signal(run, Signal::KILL);
-                Ok(())
-            }
-            Action::Settle { run, attempt, outcome, transition, message } => {
-                self.settle(run, attempt, outcome, transition, message).await
-            }
+            _ = listening.ticks.tick() => Happened::Tick,
         }
     }
 
-    fn signal(&self, run: RunId, signal: Signal) {
-        if let Some(attempt) = self.attempts.get(&run) {
-            process::signal(attempt.pid, signal);
-        }
+    /// Writes down what the devices were used for.
+    async fn keep_uses(&mut self) -> Result<(), SchedError> {
+        let mut write = self.store.write().await?;
+        self.write_uses(&mut write).await?;
+        Ok(write.commit().await?)
     }
 
-    async fn start(&mut self, run: RunId, attempt: u32, slot: usize) -> Result<(), SchedError> {
-        let Some(row) = self.rows.get(&run).cloned() else { return Ok(()) };
-        let log = self.setup.folder.prepare(&row, attempt)?;
-        self.store.start_attempt(run, attempt, now_ms()).await?;
-        let folder = self.setup.folder.run(run);
-        let began = Instant::now();
-        let child = match process::start(self.setup, &folder, attempt, &row, slot, self.is_trunk(run), log) {
-            Ok(child) => child,
-            Err(source) => {
-                // Nothing has happened to the run; the machine is not fit.
-                let message = Some(source.to_string());
-                let ended = Ended {
-                    outcome: Outcome::Preempted,
-                    transition: Transition::Requeue,
-                    message,
-                    device_seconds: Some(0.0),
-                };
-                self.store.end_attempt(run, attempt, &ended, now_ms()).await?;
-                return Err(SchedError::Worker { worker: self.setup.worker.clone(), source });
-            }
-        };
-        let pid = child.id().map_or(0, |pid| pid as i32);
-        self.attempts.insert(run, Attempt { row, attempt, pid, began, journal_bytes: 0, last: None });
-        let mut child = child;
-        self.children.spawn(async move { (run, attempt, child.wait().await) });
-        if let Some(process) = process::identify(pid) {
-            self.store.note_process(run, attempt, &process).await?;
-        }
-        (self.watch)(News::Started { run, attempt });
-        Ok(())
-    }
-
-    /// Whether other runs go on from its state.
-    fn is_trunk(&self, run: RunId) -> bool {
-        self.rows.values().any(|row| row.wanted && row.trunk.is_some_and(|trunk| trunk.run == run))
-    }
-
-    async fn follow_all(&mut self) -> Result<(), SchedError> {
-        let runs: Vec<RunId> = self.attempts.keys().copied().collect();
-        for run in runs {
-            self.follow(run).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes what is new in the journal of a run into the database.
-    async fn follow(&mut self, run: RunId) -> Result<(), SchedError> {
-        let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(()) };
-        let path = self.setup.folder.journal(run, attempt.attempt);
-        let added = follow::read(&path, attempt.journal_bytes).map_err(io("reading", &path))?;
-        if added.end == attempt.journal_bytes {
-            return Ok(());
-        }
-        self.store.ingest(run, attempt.attempt, &added.lines, attempt.journal_bytes, added.end).await?;
-        attempt.journal_bytes = added.end;
-        if let Some(last) = added.last() {
-            attempt.last = Some(last.clone());
-        }
-        for line in &added.lines {
-            if let JournalEvent::Started { notes, .. } = &line.event {
-                notes.iter().for_each(|note| (self.watch)(News::Noted { run, note: note.clone() }));
-            }
-        }
-        let mut steps = added.lines.iter().filter_map(|line| match &line.event {
-            JournalEvent::Progress { step, .. } => Some(*step),
-            JournalEvent::Started { resumed_step, .. } => Some(*resumed_step),
-            _ => None,
-        });
-        if let Some(step) = steps.next_back() {
-            (self.watch)(News::Step { run, step });
-        }
-        Ok(())
-    }
-
-    /// What a process that has ended came to.
-    async fn reap(
-        &mut self,
-        run: RunId,
-        attempt: u32,
-        status: std::io::Result<ExitStatus>,
-    ) -> Result<Event, SchedError> {
-        self.follow(run).await?;
-        let last = self.attempts.get(&run).and_then(|attempt| attempt.last.clone());
-        let code = status.as_ref().ok().and_then(ExitStatus::code);
-        let crashed = |class, message| Ending::Crashed { class, message };
-        let ending = match (last, code) {
-            // The journal is the truth: a result that reached the disk counts, whatever killed the process afterwards.
-            (Some(JournalEvent::Finished(_)), _) => Ending::Completed,
-            (Some(JournalEvent::Diverged { .. }), _) => Ending::Diverged,
-            (Some(JournalEvent::Preempted { .. }), Some(PREEMPTED)) => Ending::Preempted,
-            (Some(JournalEvent::Failed { class, message }), _) => crashed(class, message),
-            _ => {
-                let said = process::tail(&self.setup.folder.log(run, attempt));
-                let how = status.as_ref().map_or_else(ToString::to_string, |status| process::describe(*status));
-                let message = if said.is_empty() { how } else { format!("{how}: {said}") };
-                let class = if code.is_some() { Failure::Code } else { Failure::Node };
-                crashed(class, message)
-            }
-        };
-        Ok(Event::Ended { run, attempt, ending })
-    }
-
-    async fn settle(
-        &mut self,
-        run: RunId,
-        attempt: u32,
-        outcome: Outcome,
-        transition: Transition,
-        message: Option<String>,
-    ) -> Result<(), SchedError> {
-        let Some(ended) = self.attempts.remove(&run) else { return Ok(()) };
-        let device_seconds = ended.began.elapsed().as_secs_f64();
-        let record = Ended { outcome, transition, message: message.clone(), device_seconds: Some(device_seconds) };
-        self.store.end_attempt(run, attempt, &record, now_ms()).await?;
-        let heldout_loss = match ended.last {
-            Some(JournalEvent::Finished(finished)) => Some(finished.heldout_loss.nats()),
-            _ => None,
-        };
-        let state =
-            ended.row.state.next(Transition::Start).and_then(|state| state.next(transition)).unwrap_or(ended.row.state);
-        (self.watch)(News::Ended { run, state, heldout_loss, message, device_seconds });
-        Ok(())
+    async fn write_uses(&mut self, write: &mut Write) -> Result<(), SchedError> {
+        self.uses_kept = Instant::now();
+        let uses = self.core.uses().map(|(name, used)| (name, used.busy, used.idle));
+        Ok(write.note_devices(self.session_ms, self.setup.sweep_id, uses, now_ms()).await?)
     }
 
     /// The end of everything: let the workers save what they have. What they came to is settled by the next scheduler.
     async fn save_all(&mut self) {
         let runs: Vec<RunId> = self.attempts.keys().copied().collect();
-        runs.iter().for_each(|run| self.signal(*run, Signal::TERM));
-        let all = async { while self.children.join_next().await.is_some() {} };
+        runs.iter().for_each(|run| self.executor.signal(*run, Signal::TERM));
+        let all = async { while self.executor.next().await.is_some() {} };
         if tokio::time::timeout(self.setup.rules.grace, all).await.is_err() {
-            runs.iter().for_each(|run| self.signal(*run, Signal::KILL));
+            runs.iter().for_each(|run| self.executor.signal(*run, Signal::KILL));
         }
     }
 }

@@ -11,7 +11,7 @@ mod tests {
     use crate::sweep::data::{BLOCK_KEYS, DATA_KEYS};
     use crate::sweep::finetune::FINETUNE_KEYS;
     use crate::sweep::read::{
-        GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
+        BUDGET_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
     use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
     use crate::sweep::{nfnets, vits};
@@ -48,6 +48,7 @@ mod tests {
         check(&schema, "/properties/finetune", &FINETUNE_KEYS);
         check(&schema, "/properties/resources", &RESOURCE_KEYS);
         check(&schema, "/properties/policy", &POLICY_KEYS);
+        check(&schema, "/properties/budget", &BUDGET_KEYS);
         check(&schema, "/properties/override/items", &OVERRIDE_KEYS);
         check(&schema, "/properties/skip/items", &SKIP_KEYS);
         check(&schema, "/definitions/when", &WHEN_KEYS);

@@ -13,7 +13,7 @@ pub enum Failure {
     Oom,
     /// The machine's fault: killed, disk full, lost.
     Node,
-    /// The program's fault, or a process that ended without saying why.
+    /// The program's fault: it ended with an exit code and without a result.
     Code,
     /// The data cannot be read.
     Data,
@@ -25,8 +25,8 @@ impl Failure {
     /// Whether another attempt of the very same run may succeed.
     pub fn may_heal(self) -> bool {
         match self {
-            Failure::Node | Failure::Code | Failure::Timeout => true,
-            Failure::Oom | Failure::Data => false,
+            Failure::Node | Failure::Timeout => true,
+            Failure::Oom | Failure::Code | Failure::Data => false,
         }
     }
 
@@ -78,6 +78,43 @@ pub enum Transition {
     Retry,
 }
 
+impl Transition {
+    /// The word for it, without the class of a failure.
+    pub fn word(self) -> &'static str {
+        match self {
+            Transition::Start => "start",
+            Transition::Complete => "complete",
+            Transition::Diverge => "diverge",
+            Transition::Requeue => "requeue",
+            Transition::Fail(_) => "fail",
+            Transition::Cancel => "cancel",
+            Transition::Retry => "retry",
+        }
+    }
+
+    /// The class of a failure that is for good.
+    pub fn failure(self) -> Option<Failure> {
+        match self {
+            Transition::Fail(class) => Some(class),
+            _ => None,
+        }
+    }
+
+    /// The transition from its word and, for a failure, its class.
+    pub fn from_words(word: &str, class: Option<&str>) -> Result<Transition, UnknownWord> {
+        match (word, class) {
+            ("start", None) => Ok(Transition::Start),
+            ("complete", None) => Ok(Transition::Complete),
+            ("diverge", None) => Ok(Transition::Diverge),
+            ("requeue", _) => Ok(Transition::Requeue),
+            ("fail", Some(class)) => class.parse().map(Transition::Fail),
+            ("cancel", _) => Ok(Transition::Cancel),
+            ("retry", None) => Ok(Transition::Retry),
+            (word, class) => Err(UnknownWord(format!("{word} {}", class.unwrap_or_default()), "transition")),
+        }
+    }
+}
+
 /// A transition that the state does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a run that is {state} cannot {transition:?}")]
@@ -102,6 +139,11 @@ impl RunState {
             (Failed(_) | Cancelled, Transition::Retry) => Ok(Queued),
             (state, transition) => Err(Illegal { state, transition }),
         }
+    }
+
+    /// The state that these moves lead to, from the beginning on: what the row of a run has to say.
+    pub fn after(moves: impl IntoIterator<Item = Transition>) -> Result<RunState, Illegal> {
+        moves.into_iter().try_fold(RunState::Queued, RunState::next)
     }
 
     /// Whether nothing more will happen by itself.

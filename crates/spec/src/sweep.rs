@@ -43,6 +43,8 @@ pub struct Sweep {
     pub resources: Resources,
     /// What happens when something goes wrong.
     pub policy: Policy,
+    /// Device hours that the sweep may cost in all.
+    pub budget_hours: Option<f64>,
     /// Exceptions for some cells, applied in order.
     pub overrides: Vec<Override>,
     /// Cells that are left out, with the reason.
@@ -238,6 +240,12 @@ pub struct Resources {
     pub loader_threads: u32,
     /// Sustained operations per second of one device, for the price; estimated for a CPU where it is not given.
     pub device_flops: Option<f64>,
+    /// GPUs of one run.
+    pub gpus_per_run: u32,
+    /// Runs that may share a GPU, as far as their estimated memory fits.
+    pub runs_per_gpu: u32,
+    /// GPUs that others use are left alone.
+    pub skip_busy_gpus: bool,
 }
 
 /// What happens when something goes wrong.
@@ -249,6 +257,12 @@ pub struct Policy {
     pub checkpoint_seconds: f64,
     /// Seconds that a worker gets to save its state when it is told to stop.
     pub grace_seconds: f64,
+    /// Runs that may fail one after the other on a device before it is used no more.
+    pub failures_in_a_row: u32,
+    /// Seconds without a finished step after which an attempt counts as hung.
+    pub stall_seconds: f64,
+    /// How often a batch may be halved, and computed in more parts, after memory ran out.
+    pub oom_halvings: u32,
 }
 
 /// Other settings for some cells.

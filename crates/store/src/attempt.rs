@@ -4,6 +4,7 @@ use spec::run::RunId;
 use spec::state::{Failure, RunState, Transition};
 use sqlx::Row;
 
+use crate::write::Write;
 use crate::{Store, StoreError};
 
 /// How an attempt ended.
@@ -20,7 +21,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Completed => "completed",
             Outcome::Diverged => "diverged",
@@ -41,6 +43,17 @@ pub struct Process {
     pub boot_id: String,
 }
 
+/// Where an attempt is to work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Names of its devices.
+    pub devices: Vec<String>,
+    /// Parts that a batch is computed in, where that is not what the run's specification says.
+    pub accumulate: Option<u32>,
+    /// What finds its job in a cluster's queue.
+    pub job: Option<String>,
+}
+
 /// The end of an attempt and what it means for the run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
@@ -48,9 +61,11 @@ pub struct Ended {
     pub outcome: Outcome,
     /// What the run does.
     pub transition: Transition,
+    /// What kind of failure it was.
+    pub failure: Option<Failure>,
     /// What to tell a person.
     pub message: Option<String>,
-    /// Seconds the attempt held its slot; counted from times of day where the scheduler did not live to see it end.
+    /// Device seconds that it is billed; counted from times of day where the scheduler did not live to see it end.
     pub device_seconds: Option<f64>,
 }
 
@@ -63,57 +78,92 @@ pub struct OpenAttempt {
     pub attempt: u32,
     /// Its process, if it was noted in time.
     pub process: Option<Process>,
+    /// Its job in a cluster's queue, where it has one.
+    pub job: Option<String>,
+    /// The node that it works on, once that is known.
+    pub node: Option<String>,
     /// How far its journal has been read.
     pub journal_bytes: u64,
 }
 
-impl Store {
+impl Write {
     /// Gives the run to attempt `attempt`, which must be the next one.
-    pub async fn start_attempt(&self, run: RunId, attempt: u32, now_ms: i64) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        let sql = |error| self.sqlite(error);
-        let state = self.state(&mut transaction, run).await?;
-        let next = state.next(Transition::Start).map_err(|illegal| conflict(run, &illegal))?;
+    pub async fn start_attempt(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        placement: &Placement,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let next = self.next_state(run, Transition::Start).await?;
         let changed = sqlx::query("update run set state = ?2, attempt = ?3 where run_id = ?1 and attempt = ?3 - 1")
             .bind(run.to_string())
             .bind(next.word())
             .bind(attempt)
-            .execute(&mut *transaction)
+            .execute(&mut *self.transaction)
             .await
-            .map_err(sql)?;
+            .map_err(|error| self.sqlite(error))?;
         if changed.rows_affected() != 1 {
             return Err(conflict(run, &format!("attempt {attempt} is not the next one")));
         }
-        sqlx::query("insert into attempt (run_id, attempt, started_ms) values (?1, ?2, ?3)")
+        let query = "insert into attempt (run_id, attempt, started_ms, devices, accumulate, job) values (?1, ?2, ?3, ?4, ?5, ?6)";
+        sqlx::query(query)
             .bind(run.to_string())
             .bind(attempt)
             .bind(now_ms)
-            .execute(&mut *transaction)
+            .bind(placement.devices.join(","))
+            .bind(placement.accumulate)
+            .bind(&placement.job)
+            .execute(&mut *self.transaction)
             .await
-            .map_err(sql)?;
-        transaction.commit().await.map_err(sql)
+            .map_err(|error| self.sqlite(error))?;
+        self.record(run, Transition::Start, Some(attempt), None, now_ms).await
     }
 
     /// Notes which process works on the attempt.
-    pub async fn note_process(&self, run: RunId, attempt: u32, process: &Process) -> Result<(), StoreError> {
+    pub async fn note_process(&mut self, run: RunId, attempt: u32, process: &Process) -> Result<(), StoreError> {
         sqlx::query("update attempt set pid = ?3, pid_start = ?4, boot_id = ?5 where run_id = ?1 and attempt = ?2")
             .bind(run.to_string())
             .bind(attempt)
             .bind(process.pid)
             .bind(process.start as i64)
             .bind(&process.boot_id)
-            .execute(&self.pool)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(())
+    }
+
+    /// Notes the job of an attempt in a cluster's queue, and its node once it has one.
+    pub async fn note_job(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        job: &str,
+        node: Option<&str>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("update attempt set job = ?3, node = coalesce(?4, node) where run_id = ?1 and attempt = ?2")
+            .bind(run.to_string())
+            .bind(attempt)
+            .bind(job)
+            .bind(node)
+            .execute(&mut *self.transaction)
             .await
             .map_err(|error| self.sqlite(error))?;
         Ok(())
     }
 
     /// Settles the end of an attempt. False if it had been settled before or a newer attempt has the run.
-    pub async fn end_attempt(&self, run: RunId, attempt: u32, ended: &Ended, now_ms: i64) -> Result<bool, StoreError> {
-        let mut transaction = self.begin().await?;
-        let sql = |error| self.sqlite(error);
+    pub async fn end_attempt(
+        &mut self,
+        run: RunId,
+        attempt: u32,
+        ended: &Ended,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
         let closed = sqlx::query(
-            "update attempt set ended_ms = ?3, outcome = ?4, message = coalesce(?5, message),
+            "update attempt set ended_ms = ?3, outcome = ?4, message = coalesce(?5, message), failure = ?7,
+                 step = (select run.step from run where run.run_id = ?1),
                  device_seconds = coalesce(?6, max(0, coalesce(last_seen_ms, started_ms) - started_ms) / 1000.0)
              where run_id = ?1 and attempt = ?2 and ended_ms is null
                  and attempt = (select run.attempt from run where run.run_id = ?1)",
@@ -124,14 +174,14 @@ impl Store {
         .bind(ended.outcome.as_str())
         .bind(&ended.message)
         .bind(ended.device_seconds)
-        .execute(&mut *transaction)
+        .bind(ended.failure.map(Failure::as_str))
+        .execute(&mut *self.transaction)
         .await
-        .map_err(sql)?;
+        .map_err(|error| self.sqlite(error))?;
         if closed.rows_affected() != 1 {
             return Ok(false);
         }
-        let state = self.state(&mut transaction, run).await?;
-        let next = state.next(ended.transition).map_err(|illegal| conflict(run, &illegal))?;
+        let next = self.next_state(run, ended.transition).await?;
         let crashed = i64::from(ended.outcome == Outcome::Crashed);
         // A completed run must have a loss, and only a completed one may: the table checks it. The loss was ingested
         // into the newest evaluation; here it becomes the run's.
@@ -150,17 +200,78 @@ impl Store {
         .bind(next.failure().map(Failure::as_str))
         .bind(&ended.message)
         .bind(crashed)
-        .execute(&mut *transaction)
+        .execute(&mut *self.transaction)
         .await
-        .map_err(sql)?;
-        transaction.commit().await.map_err(sql)?;
+        .map_err(|error| self.sqlite(error))?;
+        self.record(run, ended.transition, Some(attempt), ended.message.as_deref(), now_ms).await?;
         Ok(true)
+    }
+
+    /// Moves a run by hand: cancelling, or another try.
+    pub async fn change(&mut self, run: RunId, transition: Transition, now_ms: i64) -> Result<RunState, StoreError> {
+        let next = self.next_state(run, transition).await?;
+        sqlx::query("update run set state = ?2, failure = ?3, message = null, crashes = 0 where run_id = ?1")
+            .bind(run.to_string())
+            .bind(next.word())
+            .bind(next.failure().map(Failure::as_str))
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        self.record(run, transition, None, None, now_ms).await?;
+        Ok(next)
+    }
+
+    async fn next_state(&mut self, run: RunId, transition: Transition) -> Result<RunState, StoreError> {
+        let row: Option<(String, Option<String>)> = sqlx::query_as("select state, failure from run where run_id = ?1")
+            .bind(run.to_string())
+            .fetch_optional(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        let (word, failure) = row.ok_or_else(|| conflict(run, &"not in the database"))?;
+        let state =
+            RunState::from_words(&word, failure.as_deref()).map_err(|error| StoreError::Row(error.to_string()))?;
+        state.next(transition).map_err(|illegal| conflict(run, &illegal))
+    }
+
+    /// Writes down a move: whatever changes the state of a run goes through here.
+    async fn record(
+        &mut self,
+        run: RunId,
+        transition: Transition,
+        attempt: Option<u32>,
+        message: Option<&str>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let query =
+            "insert into move (run_id, at_ms, transition, attempt, failure, message) values (?1, ?2, ?3, ?4, ?5, ?6)";
+        sqlx::query(query)
+            .bind(run.to_string())
+            .bind(now_ms)
+            .bind(transition.word())
+            .bind(attempt)
+            .bind(transition.failure().map(Failure::as_str))
+            .bind(message)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Moves a run by hand, in a transaction of its own.
+    pub async fn change(&self, run: RunId, transition: Transition, now_ms: i64) -> Result<RunState, StoreError> {
+        let mut write = self.write().await?;
+        let next = write.change(run, transition, now_ms).await?;
+        write.commit().await?;
+        Ok(next)
     }
 
     /// Attempts that were running when the scheduler before this one ended.
     pub async fn open_attempts(&self) -> Result<Vec<OpenAttempt>, StoreError> {
         let rows = sqlx::query(
-            "select run_id, attempt, pid, pid_start, boot_id, journal_bytes from attempt where ended_ms is null order by run_id",
+            "select run_id, attempt, pid, pid_start, boot_id, journal_bytes, job, node from attempt where ended_ms is null
+             order by run_id",
         )
         .fetch_all(&self.pool)
         .await
@@ -176,36 +287,45 @@ impl Store {
                     attempt: row.try_get(1)?,
                     process: process.map(|((pid, start), boot_id)| Process { pid, start: start as u64, boot_id }),
                     journal_bytes: row.try_get::<i64, _>(5)? as u64,
+                    job: row.try_get(6)?,
+                    node: row.try_get(7)?,
                 })
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(|error| self.sqlite(error))
     }
 
-    /// Moves a run by hand: cancelling, or another try.
-    pub async fn change(&self, run: RunId, transition: Transition) -> Result<RunState, StoreError> {
-        let mut transaction = self.begin().await?;
-        let state = self.state(&mut transaction, run).await?;
-        let next = state.next(transition).map_err(|illegal| conflict(run, &illegal))?;
-        sqlx::query("update run set state = ?2, failure = ?3, message = null, crashes = 0 where run_id = ?1")
-            .bind(run.to_string())
-            .bind(next.word())
-            .bind(next.failure().map(Failure::as_str))
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| self.sqlite(error))?;
-        transaction.commit().await.map_err(|error| self.sqlite(error))?;
-        Ok(next)
-    }
-
-    async fn state(&self, connection: &mut sqlx::SqliteConnection, run: RunId) -> Result<RunState, StoreError> {
-        let row: Option<(String, Option<String>)> = sqlx::query_as("select state, failure from run where run_id = ?1")
-            .bind(run.to_string())
-            .fetch_optional(connection)
-            .await
-            .map_err(|error| self.sqlite(error))?;
-        let (word, failure) = row.ok_or_else(|| conflict(run, &"not in the database"))?;
-        RunState::from_words(&word, failure.as_deref()).map_err(|error| StoreError::Row(error.to_string()))
+    /// Runs whose row does not say what their moves lead to; none, unless the database was changed by other means. Runs from
+    /// before moves were written down are passed over.
+    pub async fn inconsistent_runs(&self) -> Result<Vec<RunId>, StoreError> {
+        let rows: Vec<(String, String, Option<String>, String, Option<String>)> = sqlx::query_as(
+            "select run.run_id, run.state, run.failure, move.transition, move.failure from run join move using (run_id)
+             order by run.run_id, move_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let mut wrong = Vec::new();
+        for moves in rows.chunk_by(|a, b| a.0 == b.0) {
+            let (run, word, class, ..) = &moves[0];
+            let transitions = moves.iter().map(|one| Transition::from_words(&one.3, one.4.as_deref()));
+            let transitions: Result<Vec<_>, _> = transitions.collect();
+            let said = RunState::from_words(word, class.as_deref());
+            let is_right = match (transitions, said) {
+                // What began before moves were written down does not begin with a start.
+                (Ok(moves), Ok(_))
+                    if moves.first() != Some(&Transition::Start) && moves.first() != Some(&Transition::Cancel) =>
+                {
+                    true
+                }
+                (Ok(moves), Ok(said)) => RunState::after(moves) == Ok(said),
+                _ => false,
+            };
+            if !is_right {
+                wrong.push(run.parse().map_err(|error: spec::run::NotAnId| StoreError::Row(error.to_string()))?);
+            }
+        }
+        Ok(wrong)
     }
 }
 

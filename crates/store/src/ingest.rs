@@ -4,21 +4,20 @@ use spec::journal::{Event, Line};
 use spec::run::{RunId, RunSpec};
 use spec::units::Loss;
 
+use crate::write::Write;
 use crate::{Store, StoreError};
 
-impl Store {
+impl Write {
     /// Stores `lines` of the journal of an attempt, read from byte `from` up to byte `to`. Does nothing, and returns
     /// false, if somebody has read on from there before, or a newer attempt has the run.
     pub async fn ingest(
-        &self,
+        &mut self,
         run: RunId,
         attempt: u32,
         lines: &[Line],
         from: u64,
         to: u64,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.begin().await?;
-        let sql = |error| self.sqlite(error);
         let moved = sqlx::query(
             "update attempt set journal_bytes = ?4, last_seen_ms = coalesce(?5, last_seen_ms)
              where run_id = ?1 and attempt = ?2 and journal_bytes = ?3 and ended_ms is null
@@ -29,17 +28,34 @@ impl Store {
         .bind(from as i64)
         .bind(to as i64)
         .bind(lines.last().map(|line| line.at_ms))
-        .execute(&mut *transaction)
+        .execute(&mut *self.transaction)
         .await
-        .map_err(sql)?;
+        .map_err(|error| self.sqlite(error))?;
         if moved.rows_affected() != 1 {
             return Ok(false);
         }
         for line in lines {
-            store(&mut transaction, &run.to_string(), attempt, &line.event).await.map_err(sql)?;
+            let stored = store(&mut self.transaction, &run.to_string(), attempt, &line.event).await;
+            stored.map_err(|error| self.sqlite(error))?;
         }
-        transaction.commit().await.map_err(sql)?;
         Ok(true)
+    }
+}
+
+impl Store {
+    /// The same in a transaction of its own.
+    pub async fn ingest(
+        &self,
+        run: RunId,
+        attempt: u32,
+        lines: &[Line],
+        from: u64,
+        to: u64,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
+        let taken = write.ingest(run, attempt, lines, from, to).await?;
+        write.commit().await?;
+        Ok(taken)
     }
 }
 

@@ -10,7 +10,10 @@ mod apply;
 mod attempt;
 mod fits;
 mod ingest;
+mod queue;
 mod read;
+mod request;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,8 +23,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use apply::Applied;
-pub use attempt::{Ended, OpenAttempt, Outcome, Process};
+pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
+pub use queue::{QueueRow, Task};
 pub use read::{Ledger, ResultRow, RunRow, SweepRow, by_id};
+pub use request::{Request, Wish};
+pub use write::Write;
 
 /// Oldest SQLite that is safe here: before it, two connections and a write-ahead log can lose commits.
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
@@ -78,6 +84,17 @@ fn hint(error: &sqlx::Error) -> &'static str {
     }
 }
 
+fn writing(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A result that was acknowledged survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .pragma("journal_size_limit", "67108864")
+        .busy_timeout(Duration::from_secs(10))
+}
+
 /// What the database has to look like.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -92,18 +109,18 @@ impl Store {
     /// Opens the database for writing, makes it where there is none and brings it up to date. The caller holds the lock
     /// of the state folder.
     pub async fn open(path: &Path) -> Result<Store, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A result that was acknowledged survives a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("journal_size_limit", "67108864")
-            .busy_timeout(Duration::from_secs(10));
-        let store = Store::connect(path, options).await?;
+        let store = Store::connect(path, writing(path).create_if_missing(true)).await?;
         MIGRATIONS.run(&store.pool).await.map_err(|source| StoreError::Migration { path: path.to_owned(), source })?;
         Ok(store)
+    }
+
+    /// Opens an existing database for writing beside a scheduler that holds the lock of the state folder: for wishes and
+    /// for what no scheduler decides. One of an older version is refused.
+    pub async fn open_beside(path: &Path) -> Result<Store, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        Store::connect(path, writing(path)).await?.if_current().await
     }
 
     /// Opens an existing database for reading only. One of an older version is refused: [`Store::open`] mends it.
@@ -112,16 +129,16 @@ impl Store {
             return Err(StoreError::Missing(path.to_owned()));
         }
         let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(10));
-        let store = Store::connect(path, options).await?;
+        Store::connect(path, options).await?.if_current().await
+    }
+
+    async fn if_current(self) -> Result<Store, StoreError> {
         let applied: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations where success")
-            .fetch_one(&store.pool)
+            .fetch_one(&self.pool)
             .await
-            .map_err(|source| store.sqlite(source))?;
+            .map_err(|source| self.sqlite(source))?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
-        if applied < newest {
-            return Err(StoreError::Outdated(path.to_owned()));
-        }
-        Ok(store)
+        if applied < newest { Err(StoreError::Outdated(self.path)) } else { Ok(self) }
     }
 
     async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Store, StoreError> {

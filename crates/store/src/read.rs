@@ -274,7 +274,7 @@ impl Store {
     }
 }
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the steps before the branch have cost, along the whole chain of branches.
 fn shared_seconds(row: &RunRow, rows: &BTreeMap<RunId, &RunRow>) -> f64 {
@@ -285,7 +285,7 @@ fn shared_seconds(row: &RunRow, rows: &BTreeMap<RunId, &RunRow>) -> f64 {
     shared_seconds(shorter, rows) + share * shorter.device_seconds
 }
 
-fn trunk(row: &SqliteRow, run: &str, step: &str) -> Result<Option<Trunk>, Problem> {
+pub(crate) fn trunk(row: &SqliteRow, run: &str, step: &str) -> Result<Option<Trunk>, Problem> {
     let (run, step): (Option<String>, Option<i64>) = (row.try_get(run)?, row.try_get(step)?);
     let Some((run, step)) = run.zip(step) else { return Ok(None) };
     Ok(Some(Trunk { run: run.parse()?, step: step as u64 }))

@@ -11,7 +11,7 @@ use spec::samples::{SeenEpoch, Skipped};
 use spec::state::{Failure, RunState, Transition};
 use spec::sweep::Sweep;
 use spec::units::Loss;
-use store::{Ended, Outcome, Process, RunRow, Store, StoreError};
+use store::{Ended, Outcome, Placement, Process, RunRow, Store, StoreError};
 use tempfile::TempDir;
 
 const SWEEP: &str = r#"
@@ -83,7 +83,27 @@ fn progress(step: u64, nats: f64) -> Event {
 }
 
 fn ended(outcome: Outcome, transition: Transition) -> Ended {
-    Ended { outcome, transition, message: None, device_seconds: Some(2.0) }
+    Ended { outcome, transition, failure: None, message: None, device_seconds: Some(2.0) }
+}
+
+/// Each of these in a transaction of its own.
+async fn start(store: &Store, run: RunId, attempt: u32, now_ms: i64) -> Result<(), StoreError> {
+    let mut write = store.write().await?;
+    write.start_attempt(run, attempt, &Placement::default(), now_ms).await?;
+    write.commit().await
+}
+
+async fn note(store: &Store, run: RunId, attempt: u32, process: &Process) -> Result<(), StoreError> {
+    let mut write = store.write().await?;
+    write.note_process(run, attempt, process).await?;
+    write.commit().await
+}
+
+async fn end(store: &Store, run: RunId, attempt: u32, ended: &Ended, now_ms: i64) -> Result<bool, StoreError> {
+    let mut write = store.write().await?;
+    let done = write.end_attempt(run, attempt, ended, now_ms).await?;
+    write.commit().await?;
+    Ok(done)
 }
 
 #[tokio::test]
@@ -91,8 +111,8 @@ async fn a_run_goes_from_queued_to_completed() {
     let world = World::new().await;
     let run = world.first().await;
     let store = &world.store;
-    store.start_attempt(run, 1, 10).await.expect("queued");
-    store.note_process(run, 1, &Process { pid: 7, start: 8, boot_id: "b".to_owned() }).await.expect("writable");
+    start(store, run, 1, 10).await.expect("queued");
+    note(store, run, 1, &Process { pid: 7, start: 8, boot_id: "b".to_owned() }).await.expect("writable");
     let finished = Finished {
         step: 10,
         heldout_loss: loss(0.5),
@@ -117,7 +137,7 @@ async fn a_run_goes_from_queued_to_completed() {
         Event::Finished(finished),
     ];
     assert!(store.ingest(run, 1, &lines(events), 0, 500).await.expect("writable"));
-    assert!(store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running"));
+    assert!(end(store, run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running"));
     let row = world.rows().await.remove(0);
     assert_eq!(row.state, RunState::Completed);
     let result = row.result.as_ref().expect("a result");
@@ -143,7 +163,7 @@ async fn a_run_goes_from_queued_to_completed() {
 async fn a_piece_of_journal_counts_once() {
     let world = World::new().await;
     let run = world.first().await;
-    world.store.start_attempt(run, 1, 10).await.expect("queued");
+    start(&world.store, run, 1, 10).await.expect("queued");
     let piece = lines([started(0), progress(3, 2.0)]);
     assert!(world.store.ingest(run, 1, &piece, 0, 200).await.expect("writable"));
     assert!(!world.store.ingest(run, 1, &piece, 0, 200).await.expect("writable"), "read before");
@@ -156,13 +176,13 @@ async fn a_stale_attempt_cannot_write() {
     let world = World::new().await;
     let run = world.first().await;
     let store = &world.store;
-    store.start_attempt(run, 1, 10).await.expect("queued");
-    store.end_attempt(run, 1, &ended(Outcome::Preempted, Transition::Requeue), 20).await.expect("running");
-    store.start_attempt(run, 2, 30).await.expect("queued again");
+    start(store, run, 1, 10).await.expect("queued");
+    end(store, run, 1, &ended(Outcome::Preempted, Transition::Requeue), 20).await.expect("running");
+    start(store, run, 2, 30).await.expect("queued again");
     assert!(!store.ingest(run, 1, &lines([progress(9, 0.1)]), 0, 100).await.expect("writable"));
-    assert!(!store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("writable"));
+    assert!(!end(store, run, 1, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("writable"));
     assert_eq!(world.state(run).await, RunState::Running);
-    let again = store.start_attempt(run, 3, 50).await.expect_err("it is running");
+    let again = start(store, run, 3, 50).await.expect_err("it is running");
     assert!(matches!(again, StoreError::Conflict { .. }), "{again}");
     assert_eq!(store.open_attempts().await.expect("readable").len(), 1);
 }
@@ -172,11 +192,11 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     let world = World::new().await;
     let run = world.first().await;
     let store = &world.store;
-    store.start_attempt(run, 1, 10).await.expect("queued");
+    start(store, run, 1, 10).await.expect("queued");
     let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: 0.5, top5_accuracy: None };
     store.ingest(run, 1, &lines([started(0), progress(4, 2.0), evaluated(8, 9.0)]), 0, 100).await.expect("writable");
-    store.end_attempt(run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
-    store.start_attempt(run, 2, 30).await.expect("queued");
+    end(store, run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
+    start(store, run, 2, 30).await.expect("queued");
     let finished = Finished {
         step: 6,
         heldout_loss: loss(0.5),
@@ -187,7 +207,7 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     };
     let events = [started(4), evaluated(6, 0.5), Event::Finished(finished)];
     store.ingest(run, 2, &lines(events), 0, 100).await.expect("writable");
-    store.end_attempt(run, 2, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("running");
+    end(store, run, 2, &ended(Outcome::Completed, Transition::Complete), 40).await.expect("running");
     let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
     assert_eq!(row.result.expect("a result").heldout_loss, 0.5, "the loss of step 8 belongs to weights that are gone");
     assert_eq!(row.crashes, 1);
@@ -203,7 +223,7 @@ async fn what_an_attempt_saw_after_the_checkpoint_is_forgotten() {
     assert_eq!((examples, batch), (100, 10));
     let epoch = |epoch, samples, digest: &str| Event::Epoch { epoch, samples, digest: digest.to_owned() };
     let skipped = |step, epoch, example| Event::Skipped { step, epoch, example, reason: "no JPEG".to_owned() };
-    store.start_attempt(run, 1, 10).await.expect("queued");
+    start(store, run, 1, 10).await.expect("queued");
     let first =
         [started(0), skipped(3, 0, 9), skipped(9, 0, 8), epoch(0, 100, "a"), skipped(12, 1, 7), epoch(1, 50, "b")];
     store.ingest(run, 1, &lines(first), 0, 100).await.expect("writable");
@@ -211,8 +231,8 @@ async fn what_an_attempt_saw_after_the_checkpoint_is_forgotten() {
         (store.epochs(run).await.expect("readable").len(), store.skipped(run).await.expect("readable").len()),
         (2, 3)
     );
-    store.end_attempt(run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
-    store.start_attempt(run, 2, 30).await.expect("queued");
+    end(store, run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
+    start(store, run, 2, 30).await.expect("queued");
     store.ingest(run, 2, &lines([started(10)]), 0, 100).await.expect("writable");
     let epochs = store.epochs(run).await.expect("readable");
     assert_eq!(epochs, [SeenEpoch { epoch: 0, samples: 100, digest: "a".to_owned() }], "it ended with the checkpoint");
@@ -249,13 +269,14 @@ async fn a_failed_run_can_be_tried_again_and_a_queued_one_cancelled() {
     let world = World::new().await;
     let run = world.first().await;
     let store = &world.store;
-    store.start_attempt(run, 1, 10).await.expect("queued");
+    start(store, run, 1, 10).await.expect("queued");
     let fail = ended(Outcome::Crashed, Transition::Fail(Failure::Oom));
-    store.end_attempt(run, 1, &fail, 20).await.expect("running");
+    end(store, run, 1, &fail, 20).await.expect("running");
     assert_eq!(world.state(run).await, RunState::Failed(Failure::Oom));
-    assert_eq!(store.change(run, Transition::Retry).await.expect("failed"), RunState::Queued);
-    assert_eq!(store.change(run, Transition::Cancel).await.expect("queued"), RunState::Cancelled);
-    assert!(store.change(run, Transition::Complete).await.is_err());
+    assert_eq!(store.change(run, Transition::Retry, 50).await.expect("failed"), RunState::Queued);
+    assert_eq!(store.change(run, Transition::Cancel, 50).await.expect("queued"), RunState::Cancelled);
+    assert!(store.change(run, Transition::Complete, 50).await.is_err());
+    assert_eq!(store.inconsistent_runs().await.expect("readable"), [], "the moves lead to the row");
 }
 
 #[tokio::test]

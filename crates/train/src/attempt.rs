@@ -51,6 +51,8 @@ pub struct Setting {
     pub trunk: Option<RunId>,
     /// Whether other runs will branch off this one.
     pub keep_trunk: bool,
+    /// Parts of a batch, where memory ran out with those of the run's specification.
+    pub accumulate: Option<u32>,
     /// Raised when the attempt is to save its state and stop.
     pub stop: Arc<AtomicBool>,
     /// The last finished step, for the heartbeat.
@@ -209,6 +211,9 @@ impl<'a> Trainer<'a> {
         let progress =
             progress.unwrap_or_else(|| Progress { digest: Digest::default().to_string(), ..Progress::default() });
         setting.step.store(progress.step, Ordering::Relaxed);
+        if let Some(parts) = setting.accumulate {
+            notes.push(format!("computes a batch in {parts} parts, because memory ran out before"));
+        }
         journal.write(Event::Started { resumed_step: progress.step, device: device::name(device), notes, trunk })?;
         for epoch in epochs {
             journal.write(epoch)?;
@@ -251,6 +256,11 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Parts that a batch is computed in.
+    fn parts(&self) -> u32 {
+        self.setting.accumulate.unwrap_or(self.spec.train.arithmetic.accumulate)
+    }
+
     fn samples(&self) -> u64 {
         (self.step * self.spec.train.batch).min(self.spec.samples())
     }
@@ -268,7 +278,8 @@ impl<'a> Trainer<'a> {
         self.usage.data_seconds += elapsed(&mut lap);
         // Dropout draws from libtorch's generator; seeding it by the step leaves no generator state to save.
         tch::manual_seed((mix(spec.seed ^ mix(self.step)) >> 1) as i64);
-        let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train)?;
+        let parts = self.parts();
+        let (loss, downhill) = loss_and_gradient(&self.network, &mut self.parameters, &examples, &spec.train, parts)?;
         self.usage.gradient_seconds += elapsed(&mut lap);
         self.optimizer.step(&self.parameters, downhill, self.schedule.rate(self.step), self.step)?;
         if device.is_cuda() && self.step + 1 < self.schedule.steps {

@@ -69,18 +69,20 @@ impl Examples {
     }
 }
 
-/// The mean training loss of a batch and its gradient, one tensor per parameter. The parameters are left as they were.
+/// The mean training loss of a batch, computed in `parts`, and its gradient, one tensor per parameter. The parameters are left as
+/// they were.
 pub fn loss_and_gradient(
     network: &Network,
     parameters: &mut Parameters,
     batch: &Examples,
     train: &TrainSpec,
+    parts: u32,
 ) -> Result<(Tensor, Vec<Tensor>), TchError> {
-    let Some(sam) = train.regularisation.sam else { return in_parts(network, parameters, batch, train) };
+    let Some(sam) = train.regularisation.sam else { return in_parts(network, parameters, batch, train, parts) };
     let first = batch.part(0, sam.examples(batch.len() as u64) as i64)?;
-    let (_, uphill) = in_parts(network, parameters, &first, train)?;
+    let (_, uphill) = in_parts(network, parameters, &first, train, parts)?;
     let before = ascend(parameters, &uphill, sam.rho)?;
-    let found = in_parts(network, parameters, batch, train)?;
+    let found = in_parts(network, parameters, batch, train, parts)?;
     parameters.load(&before)?;
     Ok(found)
 }
@@ -92,8 +94,9 @@ fn in_parts(
     parameters: &Parameters,
     batch: &Examples,
     train: &TrainSpec,
+    parts: u32,
 ) -> Result<(Tensor, Vec<Tensor>), TchError> {
-    let (examples, parts) = (batch.len(), i64::from(train.arithmetic.accumulate.max(1)));
+    let (examples, parts) = (batch.len(), i64::from(parts.max(1)));
     let length = (examples + parts - 1) / parts;
     if length >= examples {
         let loss = mean_loss(network, parameters, batch, train)?;

@@ -47,6 +47,7 @@ fn verdict(lossy: Option<u64>) -> Result<(), Wrong> {
         loader_threads: 1,
         trunk: None,
         keep_trunk: false,
+        accumulate: None,
         stop: Arc::default(),
         step: Arc::default(),
     };

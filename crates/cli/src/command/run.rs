@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use sched::core::Rules;
+use sched::core::{Device, Over, Rules};
+use sched::gpu::{self, Gpu};
 use sched::shell::{self, End, Setup};
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
 use spec::state::RunState;
 use spec::sweep::Sweep;
-use store::{RunRow, Store};
+use store::{QueueRow, Store};
 
 use super::status;
 use super::table::count;
 use crate::args::Run;
-use crate::exit::{Failure, SOME_FAILED, say};
+use crate::exit::{BUDGET, Failure, SOME_FAILED, say};
 use crate::growth::{Growth, now_ms, try_again};
 use crate::place::{self, Place};
 use crate::progress::Progress;
@@ -25,7 +26,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     loaded.plan(&facts, &Outcomes::new())?;
     let worker = place::worker(options.worker.as_deref())?;
     let sweep = &loaded.sweep;
-    let gpus = gpus();
+    let gpus = if sweep.resources.device == DeviceKind::Cuda { gpu::usable() } else { Vec::new() };
     if sweep.resources.device == DeviceKind::Cuda && gpus.is_empty() {
         return Err(Failure::environment(
             "no NVIDIA GPU that may be used, and the sweep asks for device = \"cuda\"; `scalelaw doctor` says what is here, and \
@@ -38,14 +39,16 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let settled = sched::settle(&store, &place.state, grace).await?;
     let plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
-    let again = try_again(&store, store.runs(sweep_id).await?.iter()).await?;
-    let rows = store.runs(sweep_id).await?;
+    // Whoever starts it again has mended what was wrong.
+    store.pause(sweep_id, None).await?;
+    let again = try_again(&store, store.queue(sweep_id).await?.iter()).await?;
+    let rows = store.queue(sweep_id).await?;
     let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
-    let fitting = match sweep.resources.device {
-        DeviceKind::Cpu => cores() / sweep.resources.threads as usize,
-        DeviceKind::Cuda => gpus.len(),
-    };
-    let slots = slots(sweep, options, &rows, waiting, fitting.max(1));
+    let devices = devices(sweep, options, &gpus, &rows, waiting);
+    let slots =
+        devices.iter().map(|device| device.runs as usize).sum::<usize>() / sweep.resources.gpus_per_run as usize;
+    let billed = store.ledger(sweep_id).await?;
+    let spent = billed.with_result + billed.preempted + billed.crashed;
     say(&format!(
         "{}: {}{} ({} new, {} kept, {} dropped), {} at a time",
         sweep.name,
@@ -66,8 +69,11 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         folder: place.state.clone(),
         worker,
         data,
-        gpus,
-        rules: Rules { slots, retries: sweep.policy.retries, grace },
+        devices,
+        devices_per_run: sweep.resources.gpus_per_run,
+        rules: rules(sweep, grace, spent),
+        canaries: Vec::new(),
+        sweep_id,
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
         loader_threads: sweep.resources.loader_threads,
     };
@@ -79,7 +85,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     progress.finish();
     let end = end?;
     let rows = store.runs(sweep_id).await?;
-    if end == End::Done {
+    if end == End::Over(Over::Done) {
         let plan = loaded.plan(&facts, &store.outcomes().await?)?;
         for skipped in plan.skipped.iter().filter(|skipped| skipped.cell.starts_with("fine-tuning")) {
             say(&format!("left out: {} ({})", skipped.cell, skipped.reason));
@@ -92,38 +98,65 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let ledger = store.ledger(sweep_id).await?;
     status::show(place, &sweep.name, &rows, &ledger);
     store.close().await;
+    let complete = rows.iter().all(|row| !row.wanted || matches!(row.state, RunState::Completed | RunState::Diverged));
     Ok(match end {
         End::Stopped { signal } => {
             say("stopped; the same command goes on from here");
             128 + signal as u8
         }
-        End::Done
-            if rows.iter().any(|row| row.wanted && !matches!(row.state, RunState::Completed | RunState::Diverged)) =>
-        {
+        End::Over(Over::Paused(why)) => {
+            say(&format!("stopped starting runs: {why}; mend the cause, then the same command goes on from here"));
             SOME_FAILED
         }
-        End::Done => 0,
+        End::Over(Over::Budget) => {
+            say(
+                "what is left does not fit into budget.device_hours; with more hours the same command goes on from here",
+            );
+            BUDGET
+        }
+        End::Over(Over::TooFewDevices) => {
+            say(&format!("what is left needs {} devices a run, and there are fewer", sweep.resources.gpus_per_run));
+            SOME_FAILED
+        }
+        End::Over(_) if complete => 0,
+        End::Over(_) => SOME_FAILED,
     })
 }
+
+fn rules(sweep: &Sweep, grace: Duration, spent: f64) -> Rules {
+    let policy = &sweep.policy;
+    Rules {
+        retries: policy.retries,
+        grace,
+        failures_in_a_row: policy.failures_in_a_row,
+        silence: SILENCE,
+        stall: Duration::from_secs_f64(policy.stall_seconds),
+        halvings: policy.oom_halvings,
+        budget: (sweep.budget_hours.map(|hours| 3600.0 * hours), spent),
+    }
+}
+
+/// The built-in trainer writes a heartbeat every five seconds.
+const SILENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
-fn gpus() -> Vec<String> {
-    if let Ok(visible) = std::env::var("CUDA_VISIBLE_DEVICES") {
-        // As CUDA reads it: what follows a number below 0 does not count.
-        let listed = visible.split(',').map(|gpu| gpu.trim().to_owned());
-        return listed.take_while(|gpu| !gpu.starts_with('-')).filter(|gpu| !gpu.is_empty()).collect();
+/// What runs are computed on: GPUs, or shares of the cores; as many as asked for, or as fit, and never more than there are runs.
+fn devices(sweep: &Sweep, options: &Run, gpus: &[Gpu], rows: &[QueueRow], later: usize) -> Vec<Device> {
+    let resources = &sweep.resources;
+    let open = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count() + later;
+    let wanted = options.slots.or(resources.slots).map(|slots| slots as usize);
+    match resources.device {
+        DeviceKind::Cpu => {
+            let slots = wanted.unwrap_or(cores() / resources.threads as usize).clamp(1, open.max(1));
+            (0..slots).map(|slot| Device { name: format!("cpu{slot}"), memory: None, runs: 1, held: true }).collect()
+        }
+        DeviceKind::Cuda => {
+            let gpus = gpus.iter().take(wanted.map_or(gpus.len(), |slots| slots * resources.gpus_per_run as usize));
+            let runs = resources.runs_per_gpu;
+            gpus.map(|gpu| Device { name: gpu.name.clone(), memory: gpu.memory, runs, held: true }).collect()
+        }
     }
-    let known = std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
-    (0..known).map(|gpu| gpu.to_string()).collect()
-}
-
-/// As asked for, or as many as fit; never more than there are runs.
-fn slots(sweep: &Sweep, options: &Run, rows: &[RunRow], later: usize, fitting: usize) -> usize {
-    let wanted = options.slots.or(sweep.resources.slots).map_or(fitting, |slots| slots as usize);
-    let waiting = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count();
-    wanted.clamp(1, (waiting + later).max(1))
 }

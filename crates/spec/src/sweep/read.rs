@@ -5,7 +5,7 @@ use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
 use crate::run::DeviceKind;
 
-pub(crate) const SWEEP_KEYS: [&str; 12] = [
+pub(crate) const SWEEP_KEYS: [&str; 13] = [
     "$schema",
     "name",
     "description",
@@ -16,13 +16,17 @@ pub(crate) const SWEEP_KEYS: [&str; 12] = [
     "finetune",
     "resources",
     "policy",
+    "budget",
     "override",
     "skip",
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const RESOURCE_KEYS: [&str; 5] = ["slots", "threads", "loader_threads", "device", "device_flops"];
-pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
+pub(crate) const RESOURCE_KEYS: [&str; 8] =
+    ["slots", "threads", "loader_threads", "device", "device_flops", "gpus_per_run", "runs_per_gpu", "skip_busy_gpus"];
+pub(crate) const POLICY_KEYS: [&str; 6] =
+    ["retries", "checkpoint_seconds", "grace_seconds", "failures_in_a_row", "stall_seconds", "oom_halvings"];
+pub(crate) const BUDGET_KEYS: [&str; 1] = ["device_hours"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
 pub(crate) const SKIP_KEYS: [&str; 2] = ["when", "reason"];
 pub(crate) const WHEN_KEYS: [&str; 3] = ["model", "epochs", "lr"];
@@ -85,6 +89,7 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         finetune,
         resources: read_resources(table("resources"), problems),
         policy: read_policy(table("policy"), problems),
+        budget_hours: read_budget(table("budget"), problems),
         overrides,
         skips,
         models,
@@ -139,13 +144,27 @@ fn read_resources(node: &Node, problems: &mut Problems) -> Resources {
     let device = device.unwrap_or_default();
     // On a CPU it would take its core from the training; a GPU must not wait.
     let loaders = if device == DeviceKind::Cuda { 4 } else { 0 };
+    for key in ["gpus_per_run", "runs_per_gpu", "skip_busy_gpus"] {
+        if resources.has(key) && device != DeviceKind::Cuda {
+            problems.add(resources.place_of(key), format!("resources.{key}: only with device = \"cuda\""));
+        }
+    }
+    let gpus = |key: &str, problems: &mut Problems| resources.whole(key, 1, 64, problems).unwrap_or(1) as u32;
     Resources {
         slots: resources.whole("slots", 1, 1024, problems).map(|slots| slots as u32),
         threads: resources.whole("threads", 1, 1024, problems).unwrap_or(1) as u32,
         device,
         loader_threads: resources.whole("loader_threads", 0, 256, problems).map_or(loaders, |threads| threads as u32),
         device_flops: resources.number("device_flops", Range::Positive, problems),
+        gpus_per_run: gpus("gpus_per_run", problems),
+        runs_per_gpu: gpus("runs_per_gpu", problems),
+        skip_busy_gpus: resources.flag("skip_busy_gpus", problems).unwrap_or(false),
     }
+}
+
+fn read_budget(node: &Node, problems: &mut Problems) -> Option<f64> {
+    let budget = Fields::of(node, "budget", &BUDGET_KEYS, problems);
+    budget.number("device_hours", Range::Positive, problems)
 }
 
 fn read_policy(node: &Node, problems: &mut Problems) -> Policy {
@@ -154,6 +173,9 @@ fn read_policy(node: &Node, problems: &mut Problems) -> Policy {
         retries: policy.whole("retries", 0, 1000, problems).unwrap_or(2) as u32,
         checkpoint_seconds: policy.number("checkpoint_seconds", Range::Above0(1e6), problems).unwrap_or(60.0),
         grace_seconds: policy.number("grace_seconds", Range::Above0(1e6), problems).unwrap_or(30.0),
+        failures_in_a_row: policy.whole("failures_in_a_row", 1, 1000, problems).unwrap_or(3) as u32,
+        stall_seconds: policy.number("stall_seconds", Range::Above0(1e8), problems).unwrap_or(1800.0),
+        oom_halvings: policy.whole("oom_halvings", 0, 20, problems).unwrap_or(3) as u32,
     }
 }
 

@@ -55,6 +55,9 @@ struct Arguments {
     /// Keep the state before the cooldown, for runs of longer budgets to go on from.
     #[arg(long)]
     keep_trunk: bool,
+    /// Compute a batch in so many parts, instead of what the specification says: memory ran out before.
+    #[arg(long, value_name = "PARTS")]
+    accumulate: Option<u32>,
     /// Save and stop when the process that started this one ends.
     #[arg(long)]
     bound_to: Option<i32>,
@@ -191,6 +194,7 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         loader_threads: arguments.loader_threads,
         trunk: arguments.trunk,
         keep_trunk: arguments.keep_trunk,
+        accumulate: arguments.accumulate,
         stop,
         step,
     };

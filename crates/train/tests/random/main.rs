@@ -177,6 +177,7 @@ fn attempt_once(
         loader_threads: LOADERS[attempt as usize % LOADERS.len()],
         trunk: None,
         keep_trunk: false,
+        accumulate: None,
         stop,
         step,
     };

@@ -68,7 +68,8 @@ fn found(model: &ModelSpec, train: &TrainSpec, kind: Kind, target: Target) -> (f
     let pictures = tensor(&numbers(7 * 144, 11), &[7, 1, 12, 12]).to_kind(kind);
     let batch = Examples { pictures, target };
     let before = parameters.flat().copy();
-    let (loss, gradient) = loss_and_gradient(&network, &mut parameters, &batch, train).expect("shapes fit");
+    let (loss, gradient) =
+        loss_and_gradient(&network, &mut parameters, &batch, train, train.arithmetic.accumulate).expect("shapes fit");
     assert_eq!(values(parameters.flat()), values(&before), "the weights stay");
     assert!(gradient.iter().all(|one| one.kind() == Kind::Float), "gradients have 32 bits");
     (loss.double_value(&[]), gradient.iter().flat_map(values).collect())

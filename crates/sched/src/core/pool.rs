@@ -1,0 +1,216 @@
+//! Devices and who is on them: where a run may go, and how long each device and each attempt was at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use spec::run::RunId;
+
+/// What one run at a time computes on, or several where they are small.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// As people and CUDA know it: a GPU's UUID, `cpu0` for a share of the cores.
+    pub name: String,
+    /// Bytes that runs may fill; `None` where that is not known.
+    pub memory: Option<u64>,
+    /// Runs at the same time.
+    pub runs: u32,
+    /// Whether its idle time is ours: false for a place in a queue that costs nothing while it is empty.
+    pub held: bool,
+}
+
+/// Seconds of one device since the scheduler began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Use {
+    /// With an attempt on it.
+    pub busy: f64,
+    /// Held without one.
+    pub idle: f64,
+}
+
+/// The devices and what is on them.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    devices: Vec<Device>,
+    /// Runs on each device, with their memory.
+    on: Vec<BTreeMap<RunId, u64>>,
+    /// Runs on several devices, which share none.
+    wide: BTreeSet<RunId>,
+    /// Taken by somebody else.
+    busy: BTreeSet<usize>,
+    uses: Vec<Use>,
+    billed: BTreeMap<RunId, f64>,
+    /// Attempts whose time counts; one that waits in a cluster's queue costs nothing yet.
+    counting: BTreeSet<RunId>,
+    at: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(devices: Vec<Device>) -> Pool {
+        let count = devices.len();
+        Pool {
+            devices,
+            on: vec![BTreeMap::new(); count],
+            wide: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            uses: vec![Use::default(); count],
+            billed: BTreeMap::new(),
+            counting: BTreeSet::new(),
+            at: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    pub(super) fn uses(&self) -> impl Iterator<Item = (&str, Use)> {
+        self.devices.iter().map(|device| device.name.as_str()).zip(self.uses.iter().copied())
+    }
+
+    pub(super) fn set_busy(&mut self, busy: BTreeSet<usize>) {
+        self.busy = busy;
+    }
+
+    /// Devices for a run that needs `count` of them with `memory` bytes each, none of them among `shunned`; the emptiest first.
+    ///
+    /// An empty device takes any run: the memory of a run is an estimate, and a run that is alone may be right where the
+    /// estimate is wrong. Several runs share one only where their estimates fit. A run on several devices shares none.
+    pub(super) fn place(&self, count: u32, memory: u64, shunned: &BTreeSet<usize>) -> Option<Vec<usize>> {
+        let fits = |index: &usize| {
+            let (device, on) = (&self.devices[*index], &self.on[*index]);
+            if on.is_empty() {
+                return true;
+            }
+            let full = on.len() as u32 >= device.runs || on.keys().any(|run| self.wide.contains(run));
+            let free = device.memory.is_none_or(|all| on.values().sum::<u64>().saturating_add(memory) <= all);
+            count == 1 && !full && free
+        };
+        let usable = |index: &usize| !shunned.contains(index) && !self.busy.contains(index);
+        let mut free: Vec<usize> = (0..self.devices.len()).filter(|index| usable(index) && fits(index)).collect();
+        free.sort_by_key(|index| (self.on[*index].len(), *index));
+        free.truncate(count as usize);
+        (free.len() == count as usize).then_some(free)
+    }
+
+    /// Whether any device takes one more run, as far as their number goes.
+    pub(super) fn has_room(&self, shunned: &BTreeSet<usize>) -> bool {
+        let usable = |index: &usize| !shunned.contains(index) && !self.busy.contains(index);
+        (0..self.devices.len())
+            .filter(usable)
+            .any(|index| (self.on[index].len() as u32) < self.devices[index].runs.max(1))
+    }
+
+    /// Whether a run on `count` devices could ever be placed while those among `shunned` are out of use.
+    pub(super) fn could_place(&self, count: u32, shunned: &BTreeSet<usize>) -> bool {
+        self.devices.len() - shunned.len() >= count as usize
+    }
+
+    pub(super) fn put(&mut self, run: RunId, memory: u64, devices: &[usize]) {
+        for index in devices {
+            self.on[*index].insert(run, memory);
+        }
+        if devices.len() > 1 {
+            self.wide.insert(run);
+        }
+        self.billed.insert(run, 0.0);
+        if devices.iter().all(|index| self.devices[*index].held) {
+            self.counting.insert(run);
+        }
+    }
+
+    /// The attempt on `run` really works now.
+    pub(super) fn count(&mut self, run: RunId) {
+        if self.billed.contains_key(&run) {
+            self.counting.insert(run);
+        }
+    }
+
+    /// Takes a run off its devices and returns the device seconds that it is billed.
+    pub(super) fn take_off(&mut self, run: RunId, devices: &[usize]) -> f64 {
+        for index in devices {
+            self.on[*index].remove(&run);
+        }
+        self.wide.remove(&run);
+        self.counting.remove(&run);
+        self.billed.remove(&run).unwrap_or(0.0)
+    }
+
+    /// Device seconds of an attempt that works.
+    pub(super) fn billed(&self, run: RunId) -> f64 {
+        self.billed.get(&run).copied().unwrap_or(0.0)
+    }
+
+    /// Lets the time pass up to `now`: each device divides it among the attempts on it, so that nothing is billed twice and what
+    /// attempts are billed adds up to what devices were busy.
+    pub(super) fn advance(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        for (index, on) in self.on.iter().enumerate() {
+            let counting: Vec<RunId> = on.keys().filter(|run| self.counting.contains(run)).copied().collect();
+            if counting.is_empty() {
+                self.uses[index].idle += if self.devices[index].held { passed } else { 0.0 };
+                continue;
+            }
+            self.uses[index].busy += passed;
+            for run in &counting {
+                *self.billed.entry(*run).or_default() += passed / counting.len() as f64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(number: u64) -> RunId {
+        format!("{number:016x}").parse().expect("16 digits")
+    }
+
+    fn gpu(memory: u64, runs: u32) -> Device {
+        Device { name: "gpu".to_owned(), memory: Some(memory), runs, held: true }
+    }
+
+    #[test]
+    fn small_runs_share_a_device_as_far_as_their_memory_fits() {
+        let mut pool = Pool::new(vec![gpu(10, 3), gpu(10, 3)]);
+        let none = BTreeSet::new();
+        for (number, wanted) in [(0, 0), (1, 1), (2, 0), (3, 1)] {
+            let found = pool.place(1, 4, &none).expect("room");
+            assert_eq!(found, [wanted]);
+            pool.put(run(number), 4, &found);
+        }
+        assert_eq!(pool.place(1, 4, &none), None, "8 of 10 bytes are taken on both");
+        assert_eq!(pool.place(1, 2, &none), Some(vec![0]));
+        assert_eq!(pool.place(2, 1, &none), None, "a run on several devices shares none");
+        pool.take_off(run(0), &[0]);
+        pool.take_off(run(2), &[0]);
+        assert_eq!(pool.place(1, 99, &none), Some(vec![0]), "alone, a run may be larger than its estimate");
+        assert_eq!(pool.place(1, 99, &BTreeSet::from([0])), None);
+    }
+
+    proptest! {
+        /// What attempts are billed is what devices were busy; busy and idle are all the time there was.
+        #[test]
+        fn time_adds_up(steps in proptest::collection::vec((0..6_u64, 1..3_u32, 0..50_u64), 0..80)) {
+            let mut pool = Pool::new(vec![gpu(8, 3), gpu(8, 3), gpu(8, 1)]);
+            let (mut on, mut settled, mut now) = (BTreeMap::<u64, Vec<usize>>::new(), 0.0, 0);
+            for (which, count, passed) in steps {
+                now += passed;
+                pool.advance(Duration::from_secs(now));
+                if let Some(devices) = on.remove(&which) {
+                    settled += pool.take_off(run(which), &devices);
+                } else if let Some(devices) = pool.place(count, 2, &BTreeSet::new()) {
+                    pool.put(run(which), 2, &devices);
+                    on.insert(which, devices);
+                }
+            }
+            let open: f64 = on.keys().map(|which| pool.billed(run(*which))).sum();
+            let busy: f64 = pool.uses().map(|(_, used)| used.busy).sum();
+            let idle: f64 = pool.uses().map(|(_, used)| used.idle).sum();
+            prop_assert!((settled + open - busy).abs() < 1e-6);
+            prop_assert!((busy + idle - 3.0 * now as f64).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What goes on beside the decisions: queueing runs, reading journals, wishes of people, states that nobody needs any more.
+
+use spec::journal::Event as JournalEvent;
+use spec::run::RunId;
+use spec::state::{RunState, Transition};
+use store::{QueueRow, Request, Wish, Write};
+
+use super::turn::opened;
+use super::{Kin, News, Shell, now_ms};
+use crate::core::{Canary, Event, Waiting};
+use crate::files::io;
+use crate::{SchedError, follow};
+
+impl Shell<'_> {
+    /// Queues what waits among `rows`.
+    pub(super) fn enqueue(&mut self, rows: &[QueueRow]) {
+        for row in rows.iter().filter(|row| row.wanted) {
+            let kin = Kin { trunk: row.trunk.map(|trunk| trunk.run), is_finetuning: row.is_finetuning, heirs: 0 };
+            self.kin.insert(row.run, kin);
+        }
+        for row in rows.iter().filter(|row| row.wanted && !row.state.is_final()) {
+            if let Some(parent) = row.trunk.and_then(|trunk| self.kin.get_mut(&trunk.run)) {
+                parent.heirs += 1;
+            }
+        }
+        let queued = rows.iter().filter(|row| row.wanted && row.state == RunState::Queued);
+        let waiting = queued.map(|row| self.waiting(row)).collect();
+        self.core.add(self.began.elapsed(), waiting);
+    }
+
+    fn waiting(&self, row: &QueueRow) -> Waiting {
+        let parts = row.accumulated.unwrap_or(row.accumulate).max(row.accumulate);
+        let halved = (parts / row.accumulate).max(1).ilog2();
+        let position = self.setup.canaries.iter().position(|canary| *canary == row.run);
+        Waiting {
+            run: row.run,
+            attempt: row.attempt,
+            crashes: row.crashes,
+            not_before: std::time::Duration::ZERO,
+            after: row.trunk.map(|trunk| trunk.run),
+            priority: row.priority,
+            devices: self.setup.devices_per_run,
+            memory: row.memory_bytes,
+            seconds: row.estimated_seconds,
+            // Where memory ran out and the scheduler was gone before the next attempt, that one is still to be halved.
+            halvings: halved + u32::from(row.out_of_memory && row.crashes > 0 && halved < self.setup.rules.halvings),
+            most_halvings: (row.batch / u64::from(row.accumulate)).max(1).ilog2(),
+            canary: position.map(|position| if position == 0 { Canary::Result } else { Canary::Step }),
+            passed: 0,
+        }
+    }
+
+    /// Takes what is new in the journal of a run into the database; false if there is nothing.
+    pub(super) async fn follow(&mut self, run: RunId, write: &mut Option<Write>) -> Result<bool, SchedError> {
+        let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(false) };
+        let path = self.setup.folder.journal(run, attempt.attempt);
+        let added = follow::read(&path, attempt.journal_bytes).map_err(io("reading", &path))?;
+        if added.end == attempt.journal_bytes {
+            return Ok(false);
+        }
+        let write = opened(self.store, write).await?;
+        write.ingest(run, attempt.attempt, &added.lines, attempt.journal_bytes, added.end).await?;
+        attempt.journal_bytes = added.end;
+        if let Some(last) = added.last() {
+            attempt.last = Some(last.clone());
+        }
+        let mut step = None;
+        for line in &added.lines {
+            match &line.event {
+                JournalEvent::Started { notes, resumed_step, .. } => {
+                    step = Some(*resumed_step);
+                    notes.iter().for_each(|note| (self.watch)(News::Noted { run, note: note.clone() }));
+                }
+                JournalEvent::Heartbeat { step: done } => {
+                    attempt.beats = true;
+                    attempt.step = attempt.step.max(*done);
+                }
+                JournalEvent::Progress { step: done, .. } => step = Some(*done),
+                _ => {}
+            }
+        }
+        if let Some(step) = step {
+            attempt.step = step;
+            (self.watch)(News::Step { run, step });
+        }
+        Ok(true)
+    }
+
+    /// `run` has its final state. Removes the state that it has gone on from, once no other run waits for it; a budget that is
+    /// added later is then trained from its first step on, to the same bits.
+    pub(super) fn ended_for_good(&mut self, run: RunId) {
+        let Some(trunk) = self.kin.get(&run).and_then(|kin| kin.trunk) else { return };
+        let Some(parent) = self.kin.get_mut(&trunk) else { return };
+        parent.heirs = parent.heirs.saturating_sub(1);
+        if parent.heirs == 0 {
+            // What cannot be removed only takes space.
+            let _ = std::fs::remove_dir_all(self.setup.folder.run(trunk).join("trunk"));
+        }
+    }
+
+    /// Does what people have asked for since.
+    pub(super) async fn grant_wishes(&mut self) -> Result<(), SchedError> {
+        for request in self.store.open_requests(self.setup.sweep_id).await? {
+            let answer = self.grant(&request).await?;
+            self.store.answer(request.id, &answer, now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    async fn grant(&mut self, request: &Request) -> Result<String, SchedError> {
+        let event = match request.wish {
+            Wish::Retry(run) => return self.retry(run).await,
+            Wish::Cancel(run) if !self.core.is_pending(run) => return Ok(format!("{run}: neither waits nor runs")),
+            Wish::Cancel(run) => Event::Cancel(run),
+            Wish::Prioritise(run, priority) => {
+                self.store.prioritise(run, priority).await?;
+                Event::Prioritise(run, priority)
+            }
+            Wish::Pause => Event::Pause,
+            Wish::Resume => Event::Resume,
+        };
+        let actions = self.core.handle(self.began.elapsed(), event);
+        self.perform(None, actions).await?;
+        Ok(match request.wish {
+            Wish::Cancel(run) if self.core.is_pending(run) => format!("{run}: told to stop"),
+            Wish::Cancel(run) | Wish::Retry(run) => format!("{run}: cancelled"),
+            Wish::Prioritise(run, priority) => format!("{run}: has priority {priority}"),
+            Wish::Pause => "paused: nothing starts, and what runs saves its state".to_owned(),
+            Wish::Resume => "goes on".to_owned(),
+        })
+    }
+
+    async fn retry(&mut self, run: RunId) -> Result<String, SchedError> {
+        if self.core.is_pending(run) {
+            return Ok(format!("{run}: is tried already"));
+        }
+        match self.store.change(run, Transition::Retry, now_ms()).await {
+            Ok(_) => {}
+            Err(conflict @ store::StoreError::Conflict { .. }) => return Ok(conflict.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+        let rows = self.store.queue(self.setup.sweep_id).await?;
+        let rows: Vec<QueueRow> = rows.into_iter().filter(|row| row.run == run && row.wanted).collect();
+        if rows.is_empty() {
+            return Ok(format!("{run}: no longer asked for by this sweep"));
+        }
+        self.enqueue(&rows);
+        (self.watch)(News::Added(rows));
+        Ok(format!("{run}: queued again"))
+    }
+}

@@ -1,0 +1,204 @@
+//! One turn of the loop: what has happened goes to the core, what it answers becomes durable at once, then it is done.
+
+use rustix::process::Signal;
+use spec::run::RunId;
+use spec::state::{RunState, Transition};
+use store::{Ended, Placement, StoreError, Write};
+
+use super::{Attempt, KEEP_USES, News, Shell, now_ms};
+use crate::SchedError;
+use crate::core::{Action, Event, Settled};
+use crate::executor::{Exit, Start};
+use crate::verdict::judge;
+
+/// What is done once a turn is durable.
+enum Effect {
+    Signal(RunId, Signal),
+    Start(Box<Start>),
+    Settled(Settled),
+    Cancelled(RunId),
+    Tell(News),
+    Pause(Option<String>),
+}
+
+impl Shell<'_> {
+    /// Reads journals and wishes. Like all turns it returns whether there are new results of pre-training.
+    pub(super) async fn tick(&mut self) -> Result<bool, SchedError> {
+        self.grant_wishes().await?;
+        let mut write = None;
+        let mut actions = Vec::new();
+        let runs: Vec<RunId> = self.attempts.keys().copied().collect();
+        for run in runs {
+            if self.follow(run, &mut write).await?
+                && let Some(attempt) = self.attempts.get(&run)
+            {
+                let sign = Event::Sign { run, attempt: attempt.attempt, step: attempt.step, beats: attempt.beats };
+                actions.extend(self.core.handle(self.began.elapsed(), sign));
+            }
+        }
+        actions.extend(self.core.handle(self.began.elapsed(), Event::Tick));
+        if self.uses_kept.elapsed() >= KEEP_USES || !self.unnoted.is_empty() {
+            let write = opened(self.store, &mut write).await?;
+            self.write_uses(write).await?;
+        }
+        self.perform(write, actions).await
+    }
+
+    /// Settles processes that have ended.
+    pub(super) async fn reap(&mut self, exits: Vec<Exit>) -> Result<bool, SchedError> {
+        let mut write = None;
+        let mut actions = Vec::new();
+        for Exit { run, attempt, status } in exits {
+            self.follow(run, &mut write).await?;
+            let last = self.attempts.get(&run).and_then(|attempt| attempt.last.as_ref());
+            let ending = judge(last, &status, &self.setup.folder.log(run, attempt));
+            actions.extend(self.core.handle(self.began.elapsed(), Event::Ended { run, attempt, ending }));
+        }
+        self.perform(write, actions).await
+    }
+
+    /// Makes `actions` durable together with what `write` holds already, then does them.
+    pub(super) async fn perform(&mut self, write: Option<Write>, actions: Vec<Action>) -> Result<bool, SchedError> {
+        let (mut write, now) = (write, now_ms());
+        let mut effects = Vec::new();
+        for action in actions {
+            let effect = match action {
+                Action::Terminate(run) => Effect::Signal(run, Signal::TERM),
+                Action::Kill(run) => Effect::Signal(run, Signal::KILL),
+                Action::Pause(why) => Effect::Pause(why),
+                Action::Cancel(run) => {
+                    opened(self.store, &mut write).await?.change(run, Transition::Cancel, now).await?;
+                    Effect::Cancelled(run)
+                }
+                Action::Quarantine { place, why } => {
+                    let write = opened(self.store, &mut write).await?;
+                    let (session, sweep) = (self.session_ms, self.setup.sweep_id);
+                    write.note_quarantine(session, sweep, &place, &why, now).await?;
+                    Effect::Tell(News::Quarantined { place, why })
+                }
+                Action::Settle(settled) => {
+                    let ended = Ended {
+                        outcome: settled.outcome,
+                        transition: settled.transition,
+                        failure: settled.failure,
+                        message: settled.message.clone(),
+                        device_seconds: Some(settled.device_seconds),
+                    };
+                    let write = opened(self.store, &mut write).await?;
+                    self.write_processes(write).await?;
+                    write.end_attempt(settled.run, settled.attempt, &ended, now).await?;
+                    Effect::Settled(settled)
+                }
+                Action::Start { run, attempt, devices, halvings } => {
+                    let devices = self.core.device_names(&devices);
+                    let write = opened(self.store, &mut write).await?;
+                    Effect::Start(Box::new(self.prepare(write, run, attempt, devices, halvings).await?))
+                }
+            };
+            effects.push(effect);
+        }
+        if let Some(mut write) = write {
+            self.write_processes(&mut write).await?;
+            write.commit().await?;
+        }
+        let mut results = false;
+        for effect in effects {
+            match effect {
+                Effect::Signal(run, signal) => self.executor.signal(run, signal),
+                Effect::Start(start) => self.start(*start).await?,
+                Effect::Settled(settled) => results |= self.settled(settled),
+                Effect::Cancelled(run) => {
+                    self.ended_for_good(run);
+                    (self.watch)(News::Cancelled(run));
+                }
+                Effect::Tell(news) => (self.watch)(news),
+                Effect::Pause(why) => {
+                    self.store.pause(self.setup.sweep_id, why.as_deref()).await?;
+                    (self.watch)(News::Paused(why));
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    async fn write_processes(&mut self, write: &mut Write) -> Result<(), StoreError> {
+        for (run, attempt, process) in self.unnoted.drain(..) {
+            write.note_process(run, attempt, &process).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes ready what an attempt needs: its folder, and its rows.
+    async fn prepare(
+        &mut self,
+        write: &mut Write,
+        run: RunId,
+        attempt: u32,
+        devices: Vec<String>,
+        halvings: u32,
+    ) -> Result<Start, SchedError> {
+        let task = write.task(self.setup.sweep_id, run).await?;
+        let log = self.setup.folder.prepare(&task, attempt)?;
+        let parts = task.spec.train.arithmetic.accumulate.max(1);
+        let accumulate = (halvings > 0).then(|| parts << halvings);
+        let placement = Placement { devices, accumulate, job: None };
+        write.start_attempt(run, attempt, &placement, now_ms()).await?;
+        let is_trunk = self.kin.get(&run).is_some_and(|kin| kin.heirs > 0);
+        Ok(Start { task, attempt, devices: placement.devices, accumulate, is_trunk, log })
+    }
+
+    async fn start(&mut self, start: Start) -> Result<(), SchedError> {
+        let (run, attempt) = (start.task.run, start.attempt);
+        match self.executor.start(self.setup, start) {
+            Ok(process) => self.unnoted.extend(process.map(|process| (run, attempt, process))),
+            Err(source) => {
+                // Nothing has happened to the run; the machine is not fit.
+                let ended = Ended {
+                    outcome: store::Outcome::Preempted,
+                    transition: Transition::Requeue,
+                    failure: None,
+                    message: Some(source.to_string()),
+                    device_seconds: Some(0.0),
+                };
+                let mut write = self.store.write().await?;
+                write.end_attempt(run, attempt, &ended, now_ms()).await?;
+                write.commit().await?;
+                return Err(SchedError::Worker { worker: self.setup.worker.clone(), source });
+            }
+        }
+        let new = Attempt { attempt, journal_bytes: 0, step: 0, beats: false, last: None };
+        self.attempts.insert(run, new);
+        (self.watch)(News::Started { run, attempt });
+        Ok(())
+    }
+
+    /// Tells of an attempt that is settled, and whether that is a result of pre-training.
+    fn settled(&mut self, settled: Settled) -> bool {
+        let Settled { run, transition, message, device_seconds, .. } = settled;
+        self.executor.forget(run);
+        let last = self.attempts.remove(&run).and_then(|attempt| attempt.last);
+        let heldout_loss = match last {
+            Some(spec::journal::Event::Finished(finished)) => Some(finished.heldout_loss.nats()),
+            _ => None,
+        };
+        let state = RunState::Running.next(transition).unwrap_or(RunState::Running);
+        if state.is_final() {
+            self.ended_for_good(run);
+        }
+        (self.watch)(News::Ended { run, state, heldout_loss, message, device_seconds });
+        let has_result = matches!(state, RunState::Completed | RunState::Diverged);
+        // A strategy may also have to know that there will be none.
+        (has_result || state.is_final()) && self.kin.get(&run).is_some_and(|kin| !kin.is_finetuning)
+    }
+}
+
+/// The transaction of this turn, begun where it has not been.
+pub(super) async fn opened<'a>(
+    store: &store::Store,
+    write: &'a mut Option<Write>,
+) -> Result<&'a mut Write, StoreError> {
+    match write {
+        Some(write) => Ok(write),
+        none => Ok(none.insert(store.write().await?)),
+    }
+}

@@ -1,0 +1,116 @@
+//! What an attempt came to, from its journal, its exit and its last words.
+
+use std::path::Path;
+use std::process::ExitStatus;
+
+use spec::journal::Event;
+use spec::state::Failure;
+
+use crate::core::Ending;
+use crate::process;
+
+/// Exit code of a trainer that saved its state and stopped: try again.
+pub(crate) const PREEMPTED: i32 = 75;
+
+/// Judges an attempt by the last line of its journal, then by how its process ended, then by what it said in its log.
+pub(crate) fn judge(last: Option<&Event>, status: &std::io::Result<ExitStatus>, log: &Path) -> Ending {
+    let code = status.as_ref().ok().and_then(ExitStatus::code);
+    match (last, code) {
+        // The journal is the truth: a result that reached the disk counts, whatever killed the process afterwards.
+        (Some(Event::Finished(_)), _) => Ending::Completed,
+        (Some(Event::Diverged { .. }), _) => Ending::Diverged,
+        (_, Some(PREEMPTED)) => Ending::Preempted,
+        (Some(Event::Failed { class, message }), _) => Ending::Crashed { class: *class, message: message.clone() },
+        _ => {
+            let said = process::tail(log);
+            let how = status.as_ref().map_or_else(ToString::to_string, |status| process::describe(*status));
+            let class = class_of(status, &said);
+            let message = if said.is_empty() { how } else { format!("{how}: {said}") };
+            Ending::Crashed { class, message }
+        }
+    }
+}
+
+/// Words in a log that tell memory that ran out, on a device or in the machine.
+const MEMORY: [&str; 7] = [
+    "out of memory",
+    "outofmemoryerror",
+    "cannot allocate memory",
+    "std::bad_alloc",
+    "cublas_status_alloc_failed",
+    "memoryerror",
+    "oom-kill",
+];
+
+/// Words that tell of the machine: another attempt, or another machine, may do better.
+const MACHINE: [&str; 13] = [
+    "no space left on device",
+    "input/output error",
+    "stale file handle",
+    "transport endpoint is not connected",
+    "read-only file system",
+    "uncorrectable ecc",
+    "cuda error: unspecified launch failure",
+    "cuda-capable device(s) is/are busy",
+    "no cuda-capable device",
+    "cuda driver initialization failed",
+    "device-side hardware",
+    "nccl error",
+    "connection reset by peer",
+];
+
+/// The class of a failure that a trainer has not told.
+fn class_of(status: &std::io::Result<ExitStatus>, said: &str) -> Failure {
+    use std::os::unix::process::ExitStatusExt;
+    let said = said.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    let code = status.as_ref().ok().and_then(ExitStatus::code);
+    match (signal, code) {
+        _ if says(&MEMORY) => Failure::Oom,
+        _ if says(&MACHINE) => Failure::Node,
+        // What shells report of a child that was killed, and `timeout` of one that took too long.
+        (_, Some(124)) => Failure::Timeout,
+        (_, Some(129..=143)) | (Some(_), _) => Failure::Node,
+        (None, Some(_)) => Failure::Code,
+        (None, None) => Failure::Node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn classes_come_from_signals_codes_and_words() {
+        let exit = |code: i32| Ok(ExitStatus::from_raw(code << 8));
+        let killed = |signal: i32| Ok(ExitStatus::from_raw(signal));
+        for (status, said, class) in [
+            (exit(1), "Traceback | ValueError: x", Failure::Code),
+            (exit(1), "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", Failure::Oom),
+            (exit(1), "MemoryError", Failure::Oom),
+            (exit(1), "OSError: [Errno 28] No space left on device", Failure::Node),
+            (exit(124), "", Failure::Timeout),
+            (exit(137), "", Failure::Node),
+            (killed(9), "", Failure::Node),
+            (killed(11), "", Failure::Node),
+        ] {
+            assert_eq!(class_of(&status, said), class, "{status:?} {said}");
+        }
+    }
+
+    #[test]
+    fn the_journal_is_believed_before_the_exit() {
+        let log = Path::new("/nonexistent");
+        let killed = Ok(ExitStatus::from_raw(9));
+        assert_eq!(judge(Some(&Event::Diverged { step: 1 }), &killed, log), Ending::Diverged);
+        let preempted = Ok(ExitStatus::from_raw(75 << 8));
+        assert_eq!(judge(None, &preempted, log), Ending::Preempted, "a trainer need not write that it stops");
+        assert!(matches!(judge(Some(&Event::Preempted { step: 1 }), &killed, log), Ending::Crashed { .. }));
+        let well = Ok(ExitStatus::from_raw(0));
+        let Ending::Crashed { class, message } = judge(None, &well, log) else { panic!("no result was written") };
+        assert_eq!(class, Failure::Code);
+        assert!(message.contains("without a line \"finished\""), "{message}");
+    }
+}
