@@ -82,7 +82,7 @@ struct World {
     began: u64,
     now: u64,
     spent: f64,
-    /// Device seconds that could not be seen: the longest times between two events, on all devices.
+    /// Device seconds that nobody could stop, because the machine slept; and those of the second between two looks.
     unseen: f64,
     paused: bool,
     troubled: bool,
@@ -148,7 +148,7 @@ impl World {
             began: 0,
             now: 0,
             spent: 0.0,
-            unseen: 0.0,
+            unseen: 4.0,
             paused: false,
             troubled: true,
             told: Vec::new(),
@@ -316,7 +316,7 @@ impl World {
             false => 1,
         };
         self.now += seconds;
-        self.unseen = self.unseen.max(seconds as f64 * self.devices.len() as f64);
+        self.unseen += (seconds - 1) as f64 * self.devices.len() as f64;
         let runs: Vec<RunId> = self.processes.keys().copied().collect();
         for run in runs {
             // The scheduler may be another one by now.
