@@ -44,7 +44,7 @@ fn a_result_in_the_journal_counts_whatever_happens_to_the_worker() {
 
 #[test]
 fn a_crash_is_tried_again_as_often_as_the_policy_says() {
-    let third_time_lucky = "[ $n -lt 3 ] && { echo out of luck >&2; exit 9; }; finish";
+    let third_time_lucky = "[ $n -lt 3 ] && { echo 'out of luck: Input/output error' >&2; exit 9; }; finish";
     let (patient, worker) = lab(third_time_lucky, 2);
     let said = patient.scalelaw("state", &["run", "one.toml", "--worker", &worker]);
     said.check(
@@ -52,8 +52,24 @@ fn a_crash_is_tried_again_as_often_as_the_policy_says() {
         &["back in the queue: the worker ended with exit code 9: out of luck", "attempt 3", "held-out loss 0.5000"],
     );
     let (strict, worker) = lab(third_time_lucky, 1);
-    strict.scalelaw("state", &["run", "one.toml", "--worker", &worker]).check(1, &["failed (code)", "out of luck"]);
+    strict.scalelaw("state", &["run", "one.toml", "--worker", &worker]).check(1, &["failed (node)", "out of luck"]);
     assert_eq!(strict.runs("state")[0]["attempts"], "2");
+}
+
+#[test]
+fn a_mistake_in_the_trainer_is_not_tried_again() {
+    let (lab, worker) = lab("echo 'NameError: lr' >&2; exit 1", 2);
+    lab.scalelaw("state", &["run", "one.toml", "--worker", &worker]).check(1, &["failed (code)", "NameError: lr"]);
+    assert_eq!(lab.runs("state")[0]["attempts"], "1");
+}
+
+#[test]
+fn memory_that_ran_out_halves_the_batch() {
+    let halved = "case \"$*\" in *'--accumulate 4'*) finish ;; *) echo 'CUDA out of memory' >&2; exit 1 ;; esac";
+    let (lab, worker) = lab(halved, 0);
+    let said = lab.scalelaw("state", &["run", "one.toml", "--worker", &worker]);
+    said.check(0, &["computes a batch in 2 parts", "computes a batch in 4 parts", "held-out loss 0.5000"]);
+    assert_eq!(lab.runs("state")[0]["attempts"], "3");
 }
 
 #[test]

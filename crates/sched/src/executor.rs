@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, getpgid};
 use spec::run::RunId;
 use store::{Process, Task};
 use tokio::task::JoinSet;
@@ -67,6 +67,12 @@ impl Executor {
                 return Some(exit);
             }
         }
+    }
+
+    /// Whether a process belongs to an attempt: each attempt is a group.
+    pub(crate) fn owns(&self, pid: u32) -> bool {
+        let group = Pid::from_raw(pid as i32).and_then(|pid| getpgid(Some(pid)).ok());
+        group.is_some_and(|group| self.pids.values().any(|own| *own == group.as_raw_nonzero().get()))
     }
 
     /// An attempt was settled.

@@ -21,9 +21,10 @@ use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::SchedError;
-use crate::core::{Core, Device, Event, Over, Rules};
+use crate::core::{Action, Core, Device, Event, Over, Rules};
 use crate::executor::{Executor, Exit};
 use crate::files::StateFolder;
+use crate::gpu;
 
 /// What the shell needs beside the runs.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Setup {
     pub devices: Vec<Device>,
     /// Devices of one run.
     pub devices_per_run: u32,
+    /// Whether GPUs on which others compute are left alone.
+    pub skip_busy: bool,
     /// Retries, grace, budget.
     pub rules: Rules,
     /// Runs that go first and alone: the cheapest first, which has to come to its end.
@@ -121,6 +124,9 @@ pub enum End {
 /// How often journals are read and wishes are looked for.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How often GPUs are asked who uses them.
+const ASK_WHO: Duration = Duration::from_secs(5);
+
 /// How often the use of devices is written down: what a killed scheduler loses of it.
 const KEEP_USES: Duration = Duration::from_secs(1);
 
@@ -155,6 +161,8 @@ pub(crate) struct Shell<'a> {
     pub(crate) began: Instant,
     pub(crate) session_ms: i64,
     uses_kept: Instant,
+    /// When the GPUs were last asked who uses them.
+    asked_who: Option<Instant>,
 }
 
 /// What made the loop turn.
@@ -194,6 +202,7 @@ pub async fn run(
         began: now,
         session_ms: now_ms(),
         uses_kept: now,
+        asked_who: None,
     };
     shell.enqueue(&rows);
     drop(rows);
@@ -267,6 +276,17 @@ impl Shell<'_> {
             }
             _ = listening.ticks.tick() => Happened::Tick,
         }
+    }
+
+    /// Finds out which GPUs others use, now and then.
+    fn look_who_is_busy(&mut self) -> Vec<Action> {
+        if !self.setup.skip_busy || self.asked_who.is_some_and(|asked| asked.elapsed() < ASK_WHO) {
+            return Vec::new();
+        }
+        self.asked_who = Some(Instant::now());
+        let names: Vec<String> = self.setup.devices.iter().map(|device| device.name.clone()).collect();
+        let busy = gpu::busy(&names, |pid| self.executor.owns(pid));
+        self.core.handle(self.began.elapsed(), Event::Busy(busy))
     }
 
     /// Writes down what the devices were used for.

@@ -95,15 +95,17 @@ impl Write {
         placement: &Placement,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let next = self.next_state(run, Transition::Start).await?;
-        let changed = sqlx::query("update run set state = ?2, attempt = ?3 where run_id = ?1 and attempt = ?3 - 1")
-            .bind(run.to_string())
-            .bind(next.word())
-            .bind(attempt)
-            .execute(&mut *self.transaction)
-            .await
-            .map_err(|error| self.sqlite(error))?;
+        // The state is asked for only where it is not the expected one: a scheduler starts hundreds a second.
+        let changed = sqlx::query(
+            "update run set state = 'running', attempt = ?2 where run_id = ?1 and attempt = ?2 - 1 and state = 'queued'",
+        )
+        .bind(run.to_string())
+        .bind(attempt)
+        .execute(&mut *self.transaction)
+        .await
+        .map_err(|error| self.sqlite(error))?;
         if changed.rows_affected() != 1 {
+            self.next_state(run, Transition::Start).await?;
             return Err(conflict(run, &format!("attempt {attempt} is not the next one")));
         }
         let query = "insert into attempt (run_id, attempt, started_ms, devices, accumulate, job) values (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -181,11 +183,12 @@ impl Write {
         if closed.rows_affected() != 1 {
             return Ok(false);
         }
-        let next = self.next_state(run, ended.transition).await?;
+        // The open attempt is the run's newest, so the run is at work.
+        let next = RunState::Running.next(ended.transition).map_err(|illegal| conflict(run, &illegal))?;
         let crashed = i64::from(ended.outcome == Outcome::Crashed);
         // A completed run must have a loss, and only a completed one may: the table checks it. The loss was ingested
         // into the newest evaluation; here it becomes the run's.
-        sqlx::query(
+        let changed = sqlx::query(
             "update run set state = ?2, failure = ?3, message = ?4, crashes = crashes + ?5,
                  heldout_loss = case ?2 when 'completed' then
                      (select loss from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end,
@@ -193,7 +196,7 @@ impl Write {
                      (select accuracy from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end,
                  top5_accuracy = case ?2 when 'completed' then
                      (select top5_accuracy from evaluation where evaluation.run_id = ?1 order by step desc limit 1) end
-             where run_id = ?1",
+             where run_id = ?1 and state = 'running'",
         )
         .bind(run.to_string())
         .bind(next.word())
@@ -203,6 +206,9 @@ impl Write {
         .execute(&mut *self.transaction)
         .await
         .map_err(|error| self.sqlite(error))?;
+        if changed.rows_affected() != 1 {
+            return Err(conflict(run, &"not at work, though its attempt is"));
+        }
         self.record(run, ended.transition, Some(attempt), ended.message.as_deref(), now_ms).await?;
         Ok(true)
     }

@@ -71,6 +71,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         data,
         devices,
         devices_per_run: sweep.resources.gpus_per_run,
+        skip_busy: sweep.resources.skip_busy_gpus,
         rules: rules(sweep, grace, spent),
         canaries: Vec::new(),
         sweep_id,

@@ -26,7 +26,7 @@ impl Shell<'_> {
     pub(super) async fn tick(&mut self) -> Result<bool, SchedError> {
         self.grant_wishes().await?;
         let mut write = None;
-        let mut actions = Vec::new();
+        let mut actions = self.look_who_is_busy();
         let runs: Vec<RunId> = self.attempts.keys().copied().collect();
         for run in runs {
             if self.follow(run, &mut write).await?
@@ -85,7 +85,8 @@ impl Shell<'_> {
                         device_seconds: Some(settled.device_seconds),
                     };
                     let write = opened(self.store, &mut write).await?;
-                    self.write_processes(write).await?;
+                    // Whose process is gone needs nobody to find it.
+                    self.unnoted.retain(|(run, ..)| *run != settled.run);
                     write.end_attempt(settled.run, settled.attempt, &ended, now).await?;
                     Effect::Settled(settled)
                 }
