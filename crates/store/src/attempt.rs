@@ -1,6 +1,6 @@
 //! Attempts: beginning one, and settling what it came to. Only the newest attempt of a run may write.
 
-use spec::run::RunId;
+use spec::run::{NotAnId, RunId};
 use spec::state::{Failure, RunState, Transition};
 use sqlx::Row;
 
@@ -304,35 +304,41 @@ impl Store {
     /// Runs whose row does not say what their moves lead to; none, unless the database was changed by other means. Runs from
     /// before moves were written down are passed over.
     pub async fn inconsistent_runs(&self) -> Result<Vec<RunId>, StoreError> {
-        let rows: Vec<(String, String, Option<String>, String, Option<String>)> = sqlx::query_as(
-            "select run.run_id, run.state, run.failure, move.transition, move.failure from run join move using (run_id)
+        let rows: Vec<Moved> = sqlx::query_as(
+            "select run.run_id, run.state, run.failure, move.transition, move.failure as class from run join move using (run_id)
              order by run.run_id, move_id",
         )
         .fetch_all(&self.pool)
         .await
         .map_err(|error| self.sqlite(error))?;
         let mut wrong = Vec::new();
-        for moves in rows.chunk_by(|a, b| a.0 == b.0) {
-            let (run, word, class, ..) = &moves[0];
-            let transitions = moves.iter().map(|one| Transition::from_words(&one.3, one.4.as_deref()));
-            let transitions: Result<Vec<_>, _> = transitions.collect();
-            let said = RunState::from_words(word, class.as_deref());
+        for moves in rows.chunk_by(|a, b| a.run_id == b.run_id) {
+            let run = &moves[0];
+            let transitions: Result<Vec<_>, _> =
+                moves.iter().map(|one| Transition::from_words(&one.transition, one.class.as_deref())).collect();
+            let said = RunState::from_words(&run.state, run.failure.as_deref());
             let is_right = match (transitions, said) {
-                // What began before moves were written down does not begin with a start.
-                (Ok(moves), Ok(_))
-                    if moves.first() != Some(&Transition::Start) && moves.first() != Some(&Transition::Cancel) =>
-                {
-                    true
-                }
+                // What began before moves were written down begins with neither of these.
+                (Ok(moves), Ok(_)) if !matches!(moves[0], Transition::Start | Transition::Cancel) => true,
                 (Ok(moves), Ok(said)) => RunState::after(moves) == Ok(said),
                 _ => false,
             };
             if !is_right {
-                wrong.push(run.parse().map_err(|error: spec::run::NotAnId| StoreError::Row(error.to_string()))?);
+                wrong.push(run.run_id.parse().map_err(|error: NotAnId| StoreError::Row(error.to_string()))?);
             }
         }
         Ok(wrong)
     }
+}
+
+/// A move of a run, with where its row says that it stands.
+#[derive(sqlx::FromRow)]
+struct Moved {
+    run_id: String,
+    state: String,
+    failure: Option<String>,
+    transition: String,
+    class: Option<String>,
 }
 
 fn conflict(run: RunId, why: &dyn std::fmt::Display) -> StoreError {
