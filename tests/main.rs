@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "what a test could not do here has to be said")]
 
+mod disk;
 mod disturbed;
 mod extend;
 mod finetune;

@@ -247,6 +247,8 @@ pub(crate) struct Verify {
 pub(crate) enum Verifiable {
     /// That every epoch of every run saw each example exactly once.
     Samples,
+    /// That the database is whole, and that its rows are what the moves of their runs lead to.
+    Database,
 }
 
 #[derive(Args)]

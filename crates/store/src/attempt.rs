@@ -301,6 +301,15 @@ impl Store {
             .map_err(|error| self.sqlite(error))
     }
 
+    /// What SQLite finds damaged in the database file; nothing, where it is whole.
+    pub async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar("pragma integrity_check")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(found.into_iter().filter(|line| line != "ok").collect())
+    }
+
     /// Runs whose row does not say what their moves lead to; none, unless the database was changed by other means. Runs from
     /// before moves were written down are passed over.
     pub async fn inconsistent_runs(&self) -> Result<Vec<RunId>, StoreError> {

@@ -1,4 +1,4 @@
-//! `scalelaw verify samples`: recomputes what every epoch must have consisted of.
+//! `scalelaw verify`: recomputes what every epoch must have consisted of, and where every run must stand.
 
 use serde_json::{Value, json};
 use spec::run::RunId;
@@ -11,8 +11,10 @@ use crate::place::Place;
 use crate::samples::{Verdict, verdicts};
 
 pub(crate) async fn run(place: &Place, options: &Verify) -> Result<u8, Failure> {
-    let Verifiable::Samples = options.what;
     let store = place.read().await?;
+    if options.what == Verifiable::Database {
+        return database(place, &store).await;
+    }
     let (sweep, only) = choose(place, &store, options.target.as_deref()).await?;
     let mut rows = store.runs(sweep.sweep_id).await?;
     rows.retain(|row| only.is_none_or(|run| row.run == run));
@@ -22,6 +24,22 @@ pub(crate) async fn run(place: &Place, options: &Verify) -> Result<u8, Failure> 
     let wrong = checked.iter().any(|(_, verdict)| verdict.wrong.is_some());
     print(&if place.json { as_json(&sweep, &checked).to_string() } else { as_text(&sweep, only, &checked) });
     Ok(if wrong { SOME_FAILED } else { 0 })
+}
+
+/// The whole database, whatever sweep is meant.
+async fn database(place: &Place, store: &Store) -> Result<u8, Failure> {
+    let damage = store.damage().await?;
+    let wrong = if damage.is_empty() { store.inconsistent_runs().await? } else { Vec::new() };
+    let path = place.state.database();
+    if place.json {
+        print(&json!({"schema_version": 1, "damage": damage, "inconsistent_runs": wrong}).to_string());
+    } else if damage.is_empty() && wrong.is_empty() {
+        print(&format!("{}: whole, and every run stands where its moves lead", path.display()));
+    } else {
+        let moved = wrong.iter().map(|run| format!("run {run} does not stand where its moves lead"));
+        print(&damage.iter().cloned().chain(moved).collect::<Vec<_>>().join("\n"));
+    }
+    Ok(if damage.is_empty() && wrong.is_empty() { 0 } else { SOME_FAILED })
 }
 
 /// The sweep that is meant, and the run of it if one is. A name comes before an identity.
