@@ -6,6 +6,7 @@
 pub mod core;
 mod files;
 mod follow;
+pub mod launch;
 mod process;
 mod recover;
 pub mod shell;

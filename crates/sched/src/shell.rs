@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::core::{Action, Core, Ending, Event, Rules, Waiting};
 use crate::files::{StateFolder, io};
+use crate::launch::Others;
 use crate::{SchedError, follow, process};
 
 /// What the shell needs beside the runs.
@@ -29,6 +30,8 @@ pub struct Setup {
     pub folder: StateFolder,
     /// The worker program.
     pub worker: PathBuf,
+    /// Trainers beside it.
+    pub others: Others,
     /// Where the data sets lie, by their fingerprints.
     pub data: BTreeMap<String, DataFiles>,
     /// The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them; a slot of a run on a GPU is one of them.
