@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Plan(SweepFile),
     /// Start a sweep, or go on with it; finished runs are never repeated.
     Run(Run),
+    /// Try a sweep file with a trainer that only pretends, whose losses follow a planted law; needs no data and no GPU.
+    Simulate(Simulate),
     /// How far a sweep has come: one line of truth, then its problems.
     Status(Chosen),
     /// Fit a law to a sweep, or to a CSV file from anywhere.
@@ -48,8 +50,41 @@ pub(crate) enum Command {
     Data(Data),
     /// Say what this machine has and what is missing.
     Doctor,
-    /// Print the JSON Schema of sweep files.
-    Schema,
+    /// Print the JSON Schema of sweep files, or of the journals that trainers write.
+    Schema(Schema),
+}
+
+#[derive(Args)]
+pub(crate) struct Schema {
+    /// Of what.
+    #[arg(value_enum, default_value_t = Described::Sweep)]
+    pub(crate) what: Described,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Described {
+    /// Sweep files.
+    Sweep,
+    /// Lines of journals.
+    Journal,
+}
+
+#[derive(Args)]
+pub(crate) struct Simulate {
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// How many times as fast as a core of this machine would be.
+    #[arg(long, default_value_t = 100.0, value_parser = positive)]
+    pub(crate) speed: f64,
+    /// What goes wrong, with the chance of each in one attempt: crash, oom, hang, silent, preempt, torn, slow, diskfull.
+    #[arg(long, default_value = "", value_name = "NAME=CHANCE,...")]
+    pub(crate) faults: String,
+    /// Other numbers of the law: floor, a, alpha, b, beta, curvature, center, slope, noise, diverges.
+    #[arg(long, default_value = "", value_name = "NAME=NUMBER,...")]
+    pub(crate) law: String,
+    /// Decides when faults strike.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Args)]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod bound;
 mod command;
 mod exit;
 mod figures;
@@ -12,6 +13,7 @@ mod place;
 mod points;
 mod progress;
 mod samples;
+mod simulated;
 mod sweepfile;
 mod transfer;
 mod write;
@@ -24,6 +26,13 @@ use crate::args::{Arguments, Command};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
+    // Started for every attempt, so they come before all that a person's command needs.
+    let mut given = std::env::args_os().skip(1);
+    match given.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("bound") => return bound::run(given),
+        Some("simulated-attempt") => return simulated::run(given),
+        _ => {}
+    }
     let arguments = Arguments::parse();
     // One thread: workers are bound to the thread that starts them, and nothing here computes for long.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -41,6 +50,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
     match arguments.command {
         Command::Plan(options) => command::plan::run(&place, &options).await,
         Command::Run(options) => command::run::run(&place, &options).await,
+        Command::Simulate(options) => command::simulate::run(place, &options).await,
         Command::Status(options) => command::status::run(&place, &options).await,
         Command::Fit(options) => command::fit::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
@@ -48,6 +58,6 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Verify(options) => command::verify::run(&place, &options).await,
         Command::Data(options) => command::data::run(&place, &options),
         Command::Doctor => command::doctor::run(&place).await,
-        Command::Schema => command::schema(),
+        Command::Schema(options) => command::schema(&options),
     }
 }

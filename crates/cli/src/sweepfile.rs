@@ -9,6 +9,7 @@ use spec::files::DataFiles;
 use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::run::PerChannel;
 use spec::sweep::{Data, Source, Sweep};
+use spec::trainer::Trainer;
 
 use crate::exit::Failure;
 use crate::indexing::Indexing;
@@ -77,6 +78,9 @@ impl Loaded {
     pub(crate) fn open(&self) -> Result<(Facts, BTreeMap<String, DataFiles>), Failure> {
         let mut places = BTreeMap::new();
         let mut open = |data: &Data| -> Result<DatasetFacts, Failure> {
+            if self.finds_its_data(data) {
+                return self.facts_of(data);
+            }
             let (files, dataset) = self.open_one(data, false)?;
             places.insert(dataset.facts.fingerprint.clone(), files);
             Ok(dataset.facts)
@@ -84,6 +88,15 @@ impl Loaded {
         let grid = open(&self.sweep.data)?;
         let finetuning = self.finetuning_data().map(open).transpose()?;
         Ok((Facts { grid, finetuning }, places))
+    }
+
+    /// Whether the trainer needs no files of ours: it finds them by itself, or only pretends.
+    fn finds_its_data(&self, data: &Data) -> bool {
+        match &self.sweep.trainer {
+            None => false,
+            Some(Trainer::Command { .. }) => matches!(data.source, Source::Described(_)),
+            Some(Trainer::Simulated { .. }) => !matches!(data.source, Source::Files(_)),
+        }
     }
 
     fn facts_of(&self, data: &Data) -> Result<DatasetFacts, Failure> {

@@ -22,7 +22,7 @@ struct Tuned<'a> {
 impl Tuned<'_> {
     /// Share of wrong answers in percent, with the most likely class as the answer; `None`: diverged.
     fn error(&self) -> Option<f64> {
-        self.tuned.result.as_ref().map(|result| 100.0 * (1.0 - result.accuracy))
+        self.tuned.result.as_ref().and_then(|result| result.accuracy).map(|accuracy| 100.0 * (1.0 - accuracy))
     }
 
     fn pretraining_lr(&self) -> f64 {

@@ -8,6 +8,7 @@ mod executor;
 mod files;
 mod follow;
 pub mod gpu;
+pub mod launch;
 mod process;
 mod recover;
 pub mod shell;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 pub use files::{StateFolder, run_folder};
 pub use recover::settle;
+pub use verdict::PREEMPTED;
 
 /// Why a sweep cannot go on. Runs that fail are not among the reasons; they are results.
 #[derive(Debug, thiserror::Error)]

@@ -1,64 +1,65 @@
 //! Workers as processes: each in a group of its own, bound to this one, and told apart from later owners of its id.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
-use spec::run::DeviceKind;
 use store::Process;
 use tokio::process::{Child, Command};
 
 use crate::executor::Start;
+use crate::launch::{Attempt, Settings, launch};
 use crate::shell::Setup;
 
-/// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
-/// the worker its parent-death signal when the *thread* that started it ends.
-pub(crate) fn start(setup: &Setup, start: Start) -> std::io::Result<Child> {
-    let Start { task, attempt, devices, accumulate, is_trunk, log } = start;
-    let spec = &task.spec;
-    let data = setup.data.get(&spec.data.fingerprint).ok_or_else(|| {
-        std::io::Error::new(std::io::ErrorKind::NotFound, format!("the data set {} is not at hand", spec.data.dataset))
-    })?;
-    let errors = log.try_clone()?;
-    let mut command = Command::new(&setup.worker);
-    command
-        .arg(setup.folder.run(task.run))
-        .arg("--attempt")
-        .arg(attempt.to_string())
-        .arg("--data")
-        .arg(data.to_argument())
-        .arg("--checkpoint-seconds")
-        .arg(setup.checkpoint_seconds.to_string())
-        .arg("--bound-to")
-        .arg(std::process::id().to_string());
-    if setup.loader_threads > 0 {
-        command.arg("--loader-threads").arg(setup.loader_threads.to_string());
+/// Starts the trainer on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
+/// the trainer its parent-death signal when the *thread* that started it ends.
+pub(crate) fn start(setup: &Setup, start: Start) -> io::Result<Child> {
+    // Trainers of one's own are started elsewhere.
+    let folder = std::path::absolute(setup.folder.run(start.task.run))?;
+    let settings = Settings {
+        worker: &setup.worker,
+        others: &setup.others,
+        data: &setup.data,
+        checkpoint_seconds: setup.checkpoint_seconds,
+        loader_threads: setup.loader_threads,
+    };
+    let attempt = Attempt {
+        task: &start.task,
+        number: start.attempt,
+        folder: &folder,
+        devices: &start.devices,
+        accumulate: start.accumulate,
+        keep_trunk: start.is_trunk,
+        bound_to: Some(std::process::id()),
+    };
+    let launch = launch(&settings, &attempt).map_err(|error| io::Error::new(ErrorKind::NotFound, error))?;
+    let stdin = if launch.holds_lock { Stdio::from(lock(&folder)?) } else { Stdio::null() };
+    let errors = start.log.try_clone()?;
+    let mut command = Command::new(&launch.program);
+    command.args(&launch.arguments).envs(launch.environment);
+    if let Some(folder) = &launch.working_directory {
+        command.current_dir(folder);
     }
-    if let Some(trunk) = task.trunk {
-        command.arg("--trunk").arg(trunk.run.to_string());
+    command.stdin(stdin).stdout(start.log).stderr(errors).process_group(0).spawn()
+}
+
+/// Takes the lock of a run for a trainer that does not take it by itself: it is held as long as anybody has the file open.
+fn lock(run: &Path) -> io::Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(run.join("lock"))?;
+    // Who has been killed may take a moment to be gone.
+    for _ in 0..20 {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => return Err(error.into()),
+        }
     }
-    let arithmetic = &spec.train.arithmetic;
-    // A worker opens a context on every GPU it sees.
-    let gpus = if arithmetic.device == DeviceKind::Cuda { devices.join(",") } else { String::new() };
-    command.env("CUDA_VISIBLE_DEVICES", gpus);
-    if let Some(parts) = accumulate {
-        command.arg("--accumulate").arg(parts.to_string());
-    }
-    if arithmetic.deterministic {
-        // cuBLAS reads it when CUDA starts.
-        command.env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
-    }
-    if is_trunk {
-        command.arg("--keep-trunk");
-    }
-    command
-        .env("OMP_NUM_THREADS", spec.train.threads.to_string())
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .process_group(0)
-        .spawn()
+    Err(io::Error::new(ErrorKind::WouldBlock, "a process of an earlier attempt still works on this run"))
 }
 
 /// What tells this process from another one that gets its id later; `None` once it is gone.
@@ -79,11 +80,15 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
     }
 }
 
+/// A trainer that believes to have done its work, but has not said what came of it.
+const NO_RESULT: &str = "the trainer ended with exit code 0 but left no result: its last line in $SCALELAW_JOURNAL must be \
+                         {\"event\": \"finished\", \"heldout_loss\": 1.23}, with a finite loss and a line feed behind it";
+
 /// How a process ended, in words.
 pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
-        (Some(0), _) => "the trainer ended without a line \"finished\" in its journal".to_owned(),
+        (Some(0), _) => NO_RESULT.to_owned(),
         (Some(code), _) => format!("the worker ended with exit code {code}"),
         (None, Some(9)) => "the worker was killed (signal 9); did the machine run out of memory?".to_owned(),
         (None, Some(signal)) => format!("the worker was ended by signal {signal}"),

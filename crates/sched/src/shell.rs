@@ -25,6 +25,7 @@ use crate::core::{Action, Core, Device, Event, Over, Rules};
 use crate::executor::{Executor, Exit};
 use crate::files::StateFolder;
 use crate::gpu;
+use crate::launch::Others;
 
 /// What the shell needs beside the runs.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Setup {
     pub folder: StateFolder,
     /// The worker program.
     pub worker: PathBuf,
+    /// Trainers beside it.
+    pub others: Others,
     /// Where the data sets lie, by their fingerprints.
     pub data: BTreeMap<String, DataFiles>,
     /// What runs are computed on; the names of GPUs are those of CUDA_VISIBLE_DEVICES.

@@ -10,7 +10,7 @@ use crate::core::Ending;
 use crate::process;
 
 /// Exit code of a trainer that saved its state and stopped: try again.
-pub(crate) const PREEMPTED: i32 = 75;
+pub const PREEMPTED: u8 = 75;
 
 /// Judges an attempt by the last line of its journal, then by how its process ended, then by what it said in its log.
 pub(crate) fn judge(last: Option<&Event>, status: &std::io::Result<ExitStatus>, log: &Path) -> Ending {
@@ -19,7 +19,7 @@ pub(crate) fn judge(last: Option<&Event>, status: &std::io::Result<ExitStatus>, 
         // The journal is the truth: a result that reached the disk counts, whatever killed the process afterwards.
         (Some(Event::Finished(_)), _) => Ending::Completed,
         (Some(Event::Diverged { .. }), _) => Ending::Diverged,
-        (_, Some(PREEMPTED)) => Ending::Preempted,
+        (_, Some(code)) if code == i32::from(PREEMPTED) => Ending::Preempted,
         (Some(Event::Failed { class, message }), _) => Ending::Crashed { class: *class, message: message.clone() },
         _ => {
             let said = process::tail(log);

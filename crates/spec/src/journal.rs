@@ -1,7 +1,8 @@
 //! The journal: what happened to one attempt, one JSON object a line, appended by the worker and read by the scheduler.
 //!
-//! It is the only way back from a worker. A line that does not end yet is a line that is still being written; the reader
-//! remembers how many bytes it has taken in, so that no line counts twice.
+//! It is the only way back from a trainer, the built-in one or another; [`crate::schema::JOURNAL_JSON_SCHEMA`] describes it for
+//! whoever writes one. All that must be in it is the line with the held-out loss. A line that does not end yet is a line that is
+//! still being written; the reader remembers how many bytes it has taken in, so that no line counts twice.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,11 @@ pub const JOURNAL_SCHEMA: u32 = 1;
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// Number of the line, from 0, so that a person sees a gap.
+    /// Number of the line, from 0, so that a person sees a gap; 0 where it is not said.
+    #[serde(default)]
     pub seq: u64,
-    /// Milliseconds since 1970, for people; nothing is computed from it.
+    /// Milliseconds since 1970, to tell when an attempt was last seen; 0 where it is not said.
+    #[serde(default)]
     pub at_ms: i64,
     /// What happened.
     #[serde(flatten)]
@@ -45,8 +48,10 @@ pub enum Event {
     /// Training begins or goes on.
     Started {
         /// Steps that a checkpoint already holds; later steps of earlier attempts no longer count.
+        #[serde(default)]
         resumed_step: u64,
-        /// Device, as in `cpu` or `cuda:0`.
+        /// Device, as in `cpu` or `cuda:0`; empty where it is not said.
+        #[serde(default)]
         device: String,
         /// What a person has to know of where it begins: damaged checkpoints, a missing trunk, imported weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,7 +62,8 @@ pub enum Event {
     },
     /// The process is alive; written by a thread of its own, so it goes on during a slow step.
     Heartbeat {
-        /// Last finished step.
+        /// Last finished step; 0 where it is not said.
+        #[serde(default)]
         step: u64,
     },
     /// Training has come this far.
@@ -65,13 +71,16 @@ pub enum Event {
         /// Steps done.
         step: u64,
         /// Samples seen.
-        samples: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        samples: Option<u64>,
         /// Mean training loss since the last line of this kind.
         loss: Loss,
         /// Learning rate of the last step.
-        lr: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lr: Option<f64>,
         /// Seconds of training in this attempt.
-        seconds: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
     },
     /// The held-out set was evaluated.
     Evaluated {
@@ -80,7 +89,8 @@ pub enum Event {
         /// Mean cross-entropy on the held-out set.
         loss: Loss,
         /// Share of the held-out set whose most likely class is the right one.
-        accuracy: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accuracy: Option<f64>,
         /// Share whose five most likely classes have the right one among them; `None` of a run with fewer than six classes and
         /// of an older worker.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,12 +125,14 @@ pub enum Event {
     Usage(Usage),
     /// The attempt was told to stop and has saved its state.
     Preempted {
-        /// Steps the checkpoint holds.
+        /// Steps the checkpoint holds; 0 where it is not said.
+        #[serde(default)]
         step: u64,
     },
     /// The loss left the finite numbers or exploded: a result.
     Diverged {
-        /// Step at which it was noticed.
+        /// Step at which it was noticed; 0 where it is not said.
+        #[serde(default)]
         step: u64,
     },
     /// The end of the budget.
@@ -128,10 +140,15 @@ pub enum Event {
     /// The attempt gave up.
     Failed {
         /// What kind of failure.
+        #[serde(default = "of_the_program")]
         class: Failure,
         /// What to tell a person.
         message: String,
     },
+}
+
+fn of_the_program() -> Failure {
+    Failure::Code
 }
 
 /// Where the time of an attempt went, in seconds of the clock, and the memory it took. Starting the process and opening the
@@ -158,19 +175,23 @@ pub struct Usage {
 /// What a run that reached its budget has to say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
-    /// Steps done.
+    /// Steps done; 0 where it is not said: all that the run has.
+    #[serde(default)]
     pub step: u64,
     /// Held-out loss at the end: what every fit uses.
     pub heldout_loss: Loss,
     /// Held-out accuracy at the end.
-    pub accuracy: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     /// As of the last evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top5_accuracy: Option<f64>,
     /// Median seconds of a training step.
-    pub step_seconds: f64,
-    /// BLAKE3 of the final weights and momentum, to compare runs bit by bit.
-    pub state_hash: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_seconds: Option<f64>,
+    /// BLAKE3 of the final weights and momentum, or another digest of them, to compare runs bit by bit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_hash: Option<String>,
 }
 
 impl Event {
@@ -196,10 +217,10 @@ mod tests {
         let finished = Finished {
             step: 9,
             heldout_loss: loss,
-            accuracy: 0.8,
+            accuracy: Some(0.8),
             top5_accuracy: None,
-            step_seconds: 0.01,
-            state_hash: "ab".into(),
+            step_seconds: Some(0.01),
+            state_hash: Some("ab".into()),
         };
         let line = Line { seq: 3, at_ms: 1, event: Event::Finished(finished) };
         let text = serde_json::to_string(&line).expect("plain data");
@@ -208,6 +229,17 @@ mod tests {
             r#"{"seq":3,"at_ms":1,"event":"finished","step":9,"heldout_loss":0.5,"accuracy":0.8,"step_seconds":0.01,"state_hash":"ab"}"#
         );
         assert_eq!(parse_line(&text).expect("its own output"), line);
+    }
+
+    #[test]
+    fn a_trainer_has_to_say_little() {
+        let minimal = r#"{"event": "finished", "heldout_loss": 1.5}"#;
+        let Event::Finished(finished) = parse_line(minimal).expect("enough").event else { panic!("{minimal}") };
+        assert_eq!((finished.heldout_loss.nats(), finished.step, finished.accuracy), (1.5, 0, None));
+        let failed = parse_line(r#"{"event": "failed", "message": "no luck"}"#).expect("enough").event;
+        assert_eq!(failed, Event::Failed { class: Failure::Code, message: "no luck".to_owned() });
+        let preempted = parse_line(r#"{"event": "preempted", "step": 7, "mood": "good"}"#).expect("enough").event;
+        assert_eq!(preempted, Event::Preempted { step: 7 });
     }
 
     #[test]

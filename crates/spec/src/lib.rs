@@ -7,6 +7,7 @@
 //! This crate knows no files, no clock, no process and no database: the same input gives the same output.
 
 pub mod cost;
+pub mod custom;
 pub mod document;
 mod fields;
 pub mod files;
@@ -19,8 +20,10 @@ pub mod run;
 pub mod samples;
 pub mod schedule;
 pub mod schema;
+pub mod simulation;
 pub mod state;
 pub mod sweep;
+pub mod trainer;
 pub mod trunk;
 pub mod units;
 pub mod vit;

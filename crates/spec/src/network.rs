@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Footprint;
+use crate::custom::Custom;
 use crate::nfnet::{self, Nfnet};
 use crate::vit::{self, Vit};
 
@@ -14,6 +15,8 @@ pub enum ModelSpec {
     Nfnet(Nfnet),
     /// A Vision Transformer.
     Vit(Vit),
+    /// A network that only the trainer knows.
+    Custom(Custom),
 }
 
 /// A network laid out for one input shape.
@@ -31,6 +34,17 @@ impl ModelSpec {
         match self {
             ModelSpec::Nfnet(nfnet) => nfnet.layout(channels, resolution, classes).map(Layout::Nfnet),
             ModelSpec::Vit(vit) => vit.layout(channels, resolution, classes).map(Layout::Vit),
+            ModelSpec::Custom(_) => Err(Unbuildable::Custom),
+        }
+    }
+
+    /// What a plan has to know of the network, for such pictures.
+    pub fn footprint(&self, channels: u32, resolution: u32, classes: u32) -> Result<Footprint, Unbuildable> {
+        match self {
+            ModelSpec::Custom(custom) => Ok(custom.footprint()),
+            ModelSpec::Nfnet(_) | ModelSpec::Vit(_) => {
+                self.layout(channels, resolution, classes).map(|layout| layout.footprint())
+            }
         }
     }
 }
@@ -48,6 +62,11 @@ impl Layout {
 /// Why a network cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unbuildable {
+    /// A network that is none of ours.
+    #[error(
+        "only a trainer of its own knows networks of the family custom; say with trainer.command how it is started"
+    )]
+    Custom,
     /// Lists of different lengths.
     #[error("depths, widths and strides need the same length, found {depths}, {widths} and {strides}")]
     Lengths {

@@ -189,6 +189,9 @@ impl Plan {
             );
             return problems.add(sweep.train.place, message);
         }
+        let trainer = sweep.trainer.as_ref().map(|trainer| trainer.for_model(&model.name));
+        let resources = &sweep.resources;
+        let stage = Stage { data, train: &sweep.train, epochs, resources, trainer: trainer.as_ref() };
         for lr in &settings.lr {
             // One more than is taken, so that too many are noticed.
             let left = (MOST_RUNS + 1).saturating_sub(self.runs.len() + self.skipped.len());
@@ -198,7 +201,6 @@ impl Plan {
                 self.skipped.push(Skipped { cell, reason: skip.reason.clone() });
                 continue;
             }
-            let stage = Stage { data, train: &sweep.train, epochs, resources: &sweep.resources };
             for seed in settings.seeds.iter().take(left) {
                 let spec = settings.run(&stage, &model.spec, *lr, *seed);
                 let price = Price::of(network, &spec, speed);
@@ -232,9 +234,9 @@ fn batch_too_large(path: &str, batch: u64, data: &DataSpec) -> Option<String> {
 
 /// What `model` is on pictures of `data`; it must also take those that it is evaluated on.
 fn footprint(model: &Model, data: &DataSpec, path: &str, problems: &mut Problems) -> Option<Footprint> {
-    let heldout = model.spec.layout(data.channels, data.heldout_resolution, data.classes);
-    let built = model.spec.layout(data.channels, data.resolution, data.classes);
-    match built.and_then(|layout| heldout.map(|_| layout.footprint())) {
+    let heldout = model.spec.footprint(data.channels, data.heldout_resolution, data.classes);
+    let built = model.spec.footprint(data.channels, data.resolution, data.classes);
+    match heldout.and(built) {
         Ok(footprint) => Some(footprint),
         Err(unbuildable) => {
             // Whose resolution it is has to be said only where it is not that of the grid.

@@ -16,6 +16,7 @@ pub use train::{Agc, Arithmetic, DeviceKind, MemoryFormat, OptimizerSpec, Precis
 use crate::network::ModelSpec;
 use crate::order::{Blocks, SampleOrder, mix};
 use crate::schedule::Schedule;
+use crate::trainer::Trainer;
 
 /// What a run trains, on what, and how. Complete and immutable: nothing is decided while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct RunSpec {
     /// stands for its weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretrained: Option<RunId>,
+    /// What trains it; the built-in trainer where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<Trainer>,
 }
 
 /// A data set as an experiment knows it; where its files lie is not part of it.

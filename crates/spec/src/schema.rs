@@ -1,7 +1,10 @@
-//! The JSON Schema of sweep files, for editors: `scalelaw schema` prints it.
+//! The JSON Schemas of sweep files, for editors, and of journals, for those who write a trainer: `scalelaw schema` prints them.
 
 /// Draft-07, so that the common TOML and YAML editors understand it.
 pub const SWEEP_SCHEMA: &str = include_str!("sweep.schema.json");
+
+/// Of one line of a journal.
+pub const JOURNAL_JSON_SCHEMA: &str = include_str!("journal.schema.json");
 
 #[cfg(test)]
 mod tests {
@@ -14,7 +17,8 @@ mod tests {
         BUDGET_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
     use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
-    use crate::sweep::{nfnets, vits};
+    use crate::sweep::trainer::TRAINER_KEYS;
+    use crate::sweep::{custom, nfnets, vits};
 
     /// The schema offers exactly the keys that the reader takes.
     #[track_caller]
@@ -39,6 +43,9 @@ mod tests {
         check(&schema, "/definitions/nfnets/properties/sizes/items", &nfnets::SIZE_KEYS);
         check(&schema, "/definitions/vits", &vits::MODEL_KEYS);
         check(&schema, "/definitions/vits/properties/sizes/items", &vits::SIZE_KEYS);
+        check(&schema, "/definitions/customs", &custom::MODEL_KEYS);
+        check(&schema, "/definitions/customs/properties/sizes/items", &custom::SIZE_KEYS);
+        check(&schema, "/properties/trainer", &TRAINER_KEYS);
         check(&schema, "/properties/grid", &GRID_KEYS);
         check(&schema, "/definitions/train", &TRAIN_KEYS);
         check(&schema, "/definitions/train/properties/adamw", &ADAMW_KEYS);

@@ -3,12 +3,14 @@
 //! Reading never stops at the first mistake; [`Sweep::parse`] returns all of them, each with its place, and a [`Sweep`]
 //! that comes out has no mistake left that can be seen without looking at the data.
 
+pub(crate) mod custom;
 pub(crate) mod data;
 pub(crate) mod finetune;
 pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
 pub(crate) mod train;
+pub(crate) mod trainer;
 pub(crate) mod vits;
 
 use crate::document::{self, Format, Place, Problem};
@@ -17,6 +19,7 @@ use crate::files::DataFiles;
 use crate::network::ModelSpec;
 use crate::order::Blocks;
 use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
+use crate::trainer::Trainer;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +40,8 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// Training settings of all cells.
     pub train: Train,
+    /// What trains; the built-in trainer where it is not given.
+    pub trainer: Option<Trainer>,
     /// The stage behind, which starts from the weights that these leave.
     pub finetune: Option<Finetune>,
     /// Who may use what of the machine.
@@ -91,16 +96,16 @@ pub enum Source {
     FashionMnist,
     /// Files of one's own, relative to the sweep file.
     Files(DataFiles),
-    /// No files at hand: enough to plan and price, not to run.
+    /// No files at hand: enough to plan and price, and to run where a trainer of one's own finds them by itself.
     Described(Description),
 }
 
 /// A data set that is only described.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
-    /// Channels of a picture.
+    /// Channels of a picture; 1 where only the trainer knows.
     pub channels: u32,
-    /// Number of classes.
+    /// Number of classes; 1 where only the trainer knows.
     pub classes: u32,
 }
 

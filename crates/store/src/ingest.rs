@@ -27,7 +27,7 @@ impl Write {
         .bind(attempt)
         .bind(from as i64)
         .bind(to as i64)
-        .bind(lines.last().map(|line| line.at_ms))
+        .bind(lines.iter().map(|line| line.at_ms).rfind(|at_ms| *at_ms > 0))
         .execute(&mut *self.transaction)
         .await
         .map_err(|error| self.sqlite(error))?;
@@ -73,7 +73,7 @@ async fn store(
             .bind(run)
             .bind(attempt)
             .bind(*resumed_step as i64)
-            .bind(device)
+            .bind(Some(device).filter(|device| !device.is_empty()))
             .bind(notes.join("; "))
             .execute(&mut *connection)
             .await?;
@@ -103,7 +103,7 @@ async fn store(
             .bind(run)
             .bind(*step as i64)
             .bind(attempt)
-            .bind(*samples as i64)
+            .bind(samples.map(|samples| samples as i64))
             .bind(loss.nats())
             .bind(*lr)
             .bind(*seconds)
@@ -157,12 +157,19 @@ async fn store(
             .await?;
         }
         Event::Finished(finished) => {
-            // The result is what this line says, whatever became of the line of the evaluation.
+            let step = if finished.step > 0 { finished.step } else { specification(connection, run).await?.steps() };
+            // The result is what this line says, whatever became of the line of the evaluation, and whatever a trainer that
+            // counts its steps in its own way has said of later ones.
+            sqlx::query("delete from evaluation where run_id = ?1 and step > ?2")
+                .bind(run)
+                .bind(step as i64)
+                .execute(&mut *connection)
+                .await?;
             let accuracies = (finished.accuracy, finished.top5_accuracy);
-            evaluated(connection, run, attempt, finished.step, finished.heldout_loss, accuracies).await?;
+            evaluated(connection, run, attempt, step, finished.heldout_loss, accuracies).await?;
             sqlx::query("update run set step = ?2, step_seconds = ?3, state_hash = ?4 where run_id = ?1")
                 .bind(run)
-                .bind(finished.step as i64)
+                .bind(step as i64)
                 .bind(finished.step_seconds)
                 .bind(&finished.state_hash)
                 .execute(connection)
@@ -182,9 +189,7 @@ async fn store(
 /// Digests of epochs that ended after the checkpoint are of weights that are gone. Where an epoch ends, the run's specification
 /// says.
 async fn forget_epochs(connection: &mut sqlx::SqliteConnection, run: &str, step: u64) -> Result<(), sqlx::Error> {
-    let spec: String =
-        sqlx::query_scalar("select spec from run where run_id = ?1").bind(run).fetch_one(&mut *connection).await?;
-    let spec: RunSpec = serde_json::from_str(&spec).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    let spec = specification(connection, run).await?;
     let draws = step.saturating_mul(spec.train.batch) / spec.multiplicity();
     sqlx::query("delete from epoch_digest where run_id = ?1 and epoch * ?2 + samples > ?3")
         .bind(run)
@@ -195,13 +200,19 @@ async fn forget_epochs(connection: &mut sqlx::SqliteConnection, run: &str, step:
     Ok(())
 }
 
+async fn specification(connection: &mut sqlx::SqliteConnection, run: &str) -> Result<RunSpec, sqlx::Error> {
+    let spec: String =
+        sqlx::query_scalar("select spec from run where run_id = ?1").bind(run).fetch_one(connection).await?;
+    serde_json::from_str(&spec).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
 async fn evaluated(
     connection: &mut sqlx::SqliteConnection,
     run: &str,
     attempt: u32,
     step: u64,
     loss: Loss,
-    (accuracy, top5_accuracy): (f64, Option<f64>),
+    (accuracy, top5_accuracy): (Option<f64>, Option<f64>),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert or replace into evaluation (run_id, step, attempt, loss, accuracy, top5_accuracy)
@@ -218,7 +229,11 @@ async fn evaluated(
     Ok(())
 }
 
+/// Step 0 says nothing.
 async fn step_to(connection: &mut sqlx::SqliteConnection, run: &str, step: u64) -> Result<(), sqlx::Error> {
+    if step == 0 {
+        return Ok(());
+    }
     sqlx::query("update run set step = ?2 where run_id = ?1").bind(run).bind(step as i64).execute(connection).await?;
     Ok(())
 }

@@ -80,14 +80,14 @@ pub struct RunRow {
 pub struct ResultRow {
     /// Held-out loss at the end.
     pub heldout_loss: f64,
-    /// Held-out accuracy at the end.
-    pub accuracy: f64,
+    /// Held-out accuracy at the end, where the trainer has said it.
+    pub accuracy: Option<f64>,
     /// Share of the held-out set whose five most likely classes have the right one among them.
     pub top5_accuracy: Option<f64>,
-    /// Median seconds of a step.
-    pub step_seconds: f64,
-    /// Hash of the final weights and momentum.
-    pub state_hash: String,
+    /// Median seconds of a step, where the trainer has said them.
+    pub step_seconds: Option<f64>,
+    /// Hash of the final weights and momentum, where the trainer has said it.
+    pub state_hash: Option<String>,
 }
 
 impl RunRow {
@@ -103,7 +103,7 @@ impl RunRow {
 
     /// Training examples per second at the median step.
     pub fn images_per_second(&self) -> Option<f64> {
-        let median = self.result.as_ref().map(|result| result.step_seconds).filter(|seconds| *seconds > 0.0);
+        let median = self.result.as_ref().and_then(|result| result.step_seconds).filter(|seconds| *seconds > 0.0);
         median.map(|seconds| self.spec.train.batch as f64 / seconds)
     }
 
@@ -112,9 +112,10 @@ impl RunRow {
         self.images_per_second().map(|images| images * self.flops / self.samples as f64)
     }
 
-    /// Seconds of training if nothing had been restarted: steps times the median step, the paper's convention.
+    /// Seconds of training if nothing had been restarted: steps times the median step, the paper's convention. `None` where there
+    /// is no result, or the trainer has not said how long its steps take.
     pub fn train_seconds(&self) -> Option<f64> {
-        self.result.as_ref().map(|result| result.step_seconds * self.steps as f64)
+        self.result.as_ref()?.step_seconds.map(|seconds| seconds * self.steps as f64)
     }
 }
 
@@ -302,7 +303,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
             accuracy: row.try_get("accuracy")?,
             top5_accuracy: row.try_get("top5_accuracy")?,
             step_seconds: row.try_get("step_seconds")?,
-            state_hash: text("state_hash")?,
+            state_hash: row.try_get("state_hash")?,
         }),
         None => None,
     };

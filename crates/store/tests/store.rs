@@ -79,7 +79,7 @@ fn started(resumed_step: u64) -> Event {
 }
 
 fn progress(step: u64, nats: f64) -> Event {
-    Event::Progress { step, samples: 10 * step, loss: loss(nats), lr: 0.1, seconds: 0.5 }
+    Event::Progress { step, samples: Some(10 * step), loss: loss(nats), lr: Some(0.1), seconds: Some(0.5) }
 }
 
 fn ended(outcome: Outcome, transition: Transition) -> Ended {
@@ -116,17 +116,17 @@ async fn a_run_goes_from_queued_to_completed() {
     let finished = Finished {
         step: 10,
         heldout_loss: loss(0.5),
-        accuracy: 0.9,
+        accuracy: Some(0.9),
         top5_accuracy: None,
-        step_seconds: 0.25,
-        state_hash: "h".to_owned(),
+        step_seconds: Some(0.25),
+        state_hash: Some("h".to_owned()),
     };
     let events = [
         started(0),
         progress(5, 1.5),
         Event::Epoch { epoch: 0, samples: 100, digest: "00".to_owned() },
         // The evaluation at the end got lost; the result is in the last line all the same.
-        Event::Evaluated { step: 5, loss: loss(0.7), accuracy: 0.8, top5_accuracy: None },
+        Event::Evaluated { step: 5, loss: loss(0.7), accuracy: Some(0.8), top5_accuracy: None },
         Event::Usage(Usage {
             data_seconds: 1.0,
             wait_seconds: 0.5,
@@ -141,7 +141,7 @@ async fn a_run_goes_from_queued_to_completed() {
     let row = world.rows().await.remove(0);
     assert_eq!(row.state, RunState::Completed);
     let result = row.result.as_ref().expect("a result");
-    assert_eq!((result.heldout_loss, result.accuracy, result.state_hash.as_str()), (0.5, 0.9, "h"));
+    assert_eq!((result.heldout_loss, result.accuracy, result.state_hash.as_deref()), (0.5, Some(0.9), Some("h")));
     assert_eq!(row.train_seconds(), Some(2.5));
     let usage = row.usage.expect("it was said");
     assert_eq!((usage.data_seconds, usage.gradient_seconds, usage.peak_memory_bytes), (1.0, 3.0, 5));
@@ -193,17 +193,17 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     let run = world.first().await;
     let store = &world.store;
     start(store, run, 1, 10).await.expect("queued");
-    let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: 0.5, top5_accuracy: None };
+    let evaluated = |step, nats| Event::Evaluated { step, loss: loss(nats), accuracy: Some(0.5), top5_accuracy: None };
     store.ingest(run, 1, &lines([started(0), progress(4, 2.0), evaluated(8, 9.0)]), 0, 100).await.expect("writable");
     end(store, run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
     start(store, run, 2, 30).await.expect("queued");
     let finished = Finished {
         step: 6,
         heldout_loss: loss(0.5),
-        accuracy: 0.9,
+        accuracy: Some(0.9),
         top5_accuracy: None,
-        step_seconds: 0.25,
-        state_hash: "h".to_owned(),
+        step_seconds: Some(0.25),
+        state_hash: Some("h".to_owned()),
     };
     let events = [started(4), evaluated(6, 0.5), Event::Finished(finished)];
     store.ingest(run, 2, &lines(events), 0, 100).await.expect("writable");
@@ -211,6 +211,25 @@ async fn what_is_done_again_replaces_what_was_thrown_away() {
     let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
     assert_eq!(row.result.expect("a result").heldout_loss, 0.5, "the loss of step 8 belongs to weights that are gone");
     assert_eq!(row.crashes, 1);
+}
+
+#[tokio::test]
+async fn a_trainer_that_says_only_its_loss_has_a_result() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    store.start_attempt(run, 1, 10).await.expect("queued");
+    let parse = |text: &str| spec::journal::parse_line(text).expect("a good line");
+    let first = ["{\"event\":\"started\"}", "{\"event\":\"progress\",\"step\":9999,\"loss\":2}"].map(parse);
+    let own_count = parse("{\"event\":\"evaluated\",\"step\":9999,\"loss\":2}");
+    let last = parse("{\"event\":\"finished\",\"heldout_loss\":0.5}");
+    let all = first.into_iter().chain([own_count, parse("{\"event\":\"heartbeat\"}"), last]);
+    store.ingest(run, 1, &all.collect::<Vec<_>>(), 0, 100).await.expect("writable");
+    store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running");
+    let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
+    let result = row.result.as_ref().expect("a result");
+    assert_eq!((result.heldout_loss, result.accuracy, result.step_seconds), (0.5, None, None));
+    assert_eq!((row.step, row.train_seconds(), row.images_per_second()), (row.steps, None, None));
 }
 
 #[tokio::test]

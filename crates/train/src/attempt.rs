@@ -128,7 +128,7 @@ pub fn run(file: &SpecFile, setting: &Setting, journal: &Journal) -> Result<Endi
             };
             let Some(found) = found else { continue };
             let Some(loss) = Loss::new(found.loss) else { return trainer.diverged() };
-            let Evaluation { accuracy, top5_accuracy, .. } = found;
+            let (accuracy, top5_accuracy) = (Some(found.accuracy), found.top5_accuracy);
             journal.write(Event::Evaluated { step: trainer.step, loss, accuracy, top5_accuracy })?;
             if trainer.step == trainer.schedule.steps {
                 return trainer.finished(loss, found);
@@ -332,7 +332,8 @@ impl<'a> Trainer<'a> {
         self.losses = 0;
         let lr = self.schedule.rate(self.step - 1);
         let seconds = self.started.elapsed().as_secs_f64();
-        self.journal.write(Event::Progress { step: self.step, samples: self.samples(), loss, lr, seconds })?;
+        let (samples, lr, seconds) = (Some(self.samples()), Some(lr), Some(seconds));
+        self.journal.write(Event::Progress { step: self.step, samples, loss, lr, seconds })?;
         Ok(true)
     }
 
@@ -381,9 +382,9 @@ impl<'a> Trainer<'a> {
 
     fn finished(&self, heldout_loss: Loss, found: Evaluation) -> Result<Ending, TrainError> {
         weights::write(&self.setting.run, self.run_id, self.optimizer.evaluated(&self.parameters), Origin::Trained)?;
-        let state_hash = state_hash(&self.parameters, &self.optimizer)?;
-        let (step, step_seconds) = (self.step, self.median_step_seconds());
-        let Evaluation { accuracy, top5_accuracy, .. } = found;
+        let state_hash = Some(state_hash(&self.parameters, &self.optimizer)?);
+        let (step, step_seconds) = (self.step, Some(self.median_step_seconds()));
+        let (accuracy, top5_accuracy) = (Some(found.accuracy), found.top5_accuracy);
         self.end(Event::Finished(Finished { step, heldout_loss, accuracy, top5_accuracy, step_seconds, state_hash }))?;
         self.checkpoints.drop_all();
         Ok(Ending::Result)

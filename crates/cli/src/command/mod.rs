@@ -7,14 +7,19 @@ pub(crate) mod fit;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod run;
+pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod verify;
 
+use crate::args::{Described, Schema};
 use crate::exit::{Failure, print};
 
 /// `scalelaw schema`.
-pub(crate) fn schema() -> Result<u8, Failure> {
-    print(spec::schema::SWEEP_SCHEMA);
+pub(crate) fn schema(options: &Schema) -> Result<u8, Failure> {
+    print(match options.what {
+        Described::Sweep => spec::schema::SWEEP_SCHEMA,
+        Described::Journal => spec::schema::JOURNAL_JSON_SCHEMA,
+    });
     Ok(0)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sched::core::{Device, Over, Rules};
 use sched::gpu::{self, Gpu};
+use sched::launch::{Others, Simulated};
 use sched::shell::{self, End, Setup};
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
@@ -18,14 +19,23 @@ use crate::exit::{BUDGET, Failure, SOME_FAILED, say};
 use crate::growth::{Growth, now_ms, try_again};
 use crate::place::{self, Place};
 use crate::progress::Progress;
-use crate::sweepfile;
+use crate::sweepfile::{self, Loaded};
 
 pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let loaded = sweepfile::load(&options.sweep)?;
+    let real = Simulated { speed: 1.0, faults: String::new(), seed: 0 };
+    go(place, options, &loaded, real).await
+}
+
+/// Works off a sweep that was read.
+pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated: Simulated) -> Result<u8, Failure> {
     let (facts, data) = loaded.open()?;
     loaded.plan(&facts, &Outcomes::new())?;
-    let worker = place::worker(options.worker.as_deref())?;
     let sweep = &loaded.sweep;
+    let worker = match &sweep.trainer {
+        None => place::worker(options.worker.as_deref())?,
+        Some(_) => std::path::PathBuf::new(),
+    };
     let gpus = if sweep.resources.device == DeviceKind::Cuda { gpu::usable() } else { Vec::new() };
     if sweep.resources.device == DeviceKind::Cuda && gpus.is_empty() {
         return Err(Failure::environment(
@@ -68,6 +78,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     let setup = Setup {
         folder: place.state.clone(),
         worker,
+        others: others(loaded, simulated)?,
         data,
         devices,
         devices_per_run: sweep.resources.gpus_per_run,
@@ -80,7 +91,7 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
     };
     let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
     let mut progress = Progress::new(options.progress, &rows, later, slots);
-    let mut growth = Growth::new(&store, &loaded, &facts, sweep_id, &plan);
+    let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
     let more = async || growth.more().await;
     let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news), more).await;
     progress.finish();
@@ -122,6 +133,15 @@ pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
         End::Over(_) if complete => 0,
         End::Over(_) => SOME_FAILED,
     })
+}
+
+/// What trainers beside the built-in one are started with.
+fn others(loaded: &Loaded, simulated: Simulated) -> Result<Others, Failure> {
+    let unknown = |error: std::io::Error| Failure::environment(format!("cannot find myself: {error}"));
+    let scalelaw = std::env::current_exe().map_err(unknown)?;
+    let beside = loaded.path.parent().unwrap_or(std::path::Path::new(""));
+    let folder = std::env::current_dir().map_err(unknown)?.join(beside);
+    Ok(Others { scalelaw, folder, simulated })
 }
 
 fn rules(sweep: &Sweep, grace: Duration, spent: f64) -> Rules {

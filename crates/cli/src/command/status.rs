@@ -89,15 +89,15 @@ fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> St
         let parts: Vec<String> = phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
         let _ = writeln!(text, "  time went into: {}", parts.join(", "));
     }
-    let best = |finetuned: bool, value: fn(&ResultRow) -> f64| {
+    let best = |finetuned: bool, value: fn(&ResultRow) -> Option<f64>| {
         let stage = rows.iter().filter(move |row| row.spec.pretrained.is_some() == finetuned);
-        let found = stage.filter_map(|row| row.result.as_ref().map(|result| (value(result), row.label())));
+        let found = stage.filter_map(|row| row.result.as_ref().and_then(|result| Some((value(result)?, row.label()))));
         found.min_by(|a, b| a.0.total_cmp(&b.0))
     };
-    if let Some((loss, label)) = best(false, |result| result.heldout_loss) {
+    if let Some((loss, label)) = best(false, |result| Some(result.heldout_loss)) {
         let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
     }
-    if let Some((error, label)) = best(true, |result| 100.0 * (1.0 - result.accuracy)) {
+    if let Some((error, label)) = best(true, |result| result.accuracy.map(|accuracy| 100.0 * (1.0 - accuracy))) {
         let _ = writeln!(text, "  lowest top-1 error {error:.2} %: {label}");
     }
     text

@@ -60,8 +60,14 @@ impl Plan {
         for model in &sweep.models {
             let Some(network) = footprint(model, &data, &table.path, &mut problems) else { continue };
             let settings = Settings::of_finetuning(finetune, model);
-            let stage =
-                Stage { data: &data, train: &finetune.train, epochs: finetune.epochs, resources: &sweep.resources };
+            let trainer = sweep.trainer.as_ref().map(|trainer| trainer.for_model(&model.name));
+            let stage = Stage {
+                data: &data,
+                train: &finetune.train,
+                epochs: finetune.epochs,
+                resources: &sweep.resources,
+                trainer: trainer.as_ref(),
+            };
             let from = |parent: Option<&RunSpec>, lr: f64| RunSpec {
                 pretrained: parent.map(RunSpec::id),
                 ..settings.run(&stage, &model.spec, lr, parent.map_or(0, |parent| parent.seed))

@@ -4,6 +4,7 @@ use crate::network::ModelSpec;
 use crate::run::{Agc, Arithmetic, DataSpec, OptimizerSpec, RunSpec, TrainSpec};
 use crate::schedule::Decay;
 use crate::sweep::{Finetune, Model, Override, Resources, ScheduleName, Sweep, Train, Warmup};
+use crate::trainer::Trainer;
 
 /// What the runs of one model, stage and epoch budget have in common.
 pub(super) struct Stage<'a> {
@@ -11,6 +12,8 @@ pub(super) struct Stage<'a> {
     pub(super) train: &'a Train,
     pub(super) epochs: f64,
     pub(super) resources: &'a Resources,
+    /// That of the model.
+    pub(super) trainer: Option<&'a Trainer>,
 }
 
 /// What overrides may change.
@@ -84,6 +87,7 @@ impl Settings {
             },
             seed,
             pretrained: None,
+            trainer: stage.trainer.cloned(),
         };
         run.train.warmup_steps = match train.warmup {
             Warmup::Share(share) => (share * run.steps() as f64).round() as u64,
@@ -103,7 +107,8 @@ impl Settings {
 
     fn optimizer(&self, train: &Train, model: &ModelSpec) -> OptimizerSpec {
         match model {
-            ModelSpec::Nfnet(_) => OptimizerSpec::Sgd {
+            // A trainer of one's own may take what it can use of it.
+            ModelSpec::Nfnet(_) | ModelSpec::Custom(_) => OptimizerSpec::Sgd {
                 momentum: train.momentum,
                 weight_decay: self.weight_decay.unwrap_or(train.weight_decay),
                 agc: Agc { lambda: self.agc_lambda.unwrap_or(train.agc_lambda), eps: train.agc_eps },

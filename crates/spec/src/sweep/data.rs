@@ -32,8 +32,9 @@ pub(crate) const DATA_KEYS: [&str; 19] = [
 
 pub(crate) const BLOCK_KEYS: [&str; 2] = ["examples", "open"];
 
-/// Reads the table at `path`; where it is not `present`, nothing in it is missed.
-pub(crate) fn read(node: &Node, path: &str, present: bool, problems: &mut Problems) -> Data {
+/// Reads the table at `path`; where it is not `present`, nothing in it is missed. Where no network takes `pictures`, a data set
+/// without files is described by its numbers of examples alone.
+pub(crate) fn read(node: &Node, path: &str, present: bool, pictures: bool, problems: &mut Problems) -> Data {
     let data = Fields::of(node, path, &DATA_KEYS, problems);
     if present {
         data.require("dataset", "the name of a data set, such as \"fashion-mnist\"", problems);
@@ -43,7 +44,7 @@ pub(crate) fn read(node: &Node, path: &str, present: bool, problems: &mut Proble
     let heldout_examples = data.whole("heldout_examples", 1, u64::MAX, problems);
     let mut pixels = |key| data.whole(key, 1, 16_384, problems).map(|pixels| pixels as u32);
     let (resolution, heldout_resolution) = (pixels("resolution"), pixels("heldout_resolution"));
-    let source = source(&data, path, &dataset, problems);
+    let source = source(&data, path, &dataset, pictures, problems);
     let keep_classes = data.wholes("keep_classes", 0, 1 << 24, problems).filter(|classes| !classes.is_empty());
     refuse_repeats(&data, "keep_classes", keep_classes.as_deref().unwrap_or_default(), problems);
     if keep_classes.as_ref().is_some_and(|classes| classes.len() < 2) {
@@ -77,7 +78,7 @@ pub(crate) fn read(node: &Node, path: &str, present: bool, problems: &mut Proble
 }
 
 /// Where the examples come from.
-fn source(data: &Fields<'_>, path: &str, dataset: &str, problems: &mut Problems) -> Source {
+fn source(data: &Fields<'_>, path: &str, dataset: &str, pictures: bool, problems: &mut Problems) -> Source {
     let parts = ["train", "heldout"].iter().any(|key| data.has(key));
     if parts {
         for key in ["train", "heldout"] {
@@ -118,7 +119,7 @@ fn source(data: &Fields<'_>, path: &str, dataset: &str, problems: &mut Problems)
             format!("{path}.{key}: only for files that {path}.directory or {path}.train names"),
         );
     }
-    let described = ["channels", "classes"].iter().any(|key| data.has(key));
+    let described = ["channels", "classes"].iter().any(|key| data.has(key)) || (!pictures && data.has("dataset"));
     if dataset == "fashion-mnist" {
         for key in ["channels", "classes"].into_iter().filter(|key| data.has(key)) {
             problems
@@ -127,11 +128,12 @@ fn source(data: &Fields<'_>, path: &str, dataset: &str, problems: &mut Problems)
         return Source::FashionMnist;
     }
     if described {
-        for key in ["channels", "classes", "resolution", "train_examples", "heldout_examples"] {
+        let all = ["train_examples", "heldout_examples", "channels", "classes", "resolution"];
+        for key in if pictures { &all[..] } else { &all[..2] } {
             data.require(key, "a data set without files has to be described by it", problems);
         }
-        let channels = data.whole("channels", 1, 4, problems).unwrap_or(3) as u32;
-        let classes = data.whole("classes", 2, 10_000_000, problems).unwrap_or(2) as u32;
+        let channels = data.whole("channels", 1, 4, problems).unwrap_or(1) as u32;
+        let classes = data.whole("classes", 2, 10_000_000, problems).unwrap_or(1) as u32;
         return Source::Described(Description { channels, classes });
     }
     if data.has("dataset") {

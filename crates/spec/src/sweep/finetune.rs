@@ -7,8 +7,8 @@ use crate::fields::{Fields, Problems, Range};
 
 pub(crate) const FINETUNE_KEYS: [&str; 5] = ["from", "epochs", "lr", "data", "train"];
 
-/// Reads the stage that follows the pre-training of `models`.
-pub(crate) fn read(node: &Node, models: &[Model], problems: &mut Problems) -> Finetune {
+/// Reads the stage that follows the pre-training of `models`, which take `pictures` or something that only their trainer knows.
+pub(crate) fn read(node: &Node, models: &[Model], pictures: bool, problems: &mut Problems) -> Finetune {
     let empty = Node { place: node.place, value: Value::Table(Vec::new()) };
     let fields = Fields::of(node, "finetune", &FINETUNE_KEYS, problems);
     fields.require("epochs", "passes over the data of this stage; 50 in arXiv 2310.16764", problems);
@@ -32,7 +32,7 @@ pub(crate) fn read(node: &Node, models: &[Model], problems: &mut Problems) -> Fi
         from,
         epochs: fields.number("epochs", Range::Above0(1e6), problems).unwrap_or(1.0),
         lr: read_rates(&fields, "lr", problems).unwrap_or_default(),
-        data: fields.get("data").map(|node| data::read(node, "finetune.data", true, problems)),
+        data: fields.get("data").map(|node| data::read(node, "finetune.data", true, pictures, problems)),
         train,
         place: fields.place(),
     }

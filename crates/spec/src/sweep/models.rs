@@ -1,7 +1,7 @@
 //! The `[model]` table, or several of them: one family each.
 
 use super::read::read_rates;
-use super::{Model, nfnets, vits};
+use super::{Model, custom, nfnets, vits};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems};
 
@@ -9,9 +9,10 @@ use crate::fields::{Fields, Problems};
 enum Family {
     Nfnet,
     Vit,
+    Custom,
 }
 
-const FAMILIES: [(&str, Family); 2] = [("nfnet", Family::Nfnet), ("vit", Family::Vit)];
+const FAMILIES: [(&str, Family); 3] = [("nfnet", Family::Nfnet), ("vit", Family::Vit), ("custom", Family::Custom)];
 
 /// Reads all models of a sweep.
 pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
@@ -30,10 +31,11 @@ pub(crate) fn read(node: Option<&Node>, problems: &mut Problems) -> Vec<Model> {
 fn read_family(node: &Node, path: &str, problems: &mut Problems) -> Vec<Model> {
     // Which keys are allowed depends on the family, so it is read before all others.
     let fields = Fields::unchecked(node, path);
-    fields.require("family", "\"nfnet\" or \"vit\"", problems);
+    fields.require("family", "\"nfnet\", \"vit\" or \"custom\"", problems);
     let mut models = match fields.word("family", &FAMILIES, problems) {
         Some(Family::Nfnet) => nfnets::read(node, path, problems),
         Some(Family::Vit) => vits::read(node, path, problems),
+        Some(Family::Custom) => custom::read(node, path, problems),
         None => return Vec::new(),
     };
     // Families are tuned at different learning rates, so a table may have its own.

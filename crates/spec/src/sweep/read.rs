@@ -1,11 +1,12 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
-use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train};
+use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train, trainer};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
+use crate::network::ModelSpec;
 use crate::run::DeviceKind;
 
-pub(crate) const SWEEP_KEYS: [&str; 13] = [
+pub(crate) const SWEEP_KEYS: [&str; 14] = [
     "$schema",
     "name",
     "description",
@@ -13,6 +14,7 @@ pub(crate) const SWEEP_KEYS: [&str; 13] = [
     "model",
     "grid",
     "train",
+    "trainer",
     "finetune",
     "resources",
     "policy",
@@ -59,7 +61,9 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         grid.require("epochs", "a list of epoch budgets", problems);
     }
     let models = models::read(top.get("model"), problems);
-    let finetune = top.get("finetune").map(|node| finetune::read(node, &models, problems));
+    let trainer = trainer::read(top.get("trainer"), &models, problems);
+    let pictures = trainer.is_none() || !models.iter().all(|model| matches!(model.spec, ModelSpec::Custom(_)));
+    let finetune = top.get("finetune").map(|node| finetune::read(node, &models, pictures, problems));
     if finetune.is_none() {
         for model in models.iter().filter(|model| model.finetune_lr.is_some()) {
             problems.add(model.place, "model.finetune_lr: this sweep has no [finetune]");
@@ -73,6 +77,10 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     let seeds = grid.wholes("seeds", 0, u64::MAX, problems).unwrap_or_else(|| vec![0]);
     refuse_repeats(&grid, "epochs", &epochs, problems);
     refuse_repeats(&grid, "seeds", &seeds, problems);
+    let train = train::read(table("train"), "train", top.has("train"), problems);
+    if trainer.is_some() && train.share_trunk {
+        problems.add(train.place, "train.schedule.share_trunk: only the built-in trainer goes on from shared trunks");
+    }
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let overrides = top.tables("override", problems).iter().enumerate();
     let overrides = overrides.map(|(index, node)| read_override(node, index, &names, problems)).collect();
@@ -81,11 +89,12 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     Sweep {
         name,
         description: top.text("description", problems),
-        data: data::read(top.get("data").unwrap_or(&empty), "data", top.has("data"), problems),
+        data: data::read(top.get("data").unwrap_or(&empty), "data", top.has("data"), pictures, problems),
         epochs,
         lr,
         seeds,
-        train: train::read(table("train"), "train", top.has("train"), problems),
+        train,
+        trainer,
         finetune,
         resources: read_resources(table("resources"), problems),
         policy: read_policy(table("policy"), problems),

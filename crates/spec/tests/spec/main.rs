@@ -1,10 +1,12 @@
 //! Sweep files and what becomes of them.
 
 mod finetune;
+mod journals;
 mod mistakes;
 mod plan;
 mod schedules;
 mod shipped;
+mod trainers;
 mod trunks;
 
 use spec::document::Format;

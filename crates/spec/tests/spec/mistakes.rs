@@ -53,12 +53,12 @@ fn unknown_keys_are_refused_with_the_nearest() {
     check(
         &with("name = \"s\"", "name = \"s\"\nzzz = 1"),
         &[
-            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, finetune, resources, policy, budget, override, skip)",
+            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, trainer, finetune, resources, policy, budget, override, skip)",
         ],
     );
     check(
         &with("family = \"nfnet\"", "family = \"nfnets\""),
-        &["6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet, vit)"],
+        &["6:10: model.family: unknown value \"nfnets\"; did you mean nfnet? (allowed: nfnet, vit, custom)"],
     );
 }
 

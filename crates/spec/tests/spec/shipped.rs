@@ -34,6 +34,24 @@ fn schema_and_reader_agree() {
     for good in [DEMO, FAMILIES, TRANSFER, PAPER, GOOD] {
         check(good, true);
     }
+    let trained = GOOD.replace("[model]", "[trainer]\ncommand = [\"train\", \"{lr}\"]\n[model]");
+    check(&trained, true);
+    let custom =
+        "family = \"custom\"\nsizes = [{ name = \"a\", parameters = 1e6, macs = 3, settings = { depth = 2 } }]";
+    let start = trained.find("family").expect("there");
+    let end = trained.find("[grid]").expect("there");
+    let custom = format!("{}{custom}\n{}", &trained[..start], &trained[end..]);
+    check(&custom, true);
+    for (from, to) in [
+        ("command = [\"train\", \"{lr}\"]", "command = []"),
+        ("command = [\"train\", \"{lr}\"]", "command = \"train\""),
+        ("parameters = 1e6", "parameters = 0.5"),
+        ("macs = 3, ", ""),
+        ("depth = 2", "depth = [2]"),
+    ] {
+        assert!(custom.contains(from), "{from:?} is not in the good sweep");
+        check(&custom.replace(from, to), false);
+    }
     let rules = "[[override]]\nwhen = { model = \"a\", epochs = { min = 1 } }\nlr = { center = 1, factor = 2, num = 2 }\n[[skip]]\nwhen = { lr = [0.1] }\nreason = \"r\"\n";
     check(&format!("{GOOD}{rules}"), true);
     for (from, to) in [

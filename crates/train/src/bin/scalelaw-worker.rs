@@ -172,6 +172,10 @@ fn work(run: &Path, arguments: &Arguments) -> Result<Ending, TrainError> {
         bind_to(parent, &stop);
     }
     let file = read_spec(run)?;
+    if file.run.trainer.is_some() {
+        let why = "its sweep file names another trainer, and this one would come to something else";
+        return Err(TrainError::Spec(format!("{}: {why}", run.display())));
+    }
     let _lock = lock(run, LOCK_PATIENCE)?;
     let folder = run.join("attempts").join(arguments.attempt.to_string());
     fs::create_dir_all(&folder)

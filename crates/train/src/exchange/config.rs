@@ -42,6 +42,7 @@ pub(super) fn describe(file: &SpecFile, layout: &Layout, tensors: &SafeTensors<'
     let found = match &run.model {
         ModelSpec::Nfnet(nfnet) => timm_nfnet(nfnet),
         ModelSpec::Vit(vit) => Ok(timm_vit(vit, data.resolution)),
+        ModelSpec::Custom(_) => Err("timm has no such network".to_owned()),
     };
     let (timm, obstacle) = match found {
         Ok(mut timm) => {

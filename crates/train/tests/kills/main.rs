@@ -172,7 +172,7 @@ fn surviving(run: &Path, spec: &RunSpec) -> (Vec<SeenEpoch>, String) {
                 epochs.retain(|one| one.epoch * EXAMPLES + one.samples <= samples);
             }
             Event::Epoch { epoch, samples, digest } => epochs.push(SeenEpoch { epoch, samples, digest }),
-            Event::Finished(finished) => state = finished.state_hash,
+            Event::Finished(finished) => state = finished.state_hash.unwrap_or_default(),
             _ => {}
         }
     }

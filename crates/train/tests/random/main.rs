@@ -78,6 +78,7 @@ fn branches_are_left_out_as_often_as_asked(model: &ModelSpec) {
         ModelSpec::Nfnet(nfnet) => ModelSpec::Nfnet(spec::nfnet::Nfnet { dropout: 0.0, ..nfnet.clone() }),
         // One block: the deepest has the full rate.
         ModelSpec::Vit(vit) => ModelSpec::Vit(Vit { depth: 2, ..vit.clone() }),
+        ModelSpec::Custom(_) => unreachable!("there is none among the models"),
     };
     let layout = model.layout(1, 12, 5).expect("buildable");
     let mut parameters = Parameters::new(declare(&layout), 5, Device::Cpu).expect("memory");
@@ -107,7 +108,7 @@ fn branches_are_left_out_as_often_as_asked(model: &ModelSpec) {
         // Rates of the four blocks: 0, 0.1, 0.2, 0.3; nothing is scaled up, so an example that keeps all is unchanged.
         ModelSpec::Nfnet(_) => 0.9 * 0.8 * 0.7,
         // The second block has the full rate and what it keeps is scaled up, so no example is unchanged.
-        ModelSpec::Vit(_) => 0.0,
+        ModelSpec::Vit(_) | ModelSpec::Custom(_) => 0.0,
     };
     assert!((found - expected).abs() < 0.08, "{found} of the examples are unchanged, expected {expected}");
     if matches!(model, ModelSpec::Vit(_)) {
@@ -191,14 +192,14 @@ fn attempt_once(
     for line in fs::read_to_string(&path).expect("readable").lines() {
         let (key, said) = match parse_line(line).expect("its own line").event {
             Event::Progress { step, samples, loss, lr, .. } => {
-                (format!("progress {step:04}"), format!("{samples} {:x} {lr}", loss.nats().to_bits()))
+                (format!("progress {step:04}"), format!("{samples:?} {:x} {lr:?}", loss.nats().to_bits()))
             }
             Event::Evaluated { step, loss, accuracy, .. } => {
-                (format!("evaluation {step:04}"), format!("{:x} {accuracy}", loss.nats().to_bits()))
+                (format!("evaluation {step:04}"), format!("{:x} {accuracy:?}", loss.nats().to_bits()))
             }
             Event::Epoch { epoch, samples, digest } => (format!("epoch {epoch}"), format!("{samples} {digest}")),
             Event::Finished(end) => {
-                ("end".to_owned(), format!("{:x} {}", end.heldout_loss.nats().to_bits(), end.state_hash))
+                ("end".to_owned(), format!("{:x} {:?}", end.heldout_loss.nats().to_bits(), end.state_hash))
             }
             _ => continue,
         };
@@ -255,7 +256,7 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
         ModelSpec::Nfnet(_) => {
             OptimizerSpec::Sgd { momentum: 0.9, weight_decay: 1e-4, agc: Agc { lambda: 0.1, eps: 1e-3 } }
         }
-        ModelSpec::Vit(_) => {
+        ModelSpec::Vit(_) | ModelSpec::Custom(_) => {
             OptimizerSpec::Adamw { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 }
         }
     };
@@ -307,6 +308,7 @@ fn run_of(model: ModelSpec, data: &Path) -> SpecFile {
         },
         seed: 2,
         pretrained: None,
+        trainer: None,
     };
     SpecFile { schema: SPEC_SCHEMA, run_id: run.id(), run }
 }
