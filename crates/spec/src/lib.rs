@@ -19,6 +19,7 @@ pub mod run;
 pub mod samples;
 pub mod schedule;
 pub mod schema;
+pub mod search;
 pub mod state;
 pub mod sweep;
 pub mod trunk;

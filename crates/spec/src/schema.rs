@@ -13,6 +13,7 @@ mod tests {
     use crate::sweep::read::{
         GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
+    use crate::sweep::search::{NOISE_KEYS, SEARCH_KEYS};
     use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
     use crate::sweep::{nfnets, vits};
 
@@ -40,6 +41,8 @@ mod tests {
         check(&schema, "/definitions/vits", &vits::MODEL_KEYS);
         check(&schema, "/definitions/vits/properties/sizes/items", &vits::SIZE_KEYS);
         check(&schema, "/properties/grid", &GRID_KEYS);
+        check(&schema, "/properties/search", &SEARCH_KEYS);
+        check(&schema, "/properties/search/properties/noise", &NOISE_KEYS);
         check(&schema, "/definitions/train", &TRAIN_KEYS);
         check(&schema, "/definitions/train/properties/adamw", &ADAMW_KEYS);
         check(&schema, "/definitions/train/properties/schedule/oneOf/1", &SCHEDULE_KEYS);

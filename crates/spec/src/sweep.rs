@@ -8,6 +8,7 @@ pub(crate) mod finetune;
 pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
+pub(crate) mod search;
 pub(crate) mod train;
 pub(crate) mod vits;
 
@@ -17,6 +18,8 @@ use crate::files::DataFiles;
 use crate::network::ModelSpec;
 use crate::order::Blocks;
 use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
+
+pub use search::{Noise, Search, Strategy};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,8 @@ pub struct Sweep {
     pub lr: Vec<f64>,
     /// One run of each cell per seed.
     pub seeds: Vec<u64>,
+    /// Which of these learning rates are tried, and which others.
+    pub search: Search,
     /// Training settings of all cells.
     pub train: Train,
     /// The stage behind, which starts from the weights that these leave.
@@ -249,6 +254,8 @@ pub struct Policy {
     pub checkpoint_seconds: f64,
     /// Seconds that a worker gets to save its state when it is told to stop.
     pub grace_seconds: f64,
+    /// The cheapest run and the one that takes most memory come before all others.
+    pub canary: bool,
 }
 
 /// Other settings for some cells.
@@ -328,5 +335,10 @@ impl Sweep {
         let mut problems = Problems::default();
         let sweep = read::sweep(&root, &mut problems);
         problems.or(sweep)
+    }
+
+    /// Whether results name runs that nobody can name before.
+    pub fn grows(&self) -> bool {
+        self.finetune.is_some() || self.search.noise.is_some() || self.search.strategy != Strategy::Grid
     }
 }

@@ -1,17 +1,19 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
-use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train};
+use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, search, train};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
 use crate::run::DeviceKind;
+use crate::search::nine_digits;
 
-pub(crate) const SWEEP_KEYS: [&str; 12] = [
+pub(crate) const SWEEP_KEYS: [&str; 13] = [
     "$schema",
     "name",
     "description",
     "data",
     "model",
     "grid",
+    "search",
     "train",
     "finetune",
     "resources",
@@ -22,7 +24,7 @@ pub(crate) const SWEEP_KEYS: [&str; 12] = [
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
 pub(crate) const RESOURCE_KEYS: [&str; 5] = ["slots", "threads", "loader_threads", "device", "device_flops"];
-pub(crate) const POLICY_KEYS: [&str; 3] = ["retries", "checkpoint_seconds", "grace_seconds"];
+pub(crate) const POLICY_KEYS: [&str; 4] = ["retries", "checkpoint_seconds", "grace_seconds", "canary"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
 pub(crate) const SKIP_KEYS: [&str; 2] = ["when", "reason"];
 pub(crate) const WHEN_KEYS: [&str; 3] = ["model", "epochs", "lr"];
@@ -81,6 +83,7 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         epochs,
         lr,
         seeds,
+        search: search::read(table("search"), problems),
         train: train::read(table("train"), "train", top.has("train"), problems),
         finetune,
         resources: read_resources(table("resources"), problems),
@@ -125,11 +128,7 @@ fn read_lr(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<Ve
     let center = grid.number("center", Range::Positive, problems)?;
     let factor = grid.number("factor", Range::From(1.01, 1e6), problems)?;
     let num = grid.whole("num", 1, 99, problems)?;
-    // Rounded to nine digits, so that 0.2 / 2 and 0.1 are one cell and not two.
-    let value = |index: u64| {
-        let exact = center * factor.powf(index as f64 - (num - 1) as f64 / 2.0);
-        format!("{exact:.8e}").parse().unwrap_or(exact)
-    };
+    let value = |index: u64| nine_digits(center * factor.powf(index as f64 - (num - 1) as f64 / 2.0));
     Some((0..num).map(value).collect())
 }
 
@@ -154,6 +153,7 @@ fn read_policy(node: &Node, problems: &mut Problems) -> Policy {
         retries: policy.whole("retries", 0, 1000, problems).unwrap_or(2) as u32,
         checkpoint_seconds: policy.number("checkpoint_seconds", Range::Above0(1e6), problems).unwrap_or(60.0),
         grace_seconds: policy.number("grace_seconds", Range::Above0(1e6), problems).unwrap_or(30.0),
+        canary: policy.flag("canary", problems).unwrap_or(false),
     }
 }
 
