@@ -1,4 +1,4 @@
-//! A sweep that grows while it runs: results of pre-training name the runs of fine-tuning.
+//! A sweep that grows while it runs: results name the learning rates that are tried next, repeats and the runs of fine-tuning.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +34,7 @@ impl<'a> Growth<'a> {
     /// The runs that the results of this moment call for and that were not asked for before. Some may have been, in an earlier
     /// invocation: what is finished stays, what failed is tried again.
     pub(crate) async fn more(&mut self) -> Result<Vec<QueueRow>, StoreError> {
-        if self.loaded.sweep.finetune.is_none() {
+        if !self.loaded.sweep.grows() {
             return Ok(Vec::new());
         }
         let plan = self.loaded.plan(self.facts, &self.store.outcomes().await?);
@@ -54,7 +54,7 @@ impl<'a> Growth<'a> {
 }
 
 fn ids(plan: &Plan) -> BTreeSet<RunId> {
-    plan.runs.iter().map(|run| run.spec.id()).collect()
+    plan.runs.iter().map(|run| run.id).collect()
 }
 
 /// Puts failed runs back into the queue: whoever runs a sweep again has mended what made them fail, or wants to know. A

@@ -57,7 +57,7 @@ impl Loaded {
 
     /// The plan, as far as results are known.
     pub(crate) fn plan(&self, facts: &Facts, outcomes: &Outcomes) -> Result<Plan, Failure> {
-        let plan = Plan::expand(&self.sweep, &facts.grid).and_then(|mut plan| {
+        let plan = Plan::expand(&self.sweep, &facts.grid, outcomes).and_then(|mut plan| {
             plan.add_finetuning(&self.sweep, facts.finetuning.as_ref().unwrap_or(&facts.grid), outcomes)?;
             Ok(plan)
         });

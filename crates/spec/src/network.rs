@@ -29,6 +29,15 @@ pub enum Layout {
 }
 
 impl ModelSpec {
+    /// Name of its family, as in a sweep file.
+    pub fn family(&self) -> &'static str {
+        match self {
+            ModelSpec::Nfnet(_) => "nfnet",
+            ModelSpec::Vit(_) => "vit",
+            ModelSpec::Custom(_) => "custom",
+        }
+    }
+
     /// Lays the network out for pictures of `channels` x `resolution` x `resolution`.
     pub fn layout(&self, channels: u32, resolution: u32, classes: u32) -> Result<Layout, Unbuildable> {
         match self {

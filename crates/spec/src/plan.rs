@@ -1,6 +1,7 @@
 //! From a sweep to its runs: complete, priced, and with everything that was left out.
 
 mod finetune;
+mod group;
 mod settings;
 
 pub use finetune::{Outcome, Outcomes};
@@ -8,10 +9,12 @@ pub use finetune::{Outcome, Outcomes};
 use crate::cost::{Footprint, Speed};
 use crate::document::Problem;
 use crate::fields::Problems;
-use crate::run::{DataSpec, PerChannel, RunSpec, short};
-use crate::sweep::{Data, Model, Sweep};
+use crate::run::{CellKey, DataSpec, PerChannel, RunId, RunSpec, short};
+use crate::search::Standing;
+use crate::sweep::{Data, Model, Noise, Strategy, Sweep};
 use crate::trunk::{Trunk, trunks};
-use settings::{Settings, Stage};
+use group::Group;
+use settings::Settings;
 
 /// What opening the data set tells, or its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,15 +41,20 @@ pub struct DatasetFacts {
     pub multi_label: bool,
 }
 
-/// All runs of a sweep, cheapest first, pre-training before fine-tuning.
-#[derive(Clone, Debug, PartialEq)]
+/// All runs of a sweep that can be named by now, cheapest first, pre-training before fine-tuning.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// The runs.
     pub runs: Vec<PlannedRun>,
+    /// What the search of the learning rate will ask for besides.
+    pub to_follow: Vec<RunsToFollow>,
     /// Fine-tuning that waits for a result of pre-training.
     pub waiting: Vec<WaitingRuns>,
     /// Cells that a skip rule leaves out, with the reason.
     pub skipped: Vec<Skipped>,
+    /// Runs of the grid that come before all others, where the sweep asks for that: the cheapest one, and of those that take most
+    /// memory the cheapest.
+    pub canaries: Vec<RunId>,
 }
 
 /// A run with its price.
@@ -54,12 +62,28 @@ pub struct Plan {
 pub struct PlannedRun {
     /// What figures call the model.
     pub model: String,
+    /// Its identity.
+    pub id: RunId,
+    /// The identity of its cell.
+    pub cell: CellKey,
     /// The run.
     pub spec: RunSpec,
     /// Its price, with nothing shared.
     pub price: Price,
     /// The run that it branches off, where the sweep shares trunks.
     pub trunk: Option<Trunk>,
+    /// It repeats a cell with another seed, for the noise between seeds, and is not fine-tuned.
+    pub repeat: bool,
+}
+
+impl Plan {
+    /// The sum of `part` over what the search of the learning rate will ask for besides: at least, and at most.
+    pub fn following(&self, part: impl Fn(&Price) -> f64) -> [f64; 2] {
+        let sum = |runs: fn(&RunsToFollow) -> usize| {
+            self.to_follow.iter().map(|one| (runs(one) + one.repeats) as f64 * part(&one.price)).sum()
+        };
+        [sum(|one| one.at_least), sum(|one| one.at_most)]
+    }
 }
 
 impl PlannedRun {
@@ -67,6 +91,23 @@ impl PlannedRun {
     pub fn own_share(&self) -> f64 {
         1.0 - self.trunk.map_or(0.0, |trunk| trunk.step as f64 / self.price.steps as f64)
     }
+}
+
+/// Runs of one model and budget that results will name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunsToFollow {
+    /// What figures call the model.
+    pub model: String,
+    /// Epoch budget.
+    pub epochs: f64,
+    /// How many the search will ask for at least.
+    pub at_least: usize,
+    /// How many it may ask for; 0 where it is over.
+    pub at_most: usize,
+    /// Repeats of the best learning rate with other seeds.
+    pub repeats: usize,
+    /// The price of each.
+    pub price: Price,
 }
 
 /// Runs that will start from weights that are not there yet; which weights, and therefore which runs, is open.
@@ -134,78 +175,73 @@ pub fn run_label(model: &str, run: &RunSpec, pretrained: Option<&RunSpec>) -> St
 const MOST_RUNS: usize = 100_000;
 
 impl Plan {
-    /// Expands `sweep` over a data set with these facts, or says what cannot be.
-    pub fn expand(sweep: &Sweep, facts: &DatasetFacts) -> Result<Plan, Vec<Problem>> {
+    /// Expands `sweep` over a data set with these facts as far as `outcomes` call for, or says what cannot be.
+    pub fn expand(sweep: &Sweep, facts: &DatasetFacts, outcomes: &Outcomes) -> Result<Plan, Vec<Problem>> {
         let mut problems = Problems::default();
         let data = data_spec(&sweep.data, facts, &mut problems);
         let speed = Speed::of(&sweep.resources);
-        let mut plan = Plan { runs: Vec::new(), waiting: Vec::new(), skipped: Vec::new() };
+        let mut groups = Vec::new();
         for model in &sweep.models {
             let Some(network) = footprint(model, &data, &sweep.data.path, &mut problems) else { continue };
-            for epochs in &sweep.epochs {
-                plan.add_cells(sweep, model, &network, *epochs, &data, speed, &mut problems);
-                if plan.runs.len() + plan.skipped.len() > MOST_RUNS {
-                    problems.add(sweep.data.place, format!("the grid has more than {MOST_RUNS} runs"));
-                    return problems.or(plan);
-                }
-            }
+            let group = |epochs: &f64| Group::new(sweep, model, *epochs, (&data, &network, speed), &mut problems);
+            groups.extend(sweep.epochs.iter().filter_map(group));
+        }
+        let mut plan = Plan::default();
+        if groups.iter().map(Group::grid_runs).fold(0, usize::saturating_add) > MOST_RUNS {
+            problems.add(sweep.data.place, format!("the grid has more than {MOST_RUNS} runs"));
+            return problems.or(plan);
         }
         rules_that_match_nothing(sweep, &mut problems);
-        if plan.runs.is_empty() && problems.is_empty() {
+        if groups.iter().all(|group| group.ladder.grid.is_empty()) && problems.is_empty() {
             problems.add(sweep.data.place, "the grid is empty: every cell is skipped");
+        }
+        if sweep.search.strategy != Strategy::Grid && groups.iter().all(|group| group.ladder.rates.len() < 2) {
+            let message = "search.strategy: there is one learning rate for each model and budget, and so nothing to search; give two or more";
+            problems.add(sweep.search.place, message);
         }
         if facts.multi_label && sweep.train.label_smoothing > 0.0 {
             problems.add(sweep.train.place, smoothing_and_several("train"));
         }
-        if sweep.train.share_trunk {
-            let trunks = trunks(plan.runs.iter().map(|run| &run.spec));
-            plan.runs.iter_mut().for_each(|run| run.trunk = trunks.get(&run.spec.id()).copied());
-        }
-        plan.runs.sort_by(|a, b| a.price.seconds.total_cmp(&b.price.seconds));
+        plan.add_grid(sweep, &groups, outcomes);
         problems.or(plan)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one cell, used once")]
-    fn add_cells(
-        &mut self,
-        sweep: &Sweep,
-        model: &Model,
-        network: &Footprint,
-        epochs: f64,
-        data: &DataSpec,
-        speed: Speed,
-        problems: &mut Problems,
-    ) {
-        let settings = Settings::of_cells(sweep, model, epochs);
-        if let Some(message) = batch_too_large("train", settings.batch, data) {
-            let own =
-                sweep.overrides.iter().rfind(|one| one.batch.is_some() && one.when.holds(&model.name, epochs, None));
-            return problems.add(own.map_or(sweep.train.place, |one| one.place), message);
-        }
-        if !settings.batch.is_multiple_of(u64::from(sweep.train.augment.multiplicity)) {
-            let message = format!(
-                "train.multiplicity: {} does not divide a batch of {}",
-                sweep.train.augment.multiplicity, settings.batch
-            );
-            return problems.add(sweep.train.place, message);
-        }
-        let trainer = sweep.trainer.as_ref().map(|trainer| trainer.for_model(&model.name));
-        let resources = &sweep.resources;
-        let stage = Stage { data, train: &sweep.train, epochs, resources, trainer: trainer.as_ref() };
-        for lr in &settings.lr {
-            // One more than is taken, so that too many are noticed.
-            let left = (MOST_RUNS + 1).saturating_sub(self.runs.len() + self.skipped.len());
-            let skip = sweep.skips.iter().find(|skip| skip.when.holds(&model.name, epochs, Some(*lr)));
-            if let Some(skip) = skip {
-                let cell = cell_label(&model.name, epochs, *lr);
-                self.skipped.push(Skipped { cell, reason: skip.reason.clone() });
-                continue;
+    fn add_grid(&mut self, sweep: &Sweep, groups: &[Group<'_>], outcomes: &Outcomes) {
+        self.skipped.extend(groups.iter().flat_map(|group| group.skipped(sweep)));
+        let standings = group::standings(sweep, groups, outcomes);
+        let mut searches: Vec<(&Group<'_>, &Standing)> = groups.iter().zip(&standings).collect();
+        searches.sort_by(|a, b| a.0.price.seconds.total_cmp(&b.0.price.seconds));
+        let (mut repeated, Noise { cells, seeds }) = (0, sweep.search.noise.unwrap_or(Noise { cells: 0, seeds: 0 }));
+        for (group, standing) in searches {
+            for rung in &standing.tried {
+                self.runs.extend(group.planned(*rung, group.seeds.iter().copied(), false));
             }
-            for seed in settings.seeds.iter().take(left) {
-                let spec = settings.run(&stage, &model.spec, *lr, *seed);
-                let price = Price::of(network, &spec, speed);
-                self.runs.push(PlannedRun { model: model.name.clone(), spec, price, trunk: None });
+            let mut repeats = 0;
+            // Of the cheapest groups the best rate; a group without one leaves its place to the next.
+            if repeated < cells && !(standing.is_over && standing.best.is_none()) {
+                repeated += 1;
+                let more = (0..).filter(|seed| !group.seeds.contains(seed));
+                let more = more.take((seeds as usize).saturating_sub(group.seeds.len()));
+                match standing.best.filter(|_| standing.is_over) {
+                    Some(best) => self.runs.extend(group.planned(best, more, true)),
+                    None => repeats = more.count(),
+                }
             }
+            let [at_least, at_most] = standing.to_follow.map(|rungs| rungs * group.seeds.len());
+            if at_most + repeats > 0 {
+                let (model, epochs, price) = (group.model.name.clone(), group.epochs, group.price);
+                self.to_follow.push(RunsToFollow { model, epochs, at_least, at_most, repeats, price });
+            }
+        }
+        if sweep.train.share_trunk {
+            let trunks = trunks(self.runs.iter().map(|run| &run.spec));
+            self.runs.iter_mut().for_each(|run| run.trunk = trunks.get(&run.id).copied());
+        }
+        if sweep.policy.canary {
+            let largest = self.runs.iter().rev().max_by_key(|run| run.price.bytes);
+            let canaries = self.runs.first().into_iter().chain(largest).map(|run| run.id);
+            self.canaries = canaries.collect();
+            self.canaries.dedup();
         }
     }
 }

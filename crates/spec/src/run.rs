@@ -157,6 +157,11 @@ impl RunSpec {
         RunId(hash(self))
     }
 
+    /// The same, where the identity of its cell is known: with a seed of 0 they are one number.
+    pub(crate) fn id_in(&self, cell: CellKey) -> RunId {
+        if self.seed == 0 { RunId(cell.0) } else { self.id() }
+    }
+
     /// The identity of its cell: the run without its seed. Fine-tuning starts from one run, so seeds of pre-training make cells of
     /// their own there.
     pub fn cell(&self) -> CellKey {

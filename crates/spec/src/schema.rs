@@ -16,6 +16,7 @@ mod tests {
     use crate::sweep::read::{
         BUDGET_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
+    use crate::sweep::search::{NOISE_KEYS, SEARCH_KEYS};
     use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
     use crate::sweep::trainer::TRAINER_KEYS;
     use crate::sweep::{custom, nfnets, vits};
@@ -47,6 +48,8 @@ mod tests {
         check(&schema, "/definitions/customs/properties/sizes/items", &custom::SIZE_KEYS);
         check(&schema, "/properties/trainer", &TRAINER_KEYS);
         check(&schema, "/properties/grid", &GRID_KEYS);
+        check(&schema, "/properties/search", &SEARCH_KEYS);
+        check(&schema, "/properties/search/properties/noise", &NOISE_KEYS);
         check(&schema, "/definitions/train", &TRAIN_KEYS);
         check(&schema, "/definitions/train/properties/adamw", &ADAMW_KEYS);
         check(&schema, "/definitions/train/properties/schedule/oneOf/1", &SCHEDULE_KEYS);

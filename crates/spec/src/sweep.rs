@@ -9,6 +9,7 @@ pub(crate) mod finetune;
 pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
+pub(crate) mod search;
 pub(crate) mod train;
 pub(crate) mod trainer;
 pub(crate) mod vits;
@@ -20,6 +21,8 @@ use crate::network::ModelSpec;
 use crate::order::Blocks;
 use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
 use crate::trainer::Trainer;
+
+pub use search::{Noise, Search, Strategy};
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub struct Sweep {
     pub lr: Vec<f64>,
     /// One run of each cell per seed.
     pub seeds: Vec<u64>,
+    /// Which of these learning rates are tried, and which others.
+    pub search: Search,
     /// Training settings of all cells.
     pub train: Train,
     /// What trains; the built-in trainer where it is not given.
@@ -268,6 +273,8 @@ pub struct Policy {
     pub stall_seconds: f64,
     /// How often a batch may be halved, and computed in more parts, after memory ran out.
     pub oom_halvings: u32,
+    /// The cheapest run and the one that takes most memory come before all others.
+    pub canary: bool,
 }
 
 /// Other settings for some cells.
@@ -347,5 +354,10 @@ impl Sweep {
         let mut problems = Problems::default();
         let sweep = read::sweep(&root, &mut problems);
         problems.or(sweep)
+    }
+
+    /// Whether results name runs that nobody can name before.
+    pub fn grows(&self) -> bool {
+        self.finetune.is_some() || self.search.noise.is_some() || self.search.strategy != Strategy::Grid
     }
 }

@@ -183,16 +183,19 @@ impl Store {
         Ok(rows)
     }
 
-    /// What every finished run in the database has come to, whichever sweep asked for it.
+    /// What every run in the database that has ended has come to, whichever sweep asked for it.
     pub async fn outcomes(&self) -> Result<Outcomes, StoreError> {
-        let rows: Vec<(String, Option<f64>)> =
-            sqlx::query_as("select run_id, heldout_loss from run where state in ('completed', 'diverged')")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(|error| self.sqlite(error))?;
-        let outcome = |(run, loss): (String, Option<f64>)| {
+        let rows: Vec<(String, bool, Option<f64>)> = sqlx::query_as(
+            "select run_id, state in ('failed', 'cancelled'), heldout_loss from run
+             where state in ('completed', 'diverged', 'failed', 'cancelled')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let outcome = |(run, given_up, loss): (String, bool, Option<f64>)| {
             let run = run.parse().map_err(|error: NotAnId| StoreError::Row(error.to_string()))?;
-            Ok((run, loss.map_or(Outcome::Diverged, Outcome::Loss)))
+            let ended = if given_up { Outcome::GivenUp } else { loss.map_or(Outcome::Diverged, Outcome::Loss) };
+            Ok((run, ended))
         };
         rows.into_iter().map(outcome).collect()
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use spec::document::Format;
 use spec::journal::{Event, Finished, Line, Usage};
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::run::PerChannel;
 use spec::run::RunId;
 use spec::samples::{SeenEpoch, Skipped};
@@ -42,7 +42,7 @@ fn plan(text: &str) -> Plan {
         multi_label: false,
         per_class: Vec::new(),
     };
-    Plan::expand(&sweep, &facts).expect("a good plan")
+    Plan::expand(&sweep, &facts, &Outcomes::new()).expect("a good plan")
 }
 
 impl World {

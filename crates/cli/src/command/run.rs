@@ -84,7 +84,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         devices_per_run: sweep.resources.gpus_per_run,
         skip_busy: sweep.resources.skip_busy_gpus,
         rules: rules(sweep, grace, spent),
-        canaries: Vec::new(),
+        canaries: plan.canaries.clone(),
         sweep_id,
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
         loader_threads: sweep.resources.loader_threads,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::settings::{Settings, Stage};
 use super::{
-    DatasetFacts, Plan, PlannedRun, Price, Skipped, WaitingRuns, batch_too_large, cell_label, data_spec, footprint,
+    DatasetFacts, Plan, PlannedRun, Price, RunsToFollow, Skipped, WaitingRuns, batch_too_large, cell_label, data_spec,
+    footprint,
 };
 use crate::cost::Speed;
 use crate::document::Problem;
@@ -19,9 +20,11 @@ pub enum Outcome {
     Loss(f64),
     /// It diverged and has left no weights.
     Diverged,
+    /// It failed for good or was cancelled. Who runs the sweep again may get its result after all.
+    GivenUp,
 }
 
-/// What the finished runs have come to.
+/// What the runs that have ended have come to.
 pub type Outcomes = BTreeMap<RunId, Outcome>;
 
 impl Plan {
@@ -68,23 +71,28 @@ impl Plan {
                 resources: &sweep.resources,
                 trainer: trainer.as_ref(),
             };
-            let from = |parent: Option<&RunSpec>, lr: f64| RunSpec {
-                pretrained: parent.map(RunSpec::id),
-                ..settings.run(&stage, &model.spec, lr, parent.map_or(0, |parent| parent.seed))
+            let from = |parent: Option<&PlannedRun>, lr: f64| RunSpec {
+                pretrained: parent.map(|parent| parent.id),
+                ..settings.run(&stage, &model.spec, lr, parent.map_or(0, |parent| parent.spec.seed))
             };
             let price = Price::of(&network, &from(None, 1.0), speed);
             for epochs in &sweep.epochs {
-                let group: Vec<&RunSpec> = grid
-                    .iter()
-                    .filter(|run| run.model == model.name && run.spec.train.epochs == *epochs)
-                    .map(|run| &run.spec)
-                    .collect();
-                let picked = pick(finetune.from, &group, outcomes);
+                let of_group = |run: &&PlannedRun| run.model == model.name && run.spec.train.epochs == *epochs;
+                let group: Vec<&PlannedRun> = grid.iter().filter(|run| of_group(run) && !run.repeat).collect();
+                let of_search =
+                    |one: &&RunsToFollow| one.model == model.name && one.epochs == *epochs && one.at_most > 0;
+                let open = self.to_follow.iter().find(of_search).map(|open| Open {
+                    at_least: open.at_least,
+                    seeds: Settings::of_cells(sweep, model, *epochs).seeds.len(),
+                });
+                let picked = pick(finetune.from, &group, open, outcomes);
                 for (parent, lr) in
                     picked.parents.iter().flat_map(|parent| settings.lr.iter().map(move |lr| (parent, lr)))
                 {
                     let spec = from(Some(parent), *lr);
-                    added.push(PlannedRun { model: model.name.clone(), spec, price, trunk: None });
+                    let (model, cell) = (model.name.clone(), spec.cell());
+                    let id = spec.id_in(cell);
+                    added.push(PlannedRun { model, id, cell, spec, price, trunk: None, repeat: false });
                 }
                 if picked.waiting > 0 {
                     let runs = picked.waiting * settings.lr.len();
@@ -96,7 +104,7 @@ impl Plan {
                     });
                 }
                 self.skipped.extend(picked.without_weights.iter().map(|run| Skipped {
-                    cell: format!("fine-tuning of {}", cell_label(&model.name, *epochs, run.train.lr)),
+                    cell: format!("fine-tuning of {}", cell_label(&model.name, *epochs, run.spec.train.lr)),
                     reason: "its pre-training diverged".to_owned(),
                 }));
             }
@@ -111,37 +119,52 @@ impl Plan {
 /// Which runs of one model and epoch budget are started from.
 #[derive(Debug, Default, PartialEq)]
 struct Picked<'a> {
-    parents: Vec<&'a RunSpec>,
+    parents: Vec<&'a PlannedRun>,
     /// How many more will be.
     waiting: usize,
     /// Runs that would be meant, had they not diverged.
-    without_weights: Vec<&'a RunSpec>,
+    without_weights: Vec<&'a PlannedRun>,
 }
 
-fn pick<'a>(from: Pick, group: &[&'a RunSpec], outcomes: &Outcomes) -> Picked<'a> {
+/// A search of the learning rate that is not over.
+struct Open {
+    /// Runs that it will add to those of its group at least.
+    at_least: usize,
+    /// Runs of one learning rate.
+    seeds: usize,
+}
+
+/// Picks from the runs in `group`.
+fn pick<'a>(from: Pick, group: &[&'a PlannedRun], search: Option<Open>, outcomes: &Outcomes) -> Picked<'a> {
     let mut picked = Picked::default();
-    let outcome = |run: &RunSpec| outcomes.get(&run.id());
+    // One that was given up is waited for: nobody knows what it would have come to.
+    let outcome = |run: &PlannedRun| outcomes.get(&run.id).filter(|outcome| **outcome != Outcome::GivenUp);
     match from {
         Pick::Each => {
+            picked.waiting = search.map_or(0, |open| open.at_least);
             for run in group {
                 match outcome(run) {
                     Some(Outcome::Loss(_)) => picked.parents.push(run),
                     Some(Outcome::Diverged) => picked.without_weights.push(run),
-                    None => picked.waiting += 1,
+                    _ => picked.waiting += 1,
                 }
             }
         }
         Pick::Best => {
-            let mut cells: BTreeMap<u64, Vec<&RunSpec>> = BTreeMap::new();
+            let mut cells: BTreeMap<u64, Vec<&PlannedRun>> = BTreeMap::new();
             for run in group {
-                cells.entry(run.train.lr.to_bits()).or_default().push(run);
+                cells.entry(run.spec.train.lr.to_bits()).or_default().push(run);
+            }
+            if let Some(open) = search {
+                picked.waiting = open.seeds;
+                return picked;
             }
             if group.iter().any(|run| outcome(run).is_none()) {
                 picked.waiting = cells.values().map(Vec::len).max().unwrap_or(0);
                 return picked;
             }
             // The mean over seeds, of the cells all of whose seeds have a loss.
-            let mean = |runs: &Vec<&RunSpec>| {
+            let mean = |runs: &Vec<&PlannedRun>| {
                 let losses = runs.iter().map(|run| match outcome(run) {
                     Some(Outcome::Loss(loss)) => Some(*loss),
                     _ => None,

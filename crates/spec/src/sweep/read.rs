@@ -1,18 +1,22 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
-use super::{Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, train, trainer};
+use super::{
+    Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, search, train, trainer,
+};
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
 use crate::network::ModelSpec;
 use crate::run::DeviceKind;
+use crate::search::nine_digits;
 
-pub(crate) const SWEEP_KEYS: [&str; 14] = [
+pub(crate) const SWEEP_KEYS: [&str; 15] = [
     "$schema",
     "name",
     "description",
     "data",
     "model",
     "grid",
+    "search",
     "train",
     "trainer",
     "finetune",
@@ -26,8 +30,8 @@ pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
 pub(crate) const RESOURCE_KEYS: [&str; 8] =
     ["slots", "threads", "loader_threads", "device", "device_flops", "gpus_per_run", "runs_per_gpu", "skip_busy_gpus"];
-pub(crate) const POLICY_KEYS: [&str; 6] =
-    ["retries", "checkpoint_seconds", "grace_seconds", "failures_in_a_row", "stall_seconds", "oom_halvings"];
+pub(crate) const POLICY_KEYS: [&str; 7] =
+    ["retries", "checkpoint_seconds", "grace_seconds", "failures_in_a_row", "stall_seconds", "oom_halvings", "canary"];
 pub(crate) const BUDGET_KEYS: [&str; 1] = ["device_hours"];
 pub(crate) const OVERRIDE_KEYS: [&str; 6] = ["when", "lr", "seeds", "batch", "weight_decay", "agc_lambda"];
 pub(crate) const SKIP_KEYS: [&str; 2] = ["when", "reason"];
@@ -93,6 +97,7 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         epochs,
         lr,
         seeds,
+        search: search::read(table("search"), problems),
         train,
         trainer,
         finetune,
@@ -139,11 +144,7 @@ fn read_lr(fields: &Fields<'_>, key: &str, problems: &mut Problems) -> Option<Ve
     let center = grid.number("center", Range::Positive, problems)?;
     let factor = grid.number("factor", Range::From(1.01, 1e6), problems)?;
     let num = grid.whole("num", 1, 99, problems)?;
-    // Rounded to nine digits, so that 0.2 / 2 and 0.1 are one cell and not two.
-    let value = |index: u64| {
-        let exact = center * factor.powf(index as f64 - (num - 1) as f64 / 2.0);
-        format!("{exact:.8e}").parse().unwrap_or(exact)
-    };
+    let value = |index: u64| nine_digits(center * factor.powf(index as f64 - (num - 1) as f64 / 2.0));
     Some((0..num).map(value).collect())
 }
 
@@ -185,6 +186,7 @@ fn read_policy(node: &Node, problems: &mut Problems) -> Policy {
         failures_in_a_row: policy.whole("failures_in_a_row", 1, 1000, problems).unwrap_or(3) as u32,
         stall_seconds: policy.number("stall_seconds", Range::Above0(1e8), problems).unwrap_or(1800.0),
         oom_halvings: policy.whole("oom_halvings", 0, 20, problems).unwrap_or(3) as u32,
+        canary: policy.flag("canary", problems).unwrap_or(false),
     }
 }
 

@@ -5,12 +5,14 @@ mod journals;
 mod mistakes;
 mod plan;
 mod schedules;
+mod search;
+mod searched;
 mod shipped;
 mod trainers;
 mod trunks;
 
 use spec::document::Format;
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::run::PerChannel;
 use spec::sweep::Sweep;
 
@@ -59,5 +61,5 @@ fn problems(text: &str, format: Format) -> Vec<String> {
 #[track_caller]
 fn planned(text: &str) -> Plan {
     let sweep = Sweep::parse(text, Format::Toml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    Plan::expand(&sweep, &facts()).unwrap_or_else(|problems| panic!("{problems:?}"))
+    Plan::expand(&sweep, &facts(), &Outcomes::new()).unwrap_or_else(|problems| panic!("{problems:?}"))
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use spec::document::Format;
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::sweep::Sweep;
 
 use crate::{GOOD, facts, problems};
@@ -53,7 +53,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
     check(
         &with("name = \"s\"", "name = \"s\"\nzzz = 1"),
         &[
-            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, train, trainer, finetune, resources, policy, budget, override, skip)",
+            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, search, train, trainer, finetune, resources, policy, budget, override, skip)",
         ],
     );
     check(
@@ -165,7 +165,7 @@ fn all_problems_are_said_at_once_in_the_order_of_the_file() {
 fn what_only_the_data_can_tell_is_found_when_planning() {
     let plan = |text: &str| {
         let sweep = Sweep::parse(text, Format::Toml).expect("a good file");
-        let problems = Plan::expand(&sweep, &facts()).expect_err("a bad plan");
+        let problems = Plan::expand(&sweep, &facts(), &Outcomes::new()).expect_err("a bad plan");
         problems.iter().map(ToString::to_string).collect::<Vec<String>>()
     };
     assert_eq!(plan(&with("batch = 10", "batch = 101")).len(), 1);
@@ -183,7 +183,7 @@ fn a_rule_that_matches_nothing_is_a_slip() {
     let plan = |rules: &str| {
         let sweep =
             Sweep::parse(&with("batch = 10", &format!("batch = 10\n{rules}")), Format::Toml).expect("a good file");
-        let planned = Plan::expand(&sweep, &facts());
+        let planned = Plan::expand(&sweep, &facts(), &Outcomes::new());
         planned.err().map(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())
     };
     let nothing = |rule: &str| Some(vec![format!("17:1: {rule}[0]: matches no cell of this sweep")]);
@@ -212,7 +212,7 @@ fn absurd_numbers_are_refused_or_priced() {
         .replace("batch = 10", "batch = 10\nevaluations = 1000");
     let sweep = Sweep::parse(&text, Format::Toml).expect("a good file");
     let facts = DatasetFacts { resolution: Some(16_384), train_examples: u64::MAX / 2, ..facts() };
-    let plan = Plan::expand(&sweep, &facts).expect("a price, however high");
+    let plan = Plan::expand(&sweep, &facts, &Outcomes::new()).expect("a price, however high");
     assert!(plan.runs.iter().all(|run| run.price.flops > 0.0 && run.price.seconds > 0.0));
 }
 
@@ -261,7 +261,7 @@ proptest! {
     #[test]
     fn no_damage_makes_the_reader_or_the_planner_panic(text in damaged()) {
         if let Ok(sweep) = Sweep::parse(&text, Format::Toml) {
-            let _ = Plan::expand(&sweep, &facts());
+            let _ = Plan::expand(&sweep, &facts(), &Outcomes::new());
         }
         let _ = problems(&text, Format::Yaml);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use spec::document::Format;
 use spec::network::ModelSpec;
-use spec::plan::Plan;
+use spec::plan::{Outcomes, Plan};
 use spec::run::{OptimizerSpec, RunId, RunSpec};
 use spec::schedule::Decay;
 use spec::sweep::Sweep;
@@ -34,7 +34,7 @@ fn a_grid_beyond_measure_is_refused() {
         format!("{}\n[[skip]]\nwhen = {{ epochs = 1 }}\nreason = \"slow\"\n", GOOD.replace("lr = [0.1, 0.2]", &grid));
     for text in [GOOD.replace("lr = [0.1, 0.2]", &grid), skip] {
         let sweep = Sweep::parse(&text, Format::Toml).expect("a sweep");
-        let problems = Plan::expand(&sweep, &facts()).expect_err("too large");
+        let problems = Plan::expand(&sweep, &facts(), &Outcomes::new()).expect_err("too large");
         assert!(problems[0].message.contains("more than 100000 runs"), "{problems:?}");
     }
 }
@@ -210,7 +210,7 @@ train: { batch: 10 }
 "#;
     let plan = |text: &str, format| {
         let sweep = Sweep::parse(text, format).unwrap_or_else(|problems| panic!("{problems:?}"));
-        Plan::expand(&sweep, &facts()).expect("a good plan")
+        Plan::expand(&sweep, &facts(), &Outcomes::new()).expect("a good plan")
     };
     assert_eq!(plan(&json, Format::Json), planned(GOOD));
     assert_eq!(plan(yaml, Format::Yaml), planned(GOOD));

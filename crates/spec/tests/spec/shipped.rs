@@ -88,7 +88,7 @@ fn the_papers_grid_costs_what_the_paper_paid() {
         multi_label: false,
         per_class: Vec::new(),
     };
-    let mut plan = Plan::expand(&sweep, &facts).expect("a good plan");
+    let mut plan = Plan::expand(&sweep, &facts, &Outcomes::new()).expect("a good plan");
     assert_eq!(plan.runs.len(), 6 * 6 * 5);
     let dearest = plan.runs.last().expect("runs");
     assert_eq!((dearest.model.as_str(), dearest.spec.train.epochs), ("F7+", 8.0));

@@ -6,7 +6,7 @@ use data::Dataset;
 use data::batch::Recipe;
 use spec::files::{DataFiles, Place};
 use spec::order::SampleOrder;
-use spec::plan::Plan;
+use spec::plan::{Outcomes, Plan};
 use spec::run::{Augment, RunSpec};
 
 use crate::args::DataSet;
@@ -99,7 +99,8 @@ fn of_sweep(options: &DataSet, again: bool) -> Result<Chosen, Failure> {
             (Some(Recipe { augment: stage.train.augment, seed: 0, side, centre_crop }), None)
         }
         None => {
-            let plan = Plan::expand(&loaded.sweep, &dataset.facts).map_err(|problems| loaded.refuse(&problems))?;
+            let plan = Plan::expand(&loaded.sweep, &dataset.facts, &Outcomes::new())
+                .map_err(|problems| loaded.refuse(&problems))?;
             let run = plan.runs.first().map(|run| &run.spec);
             (run.map(Recipe::of), run.and_then(RunSpec::order))
         }
