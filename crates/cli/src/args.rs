@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Fit(Fit),
     /// Draw figures as SVG and PNG, with a CSV of every number drawn.
     Plot(Plot),
+    /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
+    Search(Search),
     /// Write the runs of a sweep as CSV.
     Export(Export),
     /// Check what a sweep or a run has recorded.
@@ -248,6 +250,23 @@ pub(crate) enum Figure {
     OptimalLr,
     /// Top-1 error after fine-tuning against the compute of pre-training.
     Transfer,
+}
+
+#[derive(Args)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// The strategy, as in search.strategy of a sweep file.
+    #[arg(long, value_enum, default_value_t = Searched::TwoTrial)]
+    pub(crate) strategy: Searched,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Searched {
+    /// From the best rate of the nearest smaller model and shorter budget: that one and the next lower one.
+    TwoTrial,
+    /// The whole grid, and neighbours where the best rate is at its edge; here only what the grid has.
+    Refine,
 }
 
 #[derive(Args)]

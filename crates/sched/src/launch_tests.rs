@@ -3,7 +3,7 @@ use std::path::Path;
 
 use spec::document::Format;
 use spec::files::DataFiles;
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::run::PerChannel;
 use spec::sweep::Sweep;
 use spec::trunk::Trunk;
@@ -31,7 +31,8 @@ fn task(tables: &str) -> Task {
         multi_label: false,
         per_class: Vec::new(),
     };
-    let planned = Plan::expand(&sweep, &facts).unwrap_or_else(|problems| panic!("{problems:?}")).runs.remove(0);
+    let planned =
+        Plan::expand(&sweep, &facts, &Outcomes::new()).unwrap_or_else(|problems| panic!("{problems:?}")).runs.remove(0);
     Task { run: planned.spec.id(), model: planned.model, spec: planned.spec, trunk: None }
 }
 
@@ -42,7 +43,7 @@ fn others() -> Others {
     Others {
         scalelaw: "/bin/scalelaw".into(),
         folder: "/sweeps".into(),
-        simulated: Simulated { speed: 4.0, faults: "crash=0.5".to_owned() },
+        simulated: Simulated { speed: 4.0, faults: "crash=0.5".to_owned(), seed: 0 },
     }
 }
 
@@ -95,7 +96,7 @@ fn the_built_in_trainer_gets_what_it_has_always_got() {
 #[test]
 fn a_command_is_bound_and_started_in_the_folder_of_its_sweep() {
     let task =
-        row(&format!("{NFNET}[trainer]\ncommand = [\"./train.sh\", \"{{lr}}\", \"{{model}}\", \"{{run_dir}}\"]\n"));
+        task(&format!("{NFNET}[trainer]\ncommand = [\"./train.sh\", \"{{lr}}\", \"{{model}}\", \"{{run_dir}}\"]\n"));
     let launch = launched(&task, |_| {}).expect("a good command");
     assert_eq!(launch.program, Path::new("/bin/scalelaw"));
     assert_eq!(launch.arguments, ["bound", "42", "/sweeps/./train.sh", "0.25", "a", "/state/runs/r"]);

@@ -7,6 +7,7 @@ pub(crate) mod fit;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod run;
+pub(crate) mod search;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod table;
