@@ -11,6 +11,7 @@ pub mod gpu;
 mod process;
 mod recover;
 pub mod shell;
+pub mod slurm;
 mod verdict;
 
 use std::path::PathBuf;
@@ -40,6 +41,9 @@ pub enum SchedError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Slurm.
+    #[error(transparent)]
+    Slurm(#[from] slurm::SlurmError),
     /// The database.
     #[error(transparent)]
     Store(#[from] store::StoreError),

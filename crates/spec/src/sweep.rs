@@ -8,6 +8,7 @@ pub(crate) mod finetune;
 pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
+pub(crate) mod slurm;
 pub(crate) mod train;
 pub(crate) mod vits;
 
@@ -17,6 +18,8 @@ use crate::files::DataFiles;
 use crate::network::ModelSpec;
 use crate::order::Blocks;
 use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
+
+pub use slurm::Slurm;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,8 @@ pub struct Sweep {
     pub finetune: Option<Finetune>,
     /// Who may use what of the machine.
     pub resources: Resources,
+    /// How attempts are submitted, where Slurm starts them: `resources.executor = "slurm"`.
+    pub slurm: Option<Slurm>,
     /// What happens when something goes wrong.
     pub policy: Policy,
     /// Device hours that the sweep may cost in all.

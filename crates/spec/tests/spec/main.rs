@@ -5,6 +5,7 @@ mod mistakes;
 mod plan;
 mod schedules;
 mod shipped;
+mod slurm;
 mod trunks;
 
 use spec::document::Format;
