@@ -15,23 +15,30 @@ use crate::shell::Setup;
 /// Starts the worker on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
 /// the worker its parent-death signal when the *thread* that started it ends.
 pub(crate) fn start(setup: &Setup, start: Start) -> std::io::Result<Child> {
-    let Start { task, attempt, devices, accumulate, is_trunk, log } = start;
+    let mut command = command(setup, &start, Some(std::process::id()))?;
+    let errors = start.log.try_clone()?;
+    command.stdin(Stdio::null()).stdout(start.log).stderr(errors).process_group(0).spawn()
+}
+
+/// What starts the worker on an attempt. It ends with the process that it is `bound_to`.
+pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> std::io::Result<Command> {
+    let Start { task, attempt, devices, accumulate, is_trunk, .. } = start;
     let spec = &task.spec;
     let data = setup.data.get(&spec.data.fingerprint).ok_or_else(|| {
         std::io::Error::new(std::io::ErrorKind::NotFound, format!("the data set {} is not at hand", spec.data.dataset))
     })?;
-    let errors = log.try_clone()?;
     let mut command = Command::new(&setup.worker);
     command
-        .arg(setup.folder.run(task.run))
+        .arg(std::path::absolute(setup.folder.run(task.run))?)
         .arg("--attempt")
         .arg(attempt.to_string())
         .arg("--data")
         .arg(data.to_argument())
         .arg("--checkpoint-seconds")
-        .arg(setup.checkpoint_seconds.to_string())
-        .arg("--bound-to")
-        .arg(std::process::id().to_string());
+        .arg(setup.checkpoint_seconds.to_string());
+    if let Some(parent) = bound_to {
+        command.arg("--bound-to").arg(parent.to_string());
+    }
     if setup.loader_threads > 0 {
         command.arg("--loader-threads").arg(setup.loader_threads.to_string());
     }
@@ -49,16 +56,11 @@ pub(crate) fn start(setup: &Setup, start: Start) -> std::io::Result<Child> {
         // cuBLAS reads it when CUDA starts.
         command.env("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
     }
-    if is_trunk {
+    if *is_trunk {
         command.arg("--keep-trunk");
     }
-    command
-        .env("OMP_NUM_THREADS", spec.train.threads.to_string())
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .process_group(0)
-        .spawn()
+    command.env("OMP_NUM_THREADS", spec.train.threads.to_string());
+    Ok(command)
 }
 
 /// What tells this process from another one that gets its id later; `None` once it is gone.

@@ -31,7 +31,7 @@ pub enum SlurmError {
     )]
     Missing(String),
     /// It may do so later: nobody answers, or there are too many jobs.
-    #[error("{command}: {said}; trying again")]
+    #[error("{command}: {said}")]
     NotNow {
         /// What was asked.
         command: String,
@@ -143,6 +143,7 @@ impl Slurm {
                 array: 0,
                 node: None,
                 reason: String::new(),
+                seconds: 0.0,
             });
         }
         for (job, status) in &mut found {
@@ -196,6 +197,32 @@ impl Slurm {
 
     fn mark(&self, job: &JobId) -> PathBuf {
         self.folder.join(&job.batch).join(format!("{}.stopped", job.task))
+    }
+
+    /// Makes sure that a job that has not started never will; false if it has.
+    pub fn claim(&self, job: &JobId) -> bool {
+        let folder = self.folder.join(&job.batch);
+        // The mark by which the script of the batch knows that a task was started.
+        fs::create_dir_all(&folder).and_then(|()| fs::create_dir(folder.join(format!("{}.started", job.task)))).is_ok()
+    }
+
+    /// What the script of the batch or Slurm had to say of a job, before its program began or after it was ended.
+    pub fn said(&self, job: &JobId) -> String {
+        let content = fs::read(self.folder.join(&job.batch).join("slurm.txt")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&content);
+        let own = format!("task {} on ", job.task);
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(&own)).collect();
+        lines.last().map_or_else(String::new, ToString::to_string)
+    }
+
+    /// Removes the files of a batch of which nothing is left to do, but for what it had to say.
+    pub fn clear(&mut self, batch: &str) {
+        self.arrays.remove(batch);
+        let folder = self.folder.join(batch);
+        if fs::metadata(folder.join("slurm.txt")).map_or(0, |said| said.len()) == 0 {
+            // What cannot be removed only takes space.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     async fn scancel(&mut self, options: &[&str], jobs: &[JobId]) -> Result<(), SlurmError> {

@@ -28,6 +28,8 @@ pub struct Task {
     pub arguments: Vec<OsString>,
     /// Variables beside those of the scheduler's environment.
     pub environment: Vec<(String, OsString)>,
+    /// Where it is started; where the scheduler is, if it is not given.
+    pub directory: Option<PathBuf>,
     /// The file that its output is appended to.
     pub log: PathBuf,
 }
@@ -55,7 +57,8 @@ pub(crate) fn words(task: &Task) -> std::io::Result<Vec<u8>> {
         Ok(word)
     });
     let variables: Vec<OsString> = variables.collect::<Result<_, _>>()?;
-    let mut all = vec![task.log.clone().into_os_string()];
+    let directory = task.directory.clone().unwrap_or_default();
+    let mut all = vec![task.log.clone().into_os_string(), directory.into_os_string()];
     all.extend(variables);
     all.extend([OsString::new(), task.program.clone().into_os_string()]);
     all.extend(task.arguments.iter().cloned());
@@ -147,6 +150,7 @@ mod tests {
             program: "/bin/worker".into(),
             arguments: arguments.iter().map(OsString::from).collect(),
             environment: vec![("OMP_NUM_THREADS".to_owned(), "2".into())],
+            directory: None,
             log: "/runs/log.txt".into(),
         }
     }
@@ -155,7 +159,7 @@ mod tests {
     fn a_task_is_words() {
         assert_eq!(
             words(&task(&["a b", ""])).expect("no zero byte"),
-            b"/runs/log.txt\0OMP_NUM_THREADS=2\0\0/bin/worker\0a b\0\0"
+            b"/runs/log.txt\0\0OMP_NUM_THREADS=2\0\0/bin/worker\0a b\0\0"
         );
         assert!(words(&task(&["a\0b"])).is_err());
         let mut bad = task(&[]);
@@ -217,13 +221,16 @@ mod tests {
 
     fn printing(folder: &Path, arguments: Vec<OsString>, value: &str) -> Task {
         let program = folder.join("print it");
-        let text = "#!/bin/bash\nprintf '<%s>' \"$@\" \"$TELL\" \"${SLURM_NTASKS-none}\" \"$SLURM_JOB_ID\"\nexit 3\n";
+        let text = "#!/bin/bash\nprintf '<%s>' \"$@\" \"$TELL\" \"${SLURM_NTASKS-none}\" \"$SLURM_JOB_ID\" \"${PWD##*/}\"\nexit 3\n";
         std::fs::write(&program, text).expect("writable");
+        let directory = folder.join("of the sweep");
+        std::fs::create_dir_all(&directory).expect("writable");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("its owner");
         Task {
             program,
             arguments,
             environment: vec![("TELL".to_owned(), value.into())],
+            directory: Some(directory),
             log: folder.join("log of it.txt"),
             ..task(&[])
         }
@@ -234,7 +241,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let task = printing(folder.path(), vec!["a".into()], "v");
         let variables = BTreeMap::from([("SLURM_NTASKS", "8"), ("SLURM_JOB_ID", "17")]);
-        let said = "<a><v><none><17>".to_owned();
+        let said = "<a><v><none><17><of the sweep>".to_owned();
         assert_eq!(run_script(folder.path(), &task, &variables), (Some(3), said.clone()));
         assert_eq!(run_script(folder.path(), &task, &variables), (Some(75), said.clone()), "not a second time");
         std::fs::remove_dir(folder.path().join("4.started")).expect("made by the script");
@@ -251,7 +258,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let task = printing(folder.path(), arguments.iter().map(OsString::from).collect(), &value);
             let (code, log) = run_script(folder.path(), &task, &BTreeMap::new());
-            let expected: String = arguments.iter().map(String::as_str).chain([value.as_str(), "none", ""]).map(|word| format!("<{word}>")).collect();
+            let expected: String = arguments.iter().map(String::as_str).chain([value.as_str(), "none", "", "of the sweep"]).map(|word| format!("<{word}>")).collect();
             prop_assert_eq!((code, log), (Some(3), expected));
         }
     }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # One task of a batch of scalelaw: batch.sh FOLDER, as a job array whose index is the number of the task.
 #
-# FOLDER/N says what to do, as words that end with a zero byte, so that no quoting is needed: the log, NAME=VALUE for each variable, an
-# empty word, then the program and its arguments. What is printed before the program begins goes to FOLDER/slurm.txt.
+# FOLDER/N says what to do, as words that end with a zero byte, so that no quoting is needed: the log, the directory to start
+# in (empty: where this starts), NAME=VALUE for each variable, an empty word, then the program and its arguments. What is printed before the program begins goes to FOLDER/slurm.txt.
 number=$SLURM_ARRAY_TASK_ID
 task=$1/$number
 for try in {1..30}; do
@@ -25,9 +25,11 @@ for name in ${!SLURM_*} ${!PMI_*} ${!PMIX_*}; do
 done
 {
     IFS= read -r -d '' log
+    IFS= read -r -d '' directory
     while IFS= read -r -d '' word && [ -n "$word" ]; do export "${word?}"; done
     command=()
     while IFS= read -r -d '' word; do command+=("$word"); done
 } <"$task"
+cd "${directory:-.}" || exit 78
 # In place of this shell, which is where Slurm sends the signal before the time limit.
 exec "${command[@]}" </dev/null >>"$log" 2>&1

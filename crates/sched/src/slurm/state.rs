@@ -38,6 +38,10 @@ pub enum Cause {
     Stopped,
     /// Somebody had it started once more, which it does not do.
     Requeued,
+    /// Slurm knows nothing of it any more, and it had not started.
+    NotStarted,
+    /// Slurm knows nothing of it any more, and it had started.
+    Lost,
 }
 
 impl Verdict {
@@ -69,6 +73,8 @@ impl Cause {
             Cause::Cancelled => "somebody took the job back with scancel".to_owned(),
             Cause::Stopped => "told to stop".to_owned(),
             Cause::Requeued => "somebody had the job started once more; it goes on as a new one".to_owned(),
+            Cause::NotStarted => "Slurm lost the job before it started".to_owned(),
+            Cause::Lost => "the job left Slurm's queue without a word".to_owned(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn is_name(batch: &str) -> bool {
 }
 
 /// What Slurm says of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// Where it stands.
     pub verdict: Verdict,
@@ -52,6 +52,8 @@ pub struct Status {
     pub node: Option<String>,
     /// Why it waits or ended, in Slurm's words; empty where there is nothing to say.
     pub reason: String,
+    /// Seconds that it has worked, or did.
+    pub seconds: f64,
 }
 
 /// The number of a new job, as `sbatch --parsable` prints it: with the cluster behind a semicolon where there are several.
@@ -61,7 +63,7 @@ pub(crate) fn submitted(text: &str) -> Option<u64> {
 
 /// What `squeue --Format` is asked for; a name may hold anything, so it comes last.
 pub(crate) const QUEUE_FORMAT: &str =
-    "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,RestartCnt:|,BatchHost:|,Reason:|,Name:|";
+    "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,RestartCnt:|,BatchHost:|,Reason:|,TimeUsed:|,Name:|";
 
 /// The jobs in the reply of `squeue`.
 pub(crate) fn queue(text: &str) -> Vec<(JobId, Status)> {
@@ -69,7 +71,7 @@ pub(crate) fn queue(text: &str) -> Vec<(JobId, Status)> {
 }
 
 fn queued(line: &str) -> Option<(JobId, Status)> {
-    let mut fields = line.splitn(8, '|').map(str::trim);
+    let mut fields = line.splitn(9, '|').map(str::trim);
     let mut next = || fields.next();
     let array = next()?.parse().ok()?;
     let task = next()?.parse().ok()?;
@@ -78,13 +80,22 @@ fn queued(line: &str) -> Option<(JobId, Status)> {
     let restarts = next()?.parse().unwrap_or(0);
     let node = Some(next()?).filter(|node| !matches!(*node, "" | "n/a" | "N/A" | "(null)")).map(str::to_owned);
     let reason = Some(next()?).filter(|reason| *reason != "None").unwrap_or_default().to_owned();
+    let seconds = seconds(next()?).unwrap_or(0.0);
     let batch = next()?.strip_suffix('|')?;
-    let status = Status { verdict: verdict(state, status, restarts), array, node, reason };
+    let status = Status { verdict: verdict(state, status, restarts), array, node, reason, seconds };
     is_name(batch).then(|| (JobId { batch: batch.to_owned(), task }, status))
 }
 
+/// A time as Slurm prints it: `3:07`, `1:03:07` or `2-01:03:07`.
+fn seconds(text: &str) -> Option<f64> {
+    let (days, rest) = text.split_once('-').unwrap_or(("0", text));
+    let clock = rest.split(':').map(|part| part.parse::<u32>().ok()).collect::<Option<Vec<_>>>()?;
+    let seconds = clock.iter().fold(0.0, |sum, part| 60.0 * sum + f64::from(*part));
+    Some(86_400.0 * f64::from(days.parse::<u32>().ok()?) + seconds)
+}
+
 /// What `sacct --format` is asked for, with `--parsable2`.
-pub(crate) const ACCOUNTING_FORMAT: &str = "JobID,State,ExitCode,NodeList,JobName";
+pub(crate) const ACCOUNTING_FORMAT: &str = "JobID,State,ExitCode,NodeList,ElapsedRaw,JobName";
 
 /// The jobs in the reply of `sacct`.
 pub(crate) fn accounting(text: &str) -> Vec<(JobId, Status)> {
@@ -92,7 +103,7 @@ pub(crate) fn accounting(text: &str) -> Vec<(JobId, Status)> {
 }
 
 fn accounted(line: &str) -> Option<(JobId, Status)> {
-    let mut fields = line.splitn(5, '|').map(str::trim);
+    let mut fields = line.splitn(6, '|').map(str::trim);
     let mut next = || fields.next();
     let (array, task) = next()?.split_once('_')?;
     let (array, task) = (array.parse().ok()?, task.parse().ok()?);
@@ -100,8 +111,9 @@ fn accounted(line: &str) -> Option<(JobId, Status)> {
     let (code, signal) = next()?.split_once(':')?;
     let status = (code.parse::<i32>().ok()? & 0xff) << 8 | signal.parse::<i32>().ok()? & 0x7f;
     let node = Some(next()?).filter(|node| !node.is_empty() && *node != "None assigned").map(str::to_owned);
+    let seconds = next()?.parse().unwrap_or(0.0);
     let batch = next()?;
-    let status = Status { verdict: verdict(state, status, 0), array, node, reason: String::new() };
+    let status = Status { verdict: verdict(state, status, 0), array, node, reason: String::new(), seconds };
     is_name(batch).then(|| (JobId { batch: batch.to_owned(), task }, status))
 }
 
@@ -199,31 +211,47 @@ mod tests {
     #[test]
     fn the_queue_is_read_and_other_jobs_are_passed_over() {
         // As Slurm 22.05 prints it.
-        let text = "1|N/A|COMPLETED|0|0|localhost|None|true|\n\
-                    2|0|FAILED|768|0|n1|NonZeroExitCode|scalelaw-a|\n\
-                    2|1|PENDING|0|0|n/a|Resources|scalelaw-a|\n\
-                    5|0|PENDING|0|0|n/a|None|a job | of somebody|\n\
+        let text = "1|N/A|COMPLETED|0|0|localhost|None|0:00|true|\n\
+                    2|0|FAILED|768|0|n1|NonZeroExitCode|1:03|scalelaw-a|\n\
+                    2|1|PENDING|0|0|n/a|Resources|0:00|scalelaw-a|\n\
+                    5|0|PENDING|0|0|n/a|None|INVALID|a job | of somebody|\n\
                     slurm_load_jobs error: Invalid job id specified\n\n";
         let failed = Status {
             verdict: Verdict::Ended(Cause::Exited(3)),
             array: 2,
             node: Some("n1".to_owned()),
             reason: "NonZeroExitCode".to_owned(),
+            seconds: 63.0,
         };
-        let waiting = Status { verdict: Verdict::Waiting, array: 2, node: None, reason: "Resources".to_owned() };
+        let reason = "Resources".to_owned();
+        let waiting = Status { verdict: Verdict::Waiting, array: 2, node: None, reason, seconds: 0.0 };
         assert_eq!(queue(text), [(job("scalelaw-a", 0), failed), (job("scalelaw-a", 1), waiting)]);
     }
 
     #[test]
+    fn times_are_read() {
+        for (text, expected) in [
+            ("0:00", Some(0.0)),
+            ("1:02:03", Some(3723.0)),
+            ("2-00:00:01", Some(172_801.0)),
+            ("INVALID", None),
+            ("", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn the_accounting_is_read() {
-        let text = "7_0|COMPLETED|0:0|n1|scalelaw-a\n7_1|CANCELLED by 0|0:15|n2|scalelaw-a\n7_2|FAILED|75:0|n2|scalelaw-a\n\
-                    7_[3-9]|PENDING|0:0|None assigned|scalelaw-a\n8|COMPLETED|0:0|n1|other\n";
+        let text = "7_0|COMPLETED|0:0|n1|9|scalelaw-a\n7_1|CANCELLED by 0|0:15|n2|2|scalelaw-a\n7_2|FAILED|75:0|n2|0|scalelaw-a\n\
+                    7_[3-9]|PENDING|0:0|None assigned|0|scalelaw-a\n8|COMPLETED|0:0|n1|1|other\n";
         let read = accounting(text);
         let verdicts: Vec<Verdict> = read.iter().map(|(_, status)| status.verdict).collect();
         let ended = [Cause::Exited(0), Cause::Cancelled, Cause::Exited(75)].map(Verdict::Ended);
         assert_eq!(verdicts, ended);
         assert_eq!(read[1].0, job("scalelaw-a", 1));
         assert_eq!(read[1].1.node.as_deref(), Some("n2"));
+        assert_eq!(read[0].1.seconds, 9.0);
     }
 
     #[test]
@@ -277,6 +305,7 @@ mod tests {
         #[test]
         fn no_text_makes_a_parser_panic(text in "[0-9a-zA-Z_|:/;= \n-]{0,200}|\\PC{0,100}") {
             queue(&text);
+            seconds(&text);
             accounting(&text);
             limits(&text);
             submitted(&text);
@@ -290,7 +319,7 @@ mod tests {
         fn a_line_of_the_queue_is_read_whole(
             array in any::<u64>(), task in any::<u32>(), state in "[A-Z_]{1,20}", status in any::<u16>(), reason in "[A-Za-z() ,]{0,30}"
         ) {
-            let line = format!("{array}|{task}|{state}|{status}|0|n1|{reason}|scalelaw-x|");
+            let line = format!("{array}|{task}|{state}|{status}|0|n1|{reason}|1:00|scalelaw-x|");
             let read = queue(&line);
             prop_assert_eq!(read.len(), 1);
             prop_assert_eq!(&read[0].0, &job("scalelaw-x", task));
