@@ -18,6 +18,9 @@ pub(crate) struct Arguments {
         value_name = "DIR"
     )]
     pub(crate) state_dir: PathBuf,
+    /// Folder for what runs write, where it is not to lie in the state folder: with Slurm, one that all nodes see.
+    #[arg(long, global = true, env = "SCALELAW_RUNS_DIR", hide_env_values = true, value_name = "DIR")]
+    pub(crate) runs_dir: Option<PathBuf>,
     /// Print data as JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,

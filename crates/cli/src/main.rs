@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 async fn perform(arguments: Arguments) -> Result<u8, Failure> {
-    let place = place::Place::new(arguments.state_dir, arguments.json);
+    let place = place::Place::new(&arguments.state_dir, arguments.runs_dir.as_deref(), arguments.json);
     match arguments.command {
         Command::Plan(options) => command::plan::run(&place, &options).await,
         Command::Run(options) => command::run::run(&place, &options).await,

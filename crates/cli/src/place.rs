@@ -14,8 +14,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(state_dir: PathBuf, json: bool) -> Place {
-        Place { state: StateFolder::at(&state_dir), json }
+    pub(crate) fn new(state_dir: &Path, runs_dir: Option<&Path>, json: bool) -> Place {
+        Place { state: StateFolder::at(state_dir, runs_dir), json }
     }
 
     /// Opens the database to read. One of an older version is brought up to date where no scheduler works on it.

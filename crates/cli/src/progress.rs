@@ -110,6 +110,12 @@ impl Progress {
                 let label = self.label(run);
                 self.line(&format!("{label}: {note}"));
             }
+            News::Told(text) => self.line(&text),
+            News::TakenOver(run) => {
+                self.update(run, |watched| watched.since = Some(Instant::now()));
+                let label = self.label(run);
+                self.line(&format!("{label}: its job goes on"));
+            }
             News::Started { run, attempt } => {
                 self.update(run, |watched| {
                     watched.state = RunState::Running;

@@ -89,7 +89,7 @@ pub struct Waiting {
 pub enum Event {
     /// Time has passed.
     Tick,
-    /// An attempt that waited in a cluster's queue works now, on this node.
+    /// An attempt that waited in a cluster's queue works now, or has until now, on this node.
     Placed {
         /// Its run.
         run: RunId,
@@ -97,6 +97,15 @@ pub enum Event {
         attempt: u32,
         /// The node.
         node: String,
+        /// For how long, by the cluster's clock.
+        seconds: f64,
+    },
+    /// A cluster has stopped an attempt for a while, so that it cannot give a sign of life.
+    Suspended {
+        /// Its run.
+        run: RunId,
+        /// Its number.
+        attempt: u32,
     },
     /// There is news in the journal of an attempt.
     Sign {
@@ -328,13 +337,10 @@ impl Core {
         }
     }
 
-    /// Takes over an attempt that an earlier scheduler started and that may still work.
+    /// Takes over an attempt that an earlier scheduler started and that may still work; for how long it has, [`Event::Placed`] says.
     pub fn adopt(&mut self, now: Duration, waiting: Waiting, node: Option<String>) {
         let devices = self.pool.place(waiting.devices, waiting.memory, &BTreeSet::new()).unwrap_or_default();
         self.pool.put(waiting.run, waiting.memory, &devices);
-        if node.is_some() {
-            self.pool.count(waiting.run);
-        }
         let working = self.begin(now, waiting, u64::MAX, devices);
         self.working.insert(working.waiting.run, Working { node, ..working });
     }
@@ -346,7 +352,8 @@ impl Core {
         self.pool.advance(now);
         match event {
             Event::Tick => {}
-            Event::Placed { run, attempt, node } => self.placed(now, run, attempt, node),
+            Event::Placed { run, attempt, node, seconds } => self.placed(now, run, attempt, node, seconds),
+            Event::Suspended { run, attempt } => self.suspended(now, run, attempt),
             Event::Sign { run, attempt, step, beats } => self.sign(now, run, attempt, step, beats),
             Event::Ended { run, attempt, ending } => self.ended(now, run, attempt, ending, &mut actions),
             Event::Cancel(run) => self.cancel(now, run, &mut actions),
@@ -437,13 +444,20 @@ impl Core {
         }
     }
 
-    fn placed(&mut self, now: Duration, run: RunId, attempt: u32, node: String) {
-        if let Some(working) = self.working.get_mut(&run).filter(|working| working.waiting.attempt == attempt)
-            && working.node.is_none()
-        {
+    fn placed(&mut self, now: Duration, run: RunId, attempt: u32, node: String, seconds: f64) {
+        let Some(working) = self.working.get_mut(&run).filter(|working| working.waiting.attempt == attempt) else {
+            return;
+        };
+        if working.node.is_none() {
             working.node = Some(node);
             (working.sign, working.step.1) = (now, now);
-            self.pool.count(run);
+        }
+        self.pool.count(run, seconds);
+    }
+
+    fn suspended(&mut self, now: Duration, run: RunId, attempt: u32) {
+        if let Some(working) = self.working.get_mut(&run).filter(|working| working.waiting.attempt == attempt) {
+            (working.sign, working.step.1) = (now, now);
         }
     }
 

@@ -1,16 +1,22 @@
-//! Attempts as processes of this machine: starting them, telling them to stop, and hearing of their end.
+//! Who starts attempts and hears of their end: this machine, or Slurm.
 
-use std::collections::BTreeMap;
+mod cluster;
+mod local;
+mod watcher;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::process::ExitStatus;
 
-use rustix::process::{Pid, Signal, getpgid};
 use spec::run::RunId;
-use store::{Process, Task};
-use tokio::task::JoinSet;
+use store::{OpenAttempt, Process, Task};
 
-use crate::process;
+use crate::SchedError;
 use crate::shell::Setup;
+use crate::slurm::{Cause, SlurmError};
+use cluster::Cluster;
+pub(crate) use cluster::batches;
+use local::Local;
 
 /// An attempt that is to start.
 pub(crate) struct Start {
@@ -25,64 +31,158 @@ pub(crate) struct Start {
     pub(crate) log: std::fs::File,
 }
 
-/// How a process ended.
+/// An attempt that has ended.
 pub(crate) struct Exit {
     pub(crate) run: RunId,
     pub(crate) attempt: u32,
-    pub(crate) status: io::Result<ExitStatus>,
+    pub(crate) how: How,
 }
 
-/// The processes at work.
-#[derive(Default)]
-pub(crate) struct Executor {
-    pids: BTreeMap<RunId, i32>,
-    children: JoinSet<Exit>,
+/// How an attempt has ended, as far as one can see who does not read its journal.
+pub(crate) enum How {
+    /// As a process of this machine.
+    Process(io::Result<ExitStatus>),
+    /// As a job of a cluster, with what the cluster has to say of it.
+    Job(Cause, String),
+}
+
+/// What an executor has to tell.
+pub(crate) enum Happening {
+    Ended(Exit),
+    /// An attempt works on this node, and has for so many seconds.
+    Placed {
+        run: RunId,
+        attempt: u32,
+        node: String,
+        seconds: f64,
+    },
+    /// The cluster has stopped an attempt, and will let it go on.
+    Suspended {
+        run: RunId,
+        attempt: u32,
+    },
+    /// For a person.
+    Told(String),
+    /// These attempts can never be started.
+    Refused(Vec<(RunId, u32)>, SlurmError),
+}
+
+/// Starts attempts, in one of two ways.
+pub(crate) enum Executor {
+    Local(Local),
+    Cluster(Box<Cluster>),
 }
 
 impl Executor {
-    /// Starts an attempt and says which process it is.
+    /// Makes ready what `setup` asks for.
+    pub(crate) async fn new(setup: &Setup, session_ms: i64) -> Result<Executor, SchedError> {
+        Ok(match &setup.slurm {
+            None => Executor::Local(Local::default()),
+            Some(slurm) => Executor::Cluster(Box::new(Cluster::connect(setup, slurm, session_ms).await?)),
+        })
+    }
+
+    /// The name by which the next attempt that starts is found again in a cluster's queue; it has to start next.
+    pub(crate) fn next_job(&mut self, task: &Task, devices: usize) -> Option<String> {
+        match self {
+            Executor::Local(_) => None,
+            Executor::Cluster(cluster) => Some(cluster.next_job(task, devices).to_string()),
+        }
+    }
+
+    /// Starts an attempt, or gathers it for [`Executor::submit`]; says which process it is.
     pub(crate) fn start(&mut self, setup: &Setup, start: Start) -> io::Result<Option<Process>> {
-        let (run, attempt) = (start.task.run, start.attempt);
-        let mut child = process::start(setup, start)?;
-        let pid = child.id().map_or(0, |pid| pid as i32);
-        self.pids.insert(run, pid);
-        self.children.spawn(async move { Exit { run, attempt, status: child.wait().await } });
-        Ok(process::identify(pid))
-    }
-
-    /// The next process that ends.
-    pub(crate) async fn next(&mut self) -> Option<Exit> {
-        loop {
-            // Only a panic in the line that waits for a child could be an error.
-            if let Ok(exit) = self.children.join_next().await? {
-                return Some(exit);
-            }
+        match self {
+            Executor::Local(local) => local.start(setup, start),
+            Executor::Cluster(cluster) => cluster.gather(setup, start).map(|()| None),
         }
     }
 
-    /// A process that has ended already.
-    pub(crate) fn next_at_hand(&mut self) -> Option<Exit> {
-        loop {
-            if let Ok(exit) = self.children.try_join_next()? {
-                return Some(exit);
-            }
+    /// Submits what was gathered, away from the nodes in `excluded`.
+    pub(crate) fn submit(&mut self, excluded: &BTreeSet<String>) {
+        if let Executor::Cluster(cluster) = self {
+            cluster.submit(excluded);
         }
     }
 
-    /// Whether a process belongs to an attempt: each attempt is a group.
+    /// Takes over an attempt that an earlier scheduler submitted. False if it has no job.
+    pub(crate) fn adopt(&mut self, open: &OpenAttempt) -> bool {
+        match self {
+            Executor::Local(_) => false,
+            Executor::Cluster(cluster) => cluster.adopt(open),
+        }
+    }
+
+    /// What happens next. Waits for ever where nothing is at work.
+    pub(crate) async fn next(&mut self) -> Happening {
+        match self {
+            Executor::Local(local) => match local.next().await {
+                Some(exit) => Happening::Ended(exit),
+                None => std::future::pending().await,
+            },
+            Executor::Cluster(cluster) => cluster.next().await,
+        }
+    }
+
+    /// What has happened already.
+    pub(crate) fn next_at_hand(&mut self) -> Option<Happening> {
+        match self {
+            Executor::Local(local) => local.next_at_hand().map(Happening::Ended),
+            Executor::Cluster(cluster) => cluster.next_at_hand(),
+        }
+    }
+
+    /// Whether a process belongs to an attempt.
     pub(crate) fn owns(&self, pid: u32) -> bool {
-        let group = Pid::from_raw(pid as i32).and_then(|pid| getpgid(Some(pid)).ok());
-        group.is_some_and(|group| self.pids.values().any(|own| *own == group.as_raw_nonzero().get()))
+        matches!(self, Executor::Local(local) if local.owns(pid))
     }
 
     /// An attempt was settled.
     pub(crate) fn forget(&mut self, run: RunId) {
-        self.pids.remove(&run);
+        match self {
+            Executor::Local(local) => local.forget(run),
+            Executor::Cluster(cluster) => cluster.forget(run),
+        }
     }
 
-    pub(crate) fn signal(&self, run: RunId, signal: Signal) {
-        if let Some(pid) = self.pids.get(&run) {
-            process::signal(*pid, signal);
+    /// Asks an attempt to save its state and stop.
+    pub(crate) fn terminate(&self, run: RunId) {
+        match self {
+            Executor::Local(local) => local.signal(run, rustix::process::Signal::TERM),
+            Executor::Cluster(cluster) => cluster.stop(run, false),
+        }
+    }
+
+    /// Ends an attempt at once, or as fast as the cluster can.
+    pub(crate) fn kill(&self, run: RunId) {
+        match self {
+            Executor::Local(local) => local.signal(run, rustix::process::Signal::KILL),
+            Executor::Cluster(cluster) => cluster.stop(run, true),
+        }
+    }
+
+    /// Whether an attempt whose end shows no result in its journal yet is to be looked at again later: on a network file system a
+    /// journal may be seen late.
+    pub(crate) fn put_off(&mut self, exit: Exit) -> Option<Exit> {
+        match self {
+            Executor::Local(_) => Some(exit),
+            Executor::Cluster(cluster) => cluster.put_off(exit),
+        }
+    }
+
+    /// Those that were put off.
+    pub(crate) fn take_put_off(&mut self) -> Vec<Exit> {
+        match self {
+            Executor::Local(_) => Vec::new(),
+            Executor::Cluster(cluster) => cluster.take_put_off(),
+        }
+    }
+
+    /// The end of everything: what is at work saves its state, within `grace`. Jobs of a cluster go on, and the next scheduler takes
+    /// them over.
+    pub(crate) async fn save_all(&mut self, grace: std::time::Duration) {
+        if let Executor::Local(local) = self {
+            local.save_all(grace).await;
         }
     }
 }

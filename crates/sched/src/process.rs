@@ -19,6 +19,18 @@ use crate::shell::Setup;
 /// Starts the trainer on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
 /// the trainer its parent-death signal when the *thread* that started it ends.
 pub(crate) fn start(setup: &Setup, start: Start) -> io::Result<Child> {
+    let (mut command, holds_lock) = command(setup, &start, Some(std::process::id()))?;
+    let stdin = match holds_lock {
+        true => Stdio::from(lock(&setup.folder.run(start.task.run))?),
+        false => Stdio::null(),
+    };
+    let errors = start.log.try_clone()?;
+    command.stdin(stdin).stdout(start.log).stderr(errors).process_group(0).spawn()
+}
+
+/// What starts the trainer on an attempt, and whether it needs the lock of its run as its standard input. It ends with the process
+/// that it is `bound_to`.
+pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io::Result<(Command, bool)> {
     // Trainers of one's own are started elsewhere.
     let folder = std::path::absolute(setup.folder.run(start.task.run))?;
     let settings = Settings {
@@ -35,17 +47,15 @@ pub(crate) fn start(setup: &Setup, start: Start) -> io::Result<Child> {
         devices: &start.devices,
         accumulate: start.accumulate,
         keep_trunk: start.is_trunk,
-        bound_to: Some(std::process::id()),
+        bound_to,
     };
     let launch = launch(&settings, &attempt).map_err(|error| io::Error::new(ErrorKind::NotFound, error))?;
-    let stdin = if launch.holds_lock { Stdio::from(lock(&folder)?) } else { Stdio::null() };
-    let errors = start.log.try_clone()?;
     let mut command = Command::new(&launch.program);
     command.args(&launch.arguments).envs(launch.environment);
     if let Some(folder) = &launch.working_directory {
         command.current_dir(folder);
     }
-    command.stdin(stdin).stdout(start.log).stderr(errors).process_group(0).spawn()
+    Ok((command, launch.holds_lock))
 }
 
 /// Takes the lock of a run for a trainer that does not take it by itself: it is held as long as anybody has the file open.

@@ -11,18 +11,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::Signal;
 use spec::files::DataFiles;
 use spec::journal::Event as JournalEvent;
 use spec::run::RunId;
 use spec::state::RunState;
-use store::{Process, QueueRow, Store, StoreError, Write};
+use store::{OpenAttempt, Process, QueueRow, Store, StoreError, Write};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::SchedError;
 use crate::core::{Action, Core, Device, Event, Over, Rules};
-use crate::executor::{Executor, Exit};
+use crate::executor::{Executor, Happening};
 use crate::files::StateFolder;
 use crate::gpu;
 use crate::launch::Others;
@@ -44,6 +43,8 @@ pub struct Setup {
     pub devices_per_run: u32,
     /// Whether GPUs on which others compute are left alone.
     pub skip_busy: bool,
+    /// How attempts are submitted, where Slurm starts them.
+    pub slurm: Option<OnSlurm>,
     /// Retries, grace, budget.
     pub rules: Rules,
     /// Runs that go first and alone: the cheapest first, which has to come to its end.
@@ -54,6 +55,15 @@ pub struct Setup {
     pub checkpoint_seconds: f64,
     /// Threads of one worker that make batches ahead of time.
     pub loader_threads: u32,
+}
+
+/// How attempts are submitted to Slurm.
+#[derive(Clone, Debug)]
+pub struct OnSlurm {
+    /// As the sweep file has it.
+    pub settings: spec::sweep::Slurm,
+    /// The name of the sweep, which the names of jobs begin with.
+    pub name: String,
 }
 
 /// Something that happened, for whoever watches.
@@ -73,6 +83,10 @@ pub enum News {
         /// As the worker says it.
         note: String,
     },
+    /// There is something to know of the cluster.
+    Told(String),
+    /// An attempt that an earlier scheduler had submitted goes on.
+    TakenOver(RunId),
     /// A run has come so far.
     Step {
         /// The run.
@@ -171,7 +185,7 @@ pub(crate) struct Shell<'a> {
 /// What made the loop turn.
 enum Happened {
     Stop(i32),
-    Exits(Vec<Exit>),
+    Happenings(Vec<Happening>),
     Tick,
 }
 
@@ -181,7 +195,8 @@ struct Listening {
     ticks: Interval,
 }
 
-/// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled.
+/// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled, but for the
+/// attempts in `open`: jobs of a cluster, of runs among `rows`, which are taken over.
 ///
 /// Whenever a run of pre-training has its result, `more` is asked for runs that were not among `rows`: results may call for some
 /// that nobody could name before. They are queued behind the others.
@@ -189,29 +204,31 @@ pub async fn run(
     store: &Store,
     setup: &Setup,
     rows: Vec<QueueRow>,
+    open: &[OpenAttempt],
     watch: &mut dyn FnMut(News),
     mut more: impl AsyncFnMut() -> Result<Vec<QueueRow>, StoreError>,
 ) -> Result<End, SchedError> {
-    let now = Instant::now();
+    let (now, session_ms) = (Instant::now(), now_ms());
     let mut shell = Shell {
         store,
         setup,
         core: Core::new(setup.rules, setup.devices.clone(), Vec::new()),
-        executor: Executor::default(),
+        executor: Executor::new(setup, session_ms).await?,
         kin: BTreeMap::new(),
         attempts: BTreeMap::new(),
         unnoted: Vec::new(),
         watch,
         began: now,
-        session_ms: now_ms(),
+        session_ms,
         uses_kept: now,
         asked_who: None,
     };
     shell.enqueue(&rows);
+    shell.take_over(&rows, open)?;
     drop(rows);
     let result = shell.go(&mut more).await;
     if result.is_err() {
-        shell.save_all().await;
+        shell.executor.save_all(setup.rules.grace).await;
     }
     result
 }
@@ -246,7 +263,7 @@ impl Shell<'_> {
                     let actions = self.core.handle(self.began.elapsed(), Event::Stop);
                     self.perform(None, actions).await?
                 }
-                Happened::Exits(exits) => self.reap(exits).await?,
+                Happened::Happenings(happenings) => self.heed(happenings).await?,
                 Happened::Tick => self.tick().await?,
             };
             if results {
@@ -270,12 +287,12 @@ impl Shell<'_> {
             _ = listening.interrupt.recv() => Happened::Stop(2),
             _ = listening.terminate.recv() => Happened::Stop(15),
             // What has ended together is settled together.
-            Some(exit) = self.executor.next() => {
-                let mut exits = vec![exit];
-                while let Some(exit) = self.executor.next_at_hand() {
-                    exits.push(exit);
+            happening = self.executor.next() => {
+                let mut happenings = vec![happening];
+                while let Some(happening) = self.executor.next_at_hand() {
+                    happenings.push(happening);
                 }
-                Happened::Exits(exits)
+                Happened::Happenings(happenings)
             }
             _ = listening.ticks.tick() => Happened::Tick,
         }
@@ -301,18 +318,10 @@ impl Shell<'_> {
 
     async fn write_uses(&mut self, write: &mut Write) -> Result<(), SchedError> {
         self.uses_kept = Instant::now();
-        let uses = self.core.uses().map(|(name, used)| (name, used.busy, used.idle));
+        // A place in a cluster's queue that was not used costs nothing.
+        let uses = self.core.uses().filter(|(_, used)| used.busy + used.idle > 0.0);
+        let uses = uses.map(|(name, used)| (name, used.busy, used.idle));
         Ok(write.note_devices(self.session_ms, self.setup.sweep_id, uses, now_ms()).await?)
-    }
-
-    /// The end of everything: let the workers save what they have. What they came to is settled by the next scheduler.
-    async fn save_all(&mut self) {
-        let runs: Vec<RunId> = self.attempts.keys().copied().collect();
-        runs.iter().for_each(|run| self.executor.signal(*run, Signal::TERM));
-        let all = async { while self.executor.next().await.is_some() {} };
-        if tokio::time::timeout(self.setup.rules.grace, all).await.is_err() {
-            runs.iter().for_each(|run| self.executor.signal(*run, Signal::KILL));
-        }
     }
 }
 

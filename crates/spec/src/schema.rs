@@ -17,6 +17,7 @@ mod tests {
         BUDGET_KEYS, GRID_KEYS, LR_KEYS, OVERRIDE_KEYS, POLICY_KEYS, RESOURCE_KEYS, SKIP_KEYS, SWEEP_KEYS, WHEN_KEYS,
     };
     use crate::sweep::search::{NOISE_KEYS, SEARCH_KEYS};
+    use crate::sweep::slurm::SLURM_KEYS;
     use crate::sweep::train::{ADAMW_KEYS, RAND_AUGMENT_KEYS, SAM_KEYS, SCHEDULE_KEYS, TRAIN_KEYS};
     use crate::sweep::trainer::TRAINER_KEYS;
     use crate::sweep::{custom, nfnets, vits};
@@ -57,6 +58,7 @@ mod tests {
         check(&schema, "/definitions/train/properties/rand_augment", &RAND_AUGMENT_KEYS);
         check(&schema, "/properties/finetune", &FINETUNE_KEYS);
         check(&schema, "/properties/resources", &RESOURCE_KEYS);
+        check(&schema, "/properties/slurm", &SLURM_KEYS);
         check(&schema, "/properties/policy", &POLICY_KEYS);
         check(&schema, "/properties/budget", &BUDGET_KEYS);
         check(&schema, "/properties/override/items", &OVERRIDE_KEYS);

@@ -10,6 +10,7 @@ pub(crate) mod models;
 pub(crate) mod nfnets;
 pub(crate) mod read;
 pub(crate) mod search;
+pub(crate) mod slurm;
 pub(crate) mod train;
 pub(crate) mod trainer;
 pub(crate) mod vits;
@@ -23,6 +24,8 @@ use crate::run::{Arithmetic, Augment, DeviceKind, PerChannel, Regularisation};
 use crate::trainer::Trainer;
 
 pub use search::{Noise, Search, Strategy};
+
+pub use slurm::Slurm;
 
 /// One sweep file.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +54,8 @@ pub struct Sweep {
     pub finetune: Option<Finetune>,
     /// Who may use what of the machine.
     pub resources: Resources,
+    /// How attempts are submitted, where Slurm starts them: `resources.executor = "slurm"`.
+    pub slurm: Option<Slurm>,
     /// What happens when something goes wrong.
     pub policy: Policy,
     /// Device hours that the sweep may cost in all.

@@ -136,18 +136,11 @@ impl Write {
         Ok(())
     }
 
-    /// Notes the job of an attempt in a cluster's queue, and its node once it has one.
-    pub async fn note_job(
-        &mut self,
-        run: RunId,
-        attempt: u32,
-        job: &str,
-        node: Option<&str>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("update attempt set job = ?3, node = coalesce(?4, node) where run_id = ?1 and attempt = ?2")
+    /// Notes the node of a cluster that an attempt works on.
+    pub async fn note_node(&mut self, run: RunId, attempt: u32, node: &str) -> Result<(), StoreError> {
+        sqlx::query("update attempt set node = ?3 where run_id = ?1 and attempt = ?2")
             .bind(run.to_string())
             .bind(attempt)
-            .bind(job)
             .bind(node)
             .execute(&mut *self.transaction)
             .await

@@ -3,6 +3,8 @@
 use std::process::Command;
 
 use data::fetch;
+use sched::filesystem::file_system;
+use sched::slurm::{self, SlurmError};
 use serde_json::json;
 use store::Store;
 
@@ -26,7 +28,7 @@ struct Finding {
 }
 
 pub(crate) async fn run(place: &Place) -> Result<u8, Failure> {
-    let findings = [libtorch(), cuda(), cores(), sqlite().await, file_system(place), dataset()];
+    let findings = [libtorch(), cuda(), cores(), slurm().await, sqlite().await, state(place), dataset()];
     if place.json {
         let list = findings
             .iter()
@@ -101,22 +103,20 @@ async fn sqlite() -> Finding {
     finding("SQLite", found.await)
 }
 
-/// A write-ahead log needs shared memory between processes, which network file systems do not give.
-fn file_system(place: &Place) -> Finding {
-    let mut folder = place.state.path();
-    while !folder.exists() {
-        folder = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    }
-    let found = match rustix::fs::statvfs(folder) {
-        Err(error) => Err(format!("{}: {error}", folder.display())),
-        Ok(space) => {
-            let free = space.f_bavail * space.f_frsize;
-            let name = rustix::fs::statfs(folder).map_or("unknown", |found| name_of(found.f_type as u64));
-            let text = format!("{} on {name}, {} free", place.state.path().display(), super::table::bytes(free));
-            let network = ["nfs", "smb", "cifs", "lustre", "gpfs", "fuse"].contains(&name);
-            if network {
+/// A write-ahead log needs memory that processes share, which file systems of several machines do not give.
+fn state(place: &Place) -> Finding {
+    let path = std::path::absolute(place.state.path()).unwrap_or_else(|_| place.state.path().to_owned());
+    let folder = path.ancestors().find(|folder| folder.exists()).unwrap_or(&path);
+    let found = match (rustix::fs::statvfs(folder), file_system(folder)) {
+        (Err(error), _) => Err(format!("{}: {error}", folder.display())),
+        (_, Err(error)) => Err(format!("{}: {error}", folder.display())),
+        (Ok(space), Ok(system)) => {
+            let free = super::table::bytes(space.f_bavail * space.f_frsize);
+            let text = format!("{} on {}, {free} free", place.state.path().display(), system.name);
+            if system.is_shared {
                 Err(format!(
-                    "{text}: a database on a network file system can be corrupted; give --state-dir on a local disk"
+                    "{text}: machines share it, and a database there can be damaged; give --state-dir on a disk of this machine, \
+                     and --runs-dir for what the nodes of a cluster have to see"
                 ))
             } else if rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_err() {
                 Err(format!("{text}: not writable; give --state-dir somewhere else"))
@@ -128,23 +128,29 @@ fn file_system(place: &Place) -> Finding {
     finding("state", found)
 }
 
-/// Magic numbers of statfs(2).
-fn name_of(magic: u64) -> &'static str {
-    match magic & 0xffff_ffff {
-        0xef53 => "ext4",
-        0x5846_5342 => "xfs",
-        0x9123_683e => "btrfs",
-        0x2fc1_2fc1 => "zfs",
-        0x0102_1994 => "tmpfs",
-        0x794c_7630 => "overlay",
-        0x6969 => "nfs",
-        0x517b | 0xfe53_4d42 => "smb",
-        0xff53_4d42 => "cifs",
-        0x0bd0_0bd0 => "lustre",
-        0x4750_4653 => "gpfs",
-        0x6573_5546 => "fuse",
-        _ => "another file system",
-    }
+/// Where jobs can be submitted, what the cluster allows.
+async fn slurm() -> Finding {
+    let (verdict, text) = match slurm::limits().await {
+        Err(SlurmError::Missing(_)) => (
+            Verdict::Absent,
+            "none here; executor = \"slurm\" needs a machine from which jobs are submitted".to_owned(),
+        ),
+        Err(error) => (Verdict::Missing, error.to_string()),
+        Ok(limits) => {
+            let partitions = slurm::partitions().await.unwrap_or_else(|error| vec![error.to_string()]);
+            let accounting = if limits.accounting { "sacct works" } else { "no accounting, which is not needed" };
+            let text = format!(
+                "{} on {}: partitions {}; arrays of up to {} jobs; {} s to save after a kill; {accounting}",
+                limits.version,
+                limits.cluster,
+                partitions.join(", "),
+                limits.max_array,
+                limits.kill_wait,
+            );
+            (Verdict::Good, text)
+        }
+    };
+    Finding { what: "Slurm", verdict, text }
 }
 
 fn dataset() -> Finding {

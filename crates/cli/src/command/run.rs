@@ -5,12 +5,12 @@ use std::time::Duration;
 use sched::core::{Device, Over, Rules};
 use sched::gpu::{self, Gpu};
 use sched::launch::{Others, Simulated};
-use sched::shell::{self, End, Setup};
+use sched::shell::{self, End, OnSlurm, Setup};
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
 use spec::state::RunState;
 use spec::sweep::Sweep;
-use store::{QueueRow, Store};
+use store::{OpenAttempt, QueueRow, Store};
 
 use super::status;
 use super::table::count;
@@ -36,8 +36,9 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         None => place::worker(options.worker.as_deref())?,
         Some(_) => std::path::PathBuf::new(),
     };
-    let gpus = if sweep.resources.device == DeviceKind::Cuda { gpu::usable() } else { Vec::new() };
-    if sweep.resources.device == DeviceKind::Cuda && gpus.is_empty() {
+    let here = sweep.slurm.is_none() && sweep.resources.device == DeviceKind::Cuda;
+    let gpus = if here { gpu::usable() } else { Vec::new() };
+    if here && gpus.is_empty() {
         return Err(Failure::environment(
             "no NVIDIA GPU that may be used, and the sweep asks for device = \"cuda\"; `scalelaw doctor` says what is here, and \
              CUDA_VISIBLE_DEVICES which GPUs may be used",
@@ -46,9 +47,15 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let _lock = place.state.lock()?;
     let store = Store::open(&place.state.database()).await?;
     let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
-    let settled = sched::settle(&store, &place.state, grace).await?;
+    let (settled, jobs) = sched::settle(&store, &place.state, grace).await?;
     let plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
+    let queue = store.queue(sweep_id).await?;
+    // What of an earlier scheduler still goes on in a cluster's queue goes on under this one, if it would start it too.
+    let is_ours =
+        |open: &OpenAttempt| sweep.slurm.is_some() && queue.iter().any(|row| row.run == open.run && row.wanted);
+    let (taken_over, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_ours);
+    sched::settle_jobs(&store, &place.state, &jobs, grace).await?;
     // Whoever starts it again has mended what was wrong.
     store.pause(sweep_id, None).await?;
     let again = try_again(&store, store.queue(sweep_id).await?.iter()).await?;
@@ -69,8 +76,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         applied.dropped,
         slots,
     ));
-    if settled > 0 {
-        say(&format!("settled {} of a scheduler that had ended early", count(settled, "attempt")));
+    if settled + jobs.len() > 0 {
+        say(&format!("settled {} of a scheduler that had ended early", count(settled + jobs.len(), "attempt")));
     }
     if again > 0 {
         say(&format!("trying again what failed before: {}", count(again, "run")));
@@ -83,6 +90,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         devices,
         devices_per_run: sweep.resources.gpus_per_run,
         skip_busy: sweep.resources.skip_busy_gpus,
+        slurm: sweep.slurm.clone().map(|settings| OnSlurm { settings, name: sweep.name.clone() }),
         rules: rules(sweep, grace, spent),
         canaries: plan.canaries.clone(),
         sweep_id,
@@ -93,7 +101,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let mut progress = Progress::new(options.progress, &rows, later, slots);
     let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
     let more = async || growth.more().await;
-    let end = shell::run(&store, &setup, rows, &mut |news| progress.take(news), more).await;
+    let end = shell::run(&store, &setup, rows, &taken_over, &mut |news| progress.take(news), more).await;
     progress.finish();
     let end = end?;
     let rows = store.runs(sweep_id).await?;
@@ -164,10 +172,16 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// What runs are computed on: GPUs, or shares of the cores; as many as asked for, or as fit, and never more than there are runs.
+/// What runs are computed on: GPUs, shares of the cores, or places in a cluster's queue; as many as asked for, or as fit, and never more than there are runs.
 fn devices(sweep: &Sweep, options: &Run, gpus: &[Gpu], rows: &[QueueRow], later: usize) -> Vec<Device> {
     let resources = &sweep.resources;
     let open = rows.iter().filter(|row| row.wanted && !row.state.is_final()).count() + later;
+    if let Some(slurm) = &sweep.slurm {
+        let jobs = options.slots.unwrap_or(slurm.max_jobs).min(slurm.max_jobs) as usize;
+        let places = jobs.clamp(1, open.max(1)) * resources.gpus_per_run as usize;
+        let place = |index| Device { name: format!("slurm{index}"), memory: None, runs: 1, held: false };
+        return (0..places).map(place).collect();
+    }
     let wanted = options.slots.or(resources.slots).map(|slots| slots as usize);
     match resources.device {
         DeviceKind::Cpu => {

@@ -26,16 +26,16 @@ pub(crate) async fn run(place: Place, options: &Simulate) -> Result<u8, Failure>
     }
     loaded.sweep.trainer = Some(Trainer::Simulated { law });
     // Pretended results must never stand among real ones.
-    let folder = place.state.path();
-    let folder = if folder == Path::new(USUAL) { folder.join("simulated") } else { folder.to_owned() };
-    let place = Place { state: StateFolder::at(&folder), ..place };
+    let place = match place.state.path() == Path::new(USUAL) {
+        true => Place { state: StateFolder::at(&Path::new(USUAL).join("simulated"), None), ..place },
+        false => place,
+    };
+    let folder = place.state.path().display();
     let simulated = Simulated { speed: options.speed, faults: options.faults.clone(), seed: options.seed };
     let code = run::go(&place, &options.run, &loaded, simulated).await?;
     say(&format!(
         "simulated; look at it with --state-dir {}, as in `scalelaw fit frontier {} --state-dir {}`",
-        folder.display(),
-        loaded.sweep.name,
-        folder.display()
+        folder, loaded.sweep.name, folder
     ));
     Ok(code)
 }

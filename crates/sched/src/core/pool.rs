@@ -118,11 +118,16 @@ impl Pool {
         }
     }
 
-    /// The attempt on `run` really works now.
-    pub(super) fn count(&mut self, run: RunId) {
-        if self.billed.contains_key(&run) {
-            self.counting.insert(run);
+    /// The attempt on `run` really works now, and has for `seconds`, which is what each of its devices is billed so far.
+    pub(super) fn count(&mut self, run: RunId, seconds: f64) {
+        let Some(billed) = self.billed.get_mut(&run) else { return };
+        let devices: Vec<usize> = (0..self.on.len()).filter(|index| self.on[*index].contains_key(&run)).collect();
+        let missing = seconds * devices.len() as f64 - *billed;
+        *billed += missing;
+        for index in &devices {
+            self.uses[*index].busy += missing / devices.len() as f64;
         }
+        self.counting.insert(run);
     }
 
     /// Takes a run off its devices and returns the device seconds that it is billed.
@@ -188,6 +193,24 @@ mod tests {
         pool.take_off(run(2), &[0]);
         assert_eq!(pool.place(1, 99, &none), Some(vec![0]), "alone, a run may be larger than its estimate");
         assert_eq!(pool.place(1, 99, &BTreeSet::from([0])), None);
+    }
+
+    #[test]
+    fn a_clusters_clock_corrects_what_is_billed() {
+        let places = (0..2).map(|_| Device { memory: None, held: false, ..gpu(0, 1) }).collect();
+        let mut pool = Pool::new(places);
+        pool.put(run(0), 1, &[0, 1]);
+        pool.advance(Duration::from_secs(10));
+        assert_eq!(pool.billed(run(0)), 0.0, "it waits in the queue");
+        pool.count(run(0), 4.0);
+        assert_eq!(pool.billed(run(0)), 8.0, "four seconds on each of two");
+        pool.advance(Duration::from_secs(15));
+        assert_eq!(pool.billed(run(0)), 18.0);
+        pool.count(run(0), 7.0);
+        assert_eq!(pool.take_off(run(0), &[0, 1]), 14.0, "it had ended before that was seen");
+        pool.count(run(0), 9.0);
+        let busy: f64 = pool.uses().map(|(_, used)| used.busy).sum();
+        assert_eq!(busy, 14.0);
     }
 
     proptest! {

@@ -3,10 +3,10 @@
 use spec::journal::Event as JournalEvent;
 use spec::run::RunId;
 use spec::state::{RunState, Transition};
-use store::{QueueRow, Request, Wish, Write};
+use store::{OpenAttempt, QueueRow, Request, Wish, Write};
 
 use super::turn::opened;
-use super::{Kin, News, Shell, now_ms};
+use super::{Attempt, Kin, News, Shell, now_ms};
 use crate::core::{Canary, Event, Waiting};
 use crate::files::io;
 use crate::{SchedError, follow};
@@ -26,6 +26,29 @@ impl Shell<'_> {
         let queued = rows.iter().filter(|row| row.wanted && row.state == RunState::Queued);
         let waiting = queued.map(|row| self.waiting(row)).collect();
         self.core.add(self.began.elapsed(), waiting);
+    }
+
+    /// Goes on with attempts that an earlier scheduler has submitted.
+    pub(super) fn take_over(&mut self, rows: &[QueueRow], open: &[OpenAttempt]) -> Result<(), SchedError> {
+        for attempt in open {
+            let Some(row) = rows.iter().find(|row| row.run == attempt.run) else { continue };
+            if !self.executor.adopt(attempt) {
+                continue;
+            }
+            // What of its journal is in the database already is not told again.
+            let path = self.setup.folder.journal(attempt.run, attempt.attempt);
+            let known = follow::read(&path, 0).map_err(io("reading", &path))?;
+            let known = known.lines.iter().map(|line| &line.event);
+            let beats = known.clone().any(|event| matches!(event, JournalEvent::Heartbeat { .. }));
+            let last = known.clone().rfind(|event| event.is_last()).cloned();
+            let new =
+                Attempt { attempt: attempt.attempt, journal_bytes: attempt.journal_bytes, step: row.step, beats, last };
+            self.attempts.insert(attempt.run, new);
+            let waiting = self.waiting(row);
+            self.core.adopt(self.began.elapsed(), waiting, attempt.node.clone());
+            (self.watch)(News::TakenOver(attempt.run));
+        }
+        Ok(())
     }
 
     fn waiting(&self, row: &QueueRow) -> Waiting {

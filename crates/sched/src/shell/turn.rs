@@ -1,6 +1,5 @@
 //! One turn of the loop: what has happened goes to the core, what it answers becomes durable at once, then it is done.
 
-use rustix::process::Signal;
 use spec::run::RunId;
 use spec::state::{RunState, Transition};
 use store::{Ended, Placement, StoreError, Write};
@@ -8,12 +7,13 @@ use store::{Ended, Placement, StoreError, Write};
 use super::{Attempt, KEEP_USES, News, Shell, now_ms};
 use crate::SchedError;
 use crate::core::{Action, Event, Settled};
-use crate::executor::{Exit, Start};
+use crate::executor::{Exit, Happening, Start};
 use crate::verdict::judge;
 
 /// What is done once a turn is durable.
 enum Effect {
-    Signal(RunId, Signal),
+    Terminate(RunId),
+    Kill(RunId),
     Start(Box<Start>),
     Settled(Settled),
     Cancelled(RunId),
@@ -36,6 +36,11 @@ impl Shell<'_> {
                 actions.extend(self.core.handle(self.began.elapsed(), sign));
             }
         }
+        for exit in self.executor.take_put_off() {
+            if let Some(event) = self.judge(exit, &mut write).await? {
+                actions.extend(self.core.handle(self.began.elapsed(), event));
+            }
+        }
         actions.extend(self.core.handle(self.began.elapsed(), Event::Tick));
         if self.uses_kept.elapsed() >= KEEP_USES || !self.unnoted.is_empty() {
             let write = opened(self.store, &mut write).await?;
@@ -44,17 +49,43 @@ impl Shell<'_> {
         self.perform(write, actions).await
     }
 
-    /// Settles processes that have ended.
-    pub(super) async fn reap(&mut self, exits: Vec<Exit>) -> Result<bool, SchedError> {
+    /// Settles what has ended, and tells the core what else has happened.
+    pub(super) async fn heed(&mut self, happenings: Vec<Happening>) -> Result<bool, SchedError> {
         let mut write = None;
         let mut actions = Vec::new();
-        for Exit { run, attempt, status } in exits {
-            self.follow(run, &mut write).await?;
-            let last = self.attempts.get(&run).and_then(|attempt| attempt.last.as_ref());
-            let ending = judge(last, &status, &self.setup.folder.log(run, attempt));
-            actions.extend(self.core.handle(self.began.elapsed(), Event::Ended { run, attempt, ending }));
+        for happening in happenings {
+            let event = match happening {
+                Happening::Ended(exit) => self.judge(exit, &mut write).await?,
+                Happening::Placed { run, attempt, node, seconds } => {
+                    opened(self.store, &mut write).await?.note_node(run, attempt, &node).await?;
+                    Some(Event::Placed { run, attempt, node, seconds })
+                }
+                Happening::Suspended { run, attempt } => Some(Event::Suspended { run, attempt }),
+                Happening::Told(text) => {
+                    (self.watch)(News::Told(text));
+                    None
+                }
+                Happening::Refused(attempts, error) => {
+                    self.perform(write, actions).await?;
+                    self.never_started(&attempts, &error.to_string()).await?;
+                    return Err(error.into());
+                }
+            };
+            if let Some(event) = event {
+                actions.extend(self.core.handle(self.began.elapsed(), event));
+            }
         }
         self.perform(write, actions).await
+    }
+
+    /// What an attempt came to; `None` if its journal may not be seen whole yet.
+    async fn judge(&mut self, exit: Exit, write: &mut Option<Write>) -> Result<Option<Event>, SchedError> {
+        let (run, attempt) = (exit.run, exit.attempt);
+        self.follow(run, write).await?;
+        let last = self.attempts.get(&run).and_then(|attempt| attempt.last.as_ref());
+        let exit = if last.is_none() { self.executor.put_off(exit) } else { Some(exit) };
+        let ending = exit.map(|exit| judge(last, &exit.how, &self.setup.folder.log(run, attempt)));
+        Ok(ending.map(|ending| Event::Ended { run, attempt, ending }))
     }
 
     /// Makes `actions` durable together with what `write` holds already, then does them.
@@ -63,8 +94,8 @@ impl Shell<'_> {
         let mut effects = Vec::new();
         for action in actions {
             let effect = match action {
-                Action::Terminate(run) => Effect::Signal(run, Signal::TERM),
-                Action::Kill(run) => Effect::Signal(run, Signal::KILL),
+                Action::Terminate(run) => Effect::Terminate(run),
+                Action::Kill(run) => Effect::Kill(run),
                 Action::Pause(why) => Effect::Pause(why),
                 Action::Cancel(run) => {
                     opened(self.store, &mut write).await?.change(run, Transition::Cancel, now).await?;
@@ -103,10 +134,15 @@ impl Shell<'_> {
             write.commit().await?;
         }
         let mut results = false;
+        let mut starts = false;
         for effect in effects {
             match effect {
-                Effect::Signal(run, signal) => self.executor.signal(run, signal),
-                Effect::Start(start) => self.start(*start).await?,
+                Effect::Terminate(run) => self.executor.terminate(run),
+                Effect::Kill(run) => self.executor.kill(run),
+                Effect::Start(start) => {
+                    starts = true;
+                    self.start(*start).await?;
+                }
                 Effect::Settled(settled) => results |= self.settled(settled),
                 Effect::Cancelled(run) => {
                     self.ended_for_good(run);
@@ -118,6 +154,9 @@ impl Shell<'_> {
                     (self.watch)(News::Paused(why));
                 }
             }
+        }
+        if starts {
+            self.executor.submit(self.core.quarantined());
         }
         Ok(results)
     }
@@ -142,7 +181,8 @@ impl Shell<'_> {
         let log = self.setup.folder.prepare(&task, attempt)?;
         let parts = task.spec.train.arithmetic.accumulate.max(1);
         let accumulate = (halvings > 0).then(|| parts << halvings);
-        let placement = Placement { devices, accumulate, job: None };
+        let job = self.executor.next_job(&task, devices.len());
+        let placement = Placement { devices, accumulate, job };
         write.start_attempt(run, attempt, &placement, now_ms()).await?;
         let is_trunk = self.kin.get(&run).is_some_and(|kin| kin.heirs > 0);
         Ok(Start { task, attempt, devices: placement.devices, accumulate, is_trunk, log })
@@ -153,17 +193,7 @@ impl Shell<'_> {
         match self.executor.start(self.setup, start) {
             Ok(process) => self.unnoted.extend(process.map(|process| (run, attempt, process))),
             Err(source) => {
-                // Nothing has happened to the run; the machine is not fit.
-                let ended = Ended {
-                    outcome: store::Outcome::Preempted,
-                    transition: Transition::Requeue,
-                    failure: None,
-                    message: Some(source.to_string()),
-                    device_seconds: Some(0.0),
-                };
-                let mut write = self.store.write().await?;
-                write.end_attempt(run, attempt, &ended, now_ms()).await?;
-                write.commit().await?;
+                self.never_started(&[(run, attempt)], &source.to_string()).await?;
                 return Err(SchedError::Worker { worker: self.setup.worker.clone(), source });
             }
         }
@@ -171,6 +201,22 @@ impl Shell<'_> {
         self.attempts.insert(run, new);
         (self.watch)(News::Started { run, attempt });
         Ok(())
+    }
+
+    /// Nothing has happened to these runs; the machine or the sweep file is not fit.
+    async fn never_started(&mut self, attempts: &[(RunId, u32)], why: &str) -> Result<(), SchedError> {
+        let mut write = self.store.write().await?;
+        for (run, attempt) in attempts {
+            let ended = Ended {
+                outcome: store::Outcome::Preempted,
+                transition: Transition::Requeue,
+                failure: None,
+                message: Some(why.to_owned()),
+                device_seconds: Some(0.0),
+            };
+            write.end_attempt(*run, *attempt, &ended, now_ms()).await?;
+        }
+        Ok(write.commit().await?)
     }
 
     /// Tells of an attempt that is settled, and whether that is a result of pre-training.

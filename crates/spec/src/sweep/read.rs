@@ -1,7 +1,8 @@
 //! Reading the tree of a sweep file into a [`Sweep`], table by table.
 
 use super::{
-    Condition, Match, Override, Policy, Resources, Skip, Sweep, data, finetune, models, search, train, trainer,
+    Condition, Match, Override, Policy, Resources, Skip, Slurm, Sweep, data, finetune, models, search, slurm, train,
+    trainer,
 };
 use crate::document::{Node, Value};
 use crate::fields::{Fields, Problems, Range, number, suggestion};
@@ -9,7 +10,7 @@ use crate::network::ModelSpec;
 use crate::run::DeviceKind;
 use crate::search::nine_digits;
 
-pub(crate) const SWEEP_KEYS: [&str; 15] = [
+pub(crate) const SWEEP_KEYS: [&str; 16] = [
     "$schema",
     "name",
     "description",
@@ -21,6 +22,7 @@ pub(crate) const SWEEP_KEYS: [&str; 15] = [
     "trainer",
     "finetune",
     "resources",
+    "slurm",
     "policy",
     "budget",
     "override",
@@ -28,8 +30,17 @@ pub(crate) const SWEEP_KEYS: [&str; 15] = [
 ];
 pub(crate) const GRID_KEYS: [&str; 3] = ["epochs", "lr", "seeds"];
 pub(crate) const LR_KEYS: [&str; 3] = ["center", "factor", "num"];
-pub(crate) const RESOURCE_KEYS: [&str; 8] =
-    ["slots", "threads", "loader_threads", "device", "device_flops", "gpus_per_run", "runs_per_gpu", "skip_busy_gpus"];
+pub(crate) const RESOURCE_KEYS: [&str; 9] = [
+    "executor",
+    "slots",
+    "threads",
+    "loader_threads",
+    "device",
+    "device_flops",
+    "gpus_per_run",
+    "runs_per_gpu",
+    "skip_busy_gpus",
+];
 pub(crate) const POLICY_KEYS: [&str; 7] =
     ["retries", "checkpoint_seconds", "grace_seconds", "failures_in_a_row", "stall_seconds", "oom_halvings", "canary"];
 pub(crate) const BUDGET_KEYS: [&str; 1] = ["device_hours"];
@@ -90,6 +101,8 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
     let overrides = overrides.map(|(index, node)| read_override(node, index, &names, problems)).collect();
     let skips = top.tables("skip", problems).iter().enumerate();
     let skips = skips.map(|(index, node)| read_skip(node, index, &names, problems)).collect();
+    let resources = read_resources(table("resources"), problems);
+    let slurm = read_slurm(&top, problems);
     Sweep {
         name,
         description: top.text("description", problems),
@@ -101,7 +114,8 @@ pub(crate) fn sweep(root: &Node, problems: &mut Problems) -> Sweep {
         train,
         trainer,
         finetune,
-        resources: read_resources(table("resources"), problems),
+        resources,
+        slurm,
         policy: read_policy(table("policy"), problems),
         budget_hours: read_budget(table("budget"), problems),
         overrides,
@@ -175,6 +189,34 @@ fn read_resources(node: &Node, problems: &mut Problems) -> Resources {
 fn read_budget(node: &Node, problems: &mut Problems) -> Option<f64> {
     let budget = Fields::of(node, "budget", &BUDGET_KEYS, problems);
     budget.number("device_hours", Range::Positive, problems)
+}
+
+/// The settings of Slurm, where it starts the attempts.
+fn read_slurm(top: &Fields<'_>, problems: &mut Problems) -> Option<Slurm> {
+    let resources = top.get("resources").map(|node| Fields::unchecked(node, "resources"));
+    let executor =
+        resources.as_ref().and_then(|table| table.word("executor", &[("local", false), ("slurm", true)], problems));
+    let is_slurm = executor == Some(true);
+    if let Some(resources) = resources.filter(|_| is_slurm) {
+        for (key, why) in [
+            ("slots", "it is slurm.max_jobs that says how many runs"),
+            ("runs_per_gpu", "a job has its GPUs to itself"),
+            ("skip_busy_gpus", "Slurm knows which GPUs are free"),
+        ] {
+            if resources.has(key) {
+                problems.add(resources.place_of(key), format!("resources.{key}: with executor = \"slurm\" {why}"));
+            }
+        }
+    }
+    let settings = top.get("slurm").map(|node| (slurm::read(node, problems), node.place));
+    match settings {
+        Some((_, place)) if !is_slurm => {
+            problems.add(place, "slurm: only used with resources.executor = \"slurm\"");
+            None
+        }
+        Some((settings, _)) => Some(settings),
+        None => is_slurm.then(Slurm::default),
+    }
 }
 
 fn read_policy(node: &Node, problems: &mut Problems) -> Policy {

@@ -8,6 +8,7 @@ mod schedules;
 mod search;
 mod searched;
 mod shipped;
+mod slurm;
 mod trainers;
 mod trunks;
 

@@ -53,7 +53,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
     check(
         &with("name = \"s\"", "name = \"s\"\nzzz = 1"),
         &[
-            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, search, train, trainer, finetune, resources, policy, budget, override, skip)",
+            "2:1: zzz: unknown key (allowed: $schema, name, description, data, model, grid, search, train, trainer, finetune, resources, slurm, policy, budget, override, skip)",
         ],
     );
     check(
