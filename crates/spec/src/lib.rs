@@ -20,6 +20,7 @@ pub mod run;
 pub mod samples;
 pub mod schedule;
 pub mod schema;
+pub mod selector;
 pub mod simulation;
 pub mod state;
 pub mod sweep;

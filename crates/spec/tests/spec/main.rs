@@ -5,6 +5,7 @@ mod journals;
 mod mistakes;
 mod plan;
 mod schedules;
+mod selectors;
 mod shipped;
 mod trainers;
 mod trunks;
