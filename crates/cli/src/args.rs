@@ -41,6 +41,16 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// How far a sweep has come: one line of truth, then its problems.
     Status(Chosen),
+    /// List runs, look at one, try it again, cancel it, put it first.
+    Runs(Runs),
+    /// Let a sweep start nothing more; what runs saves its state and stops.
+    Pause(Chosen),
+    /// Let a paused sweep go on.
+    Resume(Chosen),
+    /// Leave runs out of every fit and figure, for a reason that is listed there.
+    Exclude(Exclude),
+    /// Take runs back into fits and figures.
+    Include(Selected),
     /// Fit a law to a sweep, or to a CSV file from anywhere.
     Fit(Fit),
     /// Draw figures as SVG and PNG, with a CSV of every number drawn.
@@ -130,6 +140,103 @@ pub(crate) enum ProgressStyle {
 pub(crate) struct Chosen {
     /// Name of the sweep, or its file; the newest one where it is not given.
     pub(crate) sweep: Option<String>,
+}
+
+const SELECTORS: &str = "Conditions on runs: model=F3 lr>0.8 epochs>=2 seed=0 state=failed failure=oom run=00ab12cd. Those given together must all \
+hold; a comma means or, != means not, * in a name stands for anything. The beginning of a run's identity stands for that run. Quote \
+< and > in a shell.";
+
+/// Runs of a sweep that is in the database.
+#[derive(Args)]
+#[command(after_help = SELECTORS)]
+pub(crate) struct Selected {
+    /// Which runs: conditions such as model=F3 'lr>0.8' state=failed, or identities.
+    #[arg(required = true, value_name = "SELECTOR")]
+    pub(crate) selector: Vec<String>,
+    /// Name of the sweep, or its file; the newest one where it is not given.
+    #[arg(long)]
+    pub(crate) sweep: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Exclude {
+    #[command(flatten)]
+    pub(crate) selected: Selected,
+    /// Why.
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) reason: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    pub(crate) command: RunsCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RunsCommand {
+    /// List the runs of a sweep, the cheapest first.
+    Ls(ListRuns),
+    /// Show what a run is, where it stands, and its attempts.
+    Show(OneRun),
+    /// Print what the trainer of a run has written.
+    Logs(Logs),
+    /// Put runs that failed or were cancelled back into the queue.
+    Retry(Change),
+    /// Give runs up, at once if they are at work.
+    Cancel(Change),
+    /// Start runs before others.
+    Prioritise(Prioritise),
+}
+
+#[derive(Args)]
+#[command(after_help = SELECTORS)]
+pub(crate) struct ListRuns {
+    /// Which runs: conditions such as model=F3 'lr>0.8' state=failed; all where none is given.
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selector: Vec<String>,
+    /// Name of the sweep, or its file; the newest one where it is not given.
+    #[arg(long)]
+    pub(crate) sweep: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct OneRun {
+    /// The identity of the run, or as much of its beginning as tells it from others.
+    pub(crate) run: String,
+}
+
+#[derive(Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) one: OneRun,
+    /// Go on until the attempt has ended.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Of this attempt; the newest where it is not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempt: Option<u32>,
+    /// The journal, which the scheduler reads, instead of the log.
+    #[arg(long)]
+    pub(crate) journal: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    pub(crate) selected: Selected,
+    /// Do it without asking; without this, more than one run is only listed.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Prioritise {
+    /// The priority: higher ones start first, 0 is the usual one.
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) priority: i64,
+    #[command(flatten)]
+    pub(crate) selected: Selected,
 }
 
 #[derive(Args)]

@@ -13,6 +13,7 @@ mod place;
 mod points;
 mod progress;
 mod samples;
+mod selection;
 mod simulated;
 mod sweepfile;
 mod transfer;
@@ -52,6 +53,11 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Run(options) => command::run::run(&place, &options).await,
         Command::Simulate(options) => command::simulate::run(place, &options).await,
         Command::Status(options) => command::status::run(&place, &options).await,
+        Command::Runs(options) => command::runs::run(&place, &options.command).await,
+        Command::Pause(options) => command::wishes::pause(&place, &options).await,
+        Command::Resume(options) => command::wishes::resume(&place, &options).await,
+        Command::Exclude(options) => command::exclude::exclude(&place, &options).await,
+        Command::Include(options) => command::exclude::include(&place, &options).await,
         Command::Fit(options) => command::fit::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
         Command::Search(options) => command::search::run(&place, &options).await,

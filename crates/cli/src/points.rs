@@ -118,6 +118,9 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
 
 /// Why a run is no point.
 pub(crate) fn no_point(row: &RunRow) -> Option<String> {
+    if let Some(reason) = &row.excluded {
+        return Some(format!("excluded: {reason}"));
+    }
     match row.state {
         _ if !row.wanted => Some("no longer asked for by the sweep file".to_owned()),
         RunState::Completed | RunState::Diverged => None,

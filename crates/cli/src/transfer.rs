@@ -39,7 +39,8 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     for (index, tuned) in rows.iter().enumerate() {
         let Some(pretrained) = tuned.spec.pretrained.and_then(|parent| by_id.get(&parent).copied()) else { continue };
         let row = index + 1;
-        if let Some(reason) = no_point(tuned) {
+        let of_parent = || pretrained.excluded.as_ref().map(|reason| format!("its pre-training is excluded: {reason}"));
+        if let Some(reason) = no_point(tuned).or_else(of_parent) {
             points.left_out.push(Excluded { row, reason });
         } else {
             let group = (tuned.model.as_str(), pretrained.spec.train.epochs.to_bits());

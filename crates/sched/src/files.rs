@@ -119,11 +119,13 @@ impl StateFolder {
         File::create(&log).map_err(io("creating", &log))
     }
 
-    pub(crate) fn journal(&self, run: RunId, attempt: u32) -> PathBuf {
+    /// The journal of an attempt.
+    pub fn journal(&self, run: RunId, attempt: u32) -> PathBuf {
         self.run(run).join("attempts").join(attempt.to_string()).join("journal.jsonl")
     }
 
-    pub(crate) fn log(&self, run: RunId, attempt: u32) -> PathBuf {
+    /// What the trainer of an attempt has printed.
+    pub fn log(&self, run: RunId, attempt: u32) -> PathBuf {
         self.run(run).join("attempts").join(attempt.to_string()).join("log.txt")
     }
 }

@@ -21,6 +21,7 @@ pub mod samples;
 pub mod schedule;
 pub mod schema;
 pub mod search;
+pub mod selector;
 pub mod simulation;
 pub mod state;
 pub mod sweep;

@@ -159,15 +159,37 @@ pub fn cell_label(model: &str, epochs: f64, lr: f64) -> String {
     format!("{model}, {} {plural}, lr {}", short(epochs), short(lr))
 }
 
+/// What names a run beside its model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    /// Its epoch budget.
+    pub epochs: f64,
+    /// Its peak learning rate.
+    pub lr: f64,
+    /// Its seed.
+    pub seed: u64,
+}
+
+impl From<&RunSpec> for Recipe {
+    fn from(run: &RunSpec) -> Recipe {
+        Recipe { epochs: run.train.epochs, lr: run.train.lr, seed: run.seed }
+    }
+}
+
 /// A run in words, with the one whose weights it started from; the usual seed of 0 goes without saying.
-pub fn run_label(model: &str, run: &RunSpec, pretrained: Option<&RunSpec>) -> String {
+pub fn recipe_label(model: &str, run: Recipe, pretrained: Option<Recipe>) -> String {
     let first = pretrained.unwrap_or(run);
-    let cell = cell_label(model, first.train.epochs, first.train.lr);
+    let cell = cell_label(model, first.epochs, first.lr);
     let seeded = if first.seed == 0 { cell } else { format!("{cell}, seed {}", first.seed) };
+    if pretrained.is_some() { format!("{seeded}, fine-tuned at lr {}", short(run.lr)) } else { seeded }
+}
+
+/// The same from specifications; of fine-tuning whose beginning is not at hand, its identity.
+pub fn run_label(model: &str, run: &RunSpec, pretrained: Option<&RunSpec>) -> String {
+    let label = recipe_label(model, run.into(), pretrained.map(Recipe::from));
     match (pretrained, run.pretrained) {
-        (Some(_), _) => format!("{seeded}, fine-tuned at lr {}", short(run.train.lr)),
-        (None, Some(parent)) => format!("{seeded}, fine-tuned from {parent}"),
-        (None, None) => seeded,
+        (None, Some(parent)) => format!("{label}, fine-tuned from {parent}"),
+        _ => label,
     }
 }
 

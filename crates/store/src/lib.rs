@@ -13,6 +13,7 @@ mod ingest;
 mod queue;
 mod read;
 mod request;
+mod view;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
 pub use queue::{QueueRow, Task};
 pub use read::{Ledger, ResultRow, RunRow, SweepRow, by_id};
 pub use request::{Request, Wish};
+pub use view::{AttemptView, MoveView, RunView};
 pub use write::Write;
 
 /// Oldest SQLite that is safe here: before it, two connections and a write-ahead log can lose commits.

@@ -53,6 +53,8 @@ pub struct RunRow {
     pub steps: u64,
     /// Whether the sweep file still asks for it.
     pub wanted: bool,
+    /// Why no fit and no figure is to use it, where a person has said so.
+    pub excluded: Option<String>,
     /// Estimated seconds on one device.
     pub estimated_seconds: f64,
     /// All parameters.
@@ -145,8 +147,9 @@ const RUNS: &str = "
         run.trunk_run_id, run.trunk_step, sweep_run.wanted, sweep_run.estimated_seconds, cell.parameters, cell.parameters_without_head, cell.macs,
         cell.flops, cell.samples, run.heldout_loss, run.accuracy, run.top5_accuracy, run.step_seconds, run.state_hash,
         coalesce(took.device_seconds, 0.0) as device_seconds, took.data_seconds, took.gradient_seconds,
-        took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes, took.wait_seconds
+        took.optimizer_seconds, took.evaluation_seconds, took.checkpoint_seconds, took.peak_memory_bytes, took.wait_seconds, exclusion.reason as excluded
     from sweep_run join run using (run_id) join cell using (cell_key)
+        left join exclusion on exclusion.run_id = run.run_id
         left join (
             select run_id, total(device_seconds) as device_seconds, sum(data_seconds) as data_seconds,
                 total(gradient_seconds) as gradient_seconds, total(optimizer_seconds) as optimizer_seconds,
@@ -337,6 +340,7 @@ fn decode(row: &SqliteRow) -> Result<RunRow, Problem> {
         step: number("step")?,
         steps: number("steps")?,
         wanted: number("wanted")? == 1,
+        excluded: row.try_get("excluded")?,
         estimated_seconds: row.try_get("estimated_seconds")?,
         parameters: number("parameters")?,
         parameters_without_head: number("parameters_without_head")?,

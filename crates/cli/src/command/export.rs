@@ -62,6 +62,7 @@ fn record(
         ("failure", json!(row.state.failure().map(RunFailure::as_str))),
         ("message", json!(row.message)),
         ("wanted", json!(row.wanted)),
+        ("excluded", json!(row.excluded)),
         ("model", json!(row.model)),
         ("n_total", json!(row.parameters)),
         ("n_without_head", json!(row.parameters_without_head)),

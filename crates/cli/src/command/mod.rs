@@ -2,16 +2,20 @@
 
 pub(crate) mod data;
 pub(crate) mod doctor;
+pub(crate) mod exclude;
 pub(crate) mod export;
 pub(crate) mod fit;
+pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod search;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod verify;
+pub(crate) mod wishes;
 
 use crate::args::{Described, Schema};
 use crate::exit::{Failure, print};

@@ -7,6 +7,7 @@ mod plan;
 mod schedules;
 mod search;
 mod searched;
+mod selectors;
 mod shipped;
 mod slurm;
 mod trainers;
