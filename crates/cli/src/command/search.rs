@@ -53,39 +53,49 @@ fn measured(row: &RunRow) -> Measured {
     }
 }
 
-/// Standard deviation of the held-out loss between seeds at the best rates of the grid, pooled over those that have several; `None`
-/// where none has. Rates near divergence, where seeds differ most, would excuse everything.
-fn noise(runs: &[Measured], found: &[Replayed]) -> Option<f64> {
-    let mut cells: BTreeMap<(&str, u64, u64), Vec<f64>> = BTreeMap::new();
+/// Standard deviations of the held-out loss between seeds at the best rates of the grid, by epoch budget, pooled over models; budgets
+/// without several seeds have none. Rates near divergence, where seeds differ most, would excuse everything.
+fn noise(runs: &[Measured], found: &[Replayed]) -> Vec<(f64, f64)> {
+    let mut budgets: BTreeMap<u64, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
     let is_best = |run: &&Measured| {
         let of_run = |cell: &&Replayed| cell.model == run.model && cell.epochs == run.epochs;
         found.iter().find(of_run).and_then(|cell| cell.best).is_some_and(|best| best.lr == run.lr)
     };
     for run in runs.iter().filter(is_best) {
-        let cell = (run.model.as_str(), run.epochs.to_bits(), run.lr.to_bits());
-        cells.entry(cell).or_default().extend(run.loss);
+        let models = budgets.entry(run.epochs.to_bits()).or_default();
+        models.entry(&run.model).or_default().extend(run.loss);
     }
-    let (mut squares, mut freedom) = (0.0, 0.0);
-    for losses in cells.values().filter(|losses| losses.len() > 1) {
-        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-        squares += losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>();
-        freedom += losses.len() as f64 - 1.0;
-    }
-    (freedom > 0.0).then(|| (squares / freedom).sqrt())
+    let pooled = |models: &BTreeMap<&str, Vec<f64>>| {
+        let (mut squares, mut freedom) = (0.0, 0.0);
+        for losses in models.values().filter(|losses| losses.len() > 1) {
+            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+            squares += losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>();
+            freedom += losses.len() as f64 - 1.0;
+        }
+        (freedom > 0.0).then(|| f64::sqrt(squares / freedom))
+    };
+    budgets.iter().filter_map(|(epochs, models)| Some((f64::from_bits(*epochs), pooled(models)?))).collect()
 }
 
 struct Told {
-    noise: Option<f64>,
+    /// Epoch budgets that have several seeds, with the standard deviation between them.
+    noise: Vec<(f64, f64)>,
     found: Vec<Replayed>,
 }
 
 impl Told {
+    /// The noise of the nearest budget that has one; it falls with the budget.
+    fn noise(&self, epochs: f64) -> Option<f64> {
+        let far = |(budget, _): &&(f64, f64)| (budget / epochs).ln().abs();
+        self.noise.iter().min_by(|a, b| far(a).total_cmp(&far(b))).map(|(_, noise)| *noise)
+    }
+
     /// How much higher the loss of the rate that was found is, and whether seeds differ by as much.
     fn gap(&self, cell: &Replayed) -> Option<(f64, bool)> {
         let (found, best) = (cell.found?, cell.best?);
         let gap = found.loss - best.loss;
         let seeds = (1.0 / found.seeds as f64 + 1.0 / best.seeds as f64).sqrt();
-        Some((gap, gap <= 0.0 || self.noise.is_some_and(|noise| gap <= ONE_SIDED * noise * seeds)))
+        Some((gap, gap <= 0.0 || self.noise(cell.epochs).is_some_and(|noise| gap <= ONE_SIDED * noise * seeds)))
     }
 
     fn good(&self) -> usize {
@@ -130,12 +140,13 @@ impl Told {
                 100.0 * cell.cost / cell.full_cost.max(f64::MIN_POSITIVE),
             );
         }
-        let noise =
-            self.noise.map_or("not known: no cell has several seeds".to_owned(), |noise| format!("{noise:.4} nats"));
+        let noise = self.noise.iter().map(|(epochs, noise)| format!("{noise:.4} at {} epochs", short(*epochs)));
+        let noise = noise.collect::<Vec<_>>().join(", ");
+        let noise = if noise.is_empty() { "not known, no best rate has several seeds".to_owned() } else { noise };
         let _ = writeln!(
             text,
             "\n{name}: the best learning rate of the grid, or one within the noise of seeds, in {} of {} cells ({:.0} %), for {:.0} % of its \
-             device time. Standard deviation between seeds: {noise}.",
+             device time. Standard deviation between seeds in nats: {noise}.",
             self.good(),
             self.found.len(),
             100.0 * self.good() as f64 / self.found.len().max(1) as f64,
@@ -163,7 +174,7 @@ impl Told {
         json!({
             "schema_version": 1,
             "sweep": name,
-            "seed_noise_nats": self.noise,
+            "seed_noise_nats": self.noise.iter().map(|(epochs, noise)| json!({"epochs": epochs, "value": noise})).collect::<Vec<_>>(),
             "cells": cells.collect::<Vec<_>>(),
             "good_cells": self.good(),
             "share_of_device_time": self.share(),

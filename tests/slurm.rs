@@ -1,0 +1,202 @@
+//! Slurm: a real one, of two nodes in this machine, started by scripts/slurm.sh. Nodes fail, jobs are pre-empted, the controller is
+//! started again, schedulers are killed; every run comes to its result once.
+//!
+//! Where there is no Slurm and none can be installed the test says so and passes, unless SCALELAW_REQUIRE_SLURM is set.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Lab, Said};
+
+/// Sixteen runs of two to four seconds, four at a time.
+const SWEEP: &str = r#"name = "queued"
+[data]
+dataset = "nothing"
+train_examples = 640
+heldout_examples = 64
+[trainer]
+command = ["replaced-by-the-simulation"]
+[model]
+family = "custom"
+sizes = [
+    { name = "small", parameters = 1e4, macs = 2e8 },
+    { name = "large", parameters = 1e5, macs = 4e8 },
+]
+[grid]
+epochs = [60, 90]
+lr = [0.1, 0.2]
+seeds = [0, 1]
+[train]
+batch = 16
+[resources]
+executor = "slurm"
+[slurm]
+partition = "main"
+time_minutes = 10
+poll_seconds = 0.5
+max_jobs = 4
+[policy]
+retries = 5
+failures_in_a_row = 1000
+grace_seconds = 10
+"#;
+
+const RUNS: usize = 16;
+
+/// A cluster of its own, gone with this value.
+struct Cluster {
+    lab: Lab,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.script("down");
+    }
+}
+
+impl Cluster {
+    fn new() -> Option<Cluster> {
+        let cluster = Cluster { lab: Lab::without_worker() };
+        cluster.lab.write("queued.toml", SWEEP);
+        let up = cluster.script("up");
+        if up.code == Some(0) {
+            return Some(cluster);
+        }
+        println!("NOT TESTED: no Slurm: {}", up.err);
+        assert!(std::env::var_os("SCALELAW_REQUIRE_SLURM").is_none());
+        None
+    }
+
+    fn script(&self, what: &str) -> Said {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/slurm.sh");
+        let mut command = Command::new("bash");
+        command.arg(script).arg(what).env("SCALELAW_SLURM_DIR", self.lab.path("cluster")).env("GRACE", "5");
+        Said::of(&command.output().expect("bash starts"))
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.lab.path("cluster").join(name)
+    }
+
+    fn command(&self, state: &str) -> Command {
+        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "1"]);
+        command.env("SLURM_CONF", self.file("slurm.conf"));
+        command
+    }
+
+    fn start(&self, state: &str) -> Child {
+        let log = fs::File::create(self.lab.path(&format!("{state}.log"))).expect("writable");
+        self.command(state).stdout(Stdio::null()).stderr(log).spawn().expect("scalelaw starts")
+    }
+
+    /// Waits until so many attempts work at once on a node.
+    fn wait_for(&self, state: &str, attempts: usize) {
+        let began = Instant::now();
+        let working = || self.lab.journals(state).values().filter(|text| text.contains("\"progress\"")).count();
+        while working() < attempts {
+            assert!(began.elapsed() < Duration::from_secs(60), "nothing starts: {}", self.said(state));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn said(&self, state: &str) -> String {
+        fs::read_to_string(self.lab.path(&format!("{state}.log"))).unwrap_or_default()
+    }
+
+    fn wait(&self, state: &str, scheduler: &mut Child) {
+        let began = Instant::now();
+        while scheduler.try_wait().expect("our own child").is_none() {
+            if began.elapsed() > Duration::from_secs(180) {
+                let _ = scheduler.kill();
+                panic!("it does not end: {}", self.said(state));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let code = scheduler.wait().expect("our own child").code();
+        assert_eq!(code, Some(0), "{}", self.said(state));
+    }
+
+    /// Every run has one result, and the database agrees with the journals; returns how many attempts there were.
+    fn check(&self, state: &str) -> usize {
+        let runs = self.lab.runs(state);
+        assert!(runs.len() == RUNS && runs.iter().all(|run| run["state"] == "completed"), "{runs:?}");
+        self.lab.scalelaw(state, &["verify", "database"]).check(0, &[]);
+        self.lab.scalelaw(state, &["verify", "samples"]).check(0, &[]);
+        let journals = self.lab.journals(state);
+        let mut finished: BTreeMap<_, usize> = BTreeMap::new();
+        for (path, text) in &journals {
+            *finished.entry(path.ancestors().nth(3)).or_default() += text.matches("\"event\":\"finished\"").count();
+        }
+        assert!(finished.values().all(|times| *times == 1), "{finished:?}");
+        journals.len()
+    }
+}
+
+#[test]
+fn a_real_cluster_with_all_its_trouble_loses_nothing() {
+    let Some(cluster) = Cluster::new() else { return };
+
+    // The scheduler is killed and the controller with it; the jobs go on, and who comes back takes them over.
+    let mut scheduler = cluster.start("adopted");
+    cluster.wait_for("adopted", 3);
+    scheduler.kill().expect("our own child");
+    scheduler.wait().expect("our own child");
+    kill(&cluster.file("run/slurmctld.pid"), Signal::TERM);
+    assert_eq!(cluster.script("up").code, Some(0), "the controller comes back");
+    let mut scheduler = cluster.start("adopted");
+    cluster.wait("adopted", &mut scheduler);
+    assert_eq!(cluster.check("adopted"), RUNS, "nothing was started a second time");
+
+    // Jobs of another partition take the nodes.
+    let mut scheduler = cluster.start("preempted");
+    cluster.wait_for("preempted", 3);
+    let mut urgent = Command::new("sbatch");
+    urgent.args(["--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]);
+    urgent.env("SLURM_CONF", cluster.file("slurm.conf")).current_dir(cluster.lab.path(""));
+    assert!(urgent.output().expect("sbatch is there").status.success());
+    cluster.wait("preempted", &mut scheduler);
+    assert!(cluster.check("preempted") > RUNS, "nobody was pre-empted: {}", cluster.said("preempted"));
+
+    // A node fails, and all that worked on it.
+    let mut scheduler = cluster.start("failed");
+    cluster.wait_for("failed", 3);
+    kill(&cluster.file("run/slurmd-n1.pid"), Signal::KILL);
+    let victims = on_node("n1", &cluster.file("slurm.conf"));
+    assert!(!victims.is_empty(), "nobody worked on the node");
+    victims.into_iter().for_each(|pid| kill_one(pid, Signal::KILL));
+    cluster.wait("failed", &mut scheduler);
+    assert!(cluster.check("failed") > RUNS, "{}", cluster.said("failed"));
+}
+
+fn kill_one(pid: i32, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(pid).expect("a process id"), signal);
+}
+
+fn kill(pid_file: &Path, signal: Signal) {
+    let pid = fs::read_to_string(pid_file).expect("it runs").trim().parse().expect("a process id");
+    kill_one(pid, signal);
+    let began = Instant::now();
+    // It has to be gone before another one is started.
+    while fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z")) {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The processes of jobs of this cluster on a node.
+fn on_node(node: &str, conf: &Path) -> Vec<i32> {
+    let (node, conf) = (format!("SLURMD_NODENAME={node}"), format!("SLURM_CONF={}", conf.display()));
+    let all = fs::read_dir("/proc").expect("Linux").flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_meant = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
+        has(&node) && has(&conf)
+    };
+    pids.filter(is_meant).collect()
+}
