@@ -9,9 +9,11 @@
 pub mod cost;
 pub mod custom;
 pub mod document;
+pub mod estimate;
 mod fields;
 pub mod files;
 pub mod journal;
+pub mod ledger;
 pub mod network;
 pub mod nfnet;
 pub mod order;

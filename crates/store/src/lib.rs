@@ -10,6 +10,7 @@ mod apply;
 mod attempt;
 mod fits;
 mod ingest;
+mod ledger;
 mod queue;
 mod read;
 mod request;
@@ -25,8 +26,9 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use apply::Applied;
 pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
+pub use ledger::{DeviceUse, Ledger};
 pub use queue::{QueueRow, Task};
-pub use read::{Ledger, ResultRow, RunRow, SweepRow, by_id};
+pub use read::{ResultRow, RunRow, SweepRow, by_id};
 pub use request::{Request, Wish};
 pub use view::{AttemptView, MoveView, RunView};
 pub use write::Write;

@@ -126,21 +126,6 @@ pub fn by_id(rows: &[RunRow]) -> BTreeMap<RunId, &RunRow> {
     rows.iter().map(|row| (row.run, row)).collect()
 }
 
-/// Where the device time of a sweep went, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ledger {
-    /// Attempts that ended with a result.
-    pub with_result: f64,
-    /// Attempts that were stopped; their checkpoints were gone on from.
-    pub preempted: f64,
-    /// Attempts that crashed.
-    pub crashed: f64,
-    /// Attempts so far.
-    pub attempts: u64,
-    /// Examples that were left out of an epoch as damaged, each once however many runs and epochs lack it.
-    pub damaged_examples: u64,
-}
-
 const RUNS: &str = "
     select run.run_id, sweep_run.model, run.spec, run.state, run.failure, run.message, run.attempt, run.crashes, run.step,
         cell.steps, sweep_run.trunk_run_id as planned_trunk_run_id, sweep_run.trunk_step as planned_trunk_step,
@@ -247,37 +232,6 @@ impl Store {
         .await
         .map_err(|error| self.sqlite(error))?;
         Ok(row.map(|(sweep_id, name, applied_ms)| SweepRow { sweep_id, name, applied_ms }))
-    }
-
-    /// Where the device time of a sweep went.
-    pub async fn ledger(&self, sweep_id: i64) -> Result<Ledger, StoreError> {
-        let rows: Vec<(String, f64, i64)> = sqlx::query_as(
-            "select attempt.outcome, total(attempt.device_seconds), count(*)
-             from sweep_run join attempt using (run_id)
-             where sweep_run.sweep_id = ?1 and attempt.outcome is not null group by attempt.outcome",
-        )
-        .bind(sweep_id)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|error| self.sqlite(error))?;
-        let damaged: i64 = sqlx::query_scalar(
-            "select count(distinct example) from skipped_example
-             where run_id in (select run_id from sweep_run where sweep_id = ?1)",
-        )
-        .bind(sweep_id)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(|error| self.sqlite(error))?;
-        let mut ledger = Ledger { damaged_examples: damaged as u64, ..Ledger::default() };
-        for (outcome, seconds, attempts) in rows {
-            ledger.attempts += attempts as u64;
-            match outcome.as_str() {
-                "preempted" => ledger.preempted += seconds,
-                "crashed" => ledger.crashed += seconds,
-                _ => ledger.with_result += seconds,
-            }
-        }
-        Ok(ledger)
     }
 }
 

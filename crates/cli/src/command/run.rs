@@ -44,7 +44,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
              CUDA_VISIBLE_DEVICES which GPUs may be used",
         ));
     }
-    let _lock = place.state.lock()?;
+    let lock = place.state.lock()?;
     let store = Store::open(&place.state.database()).await?;
     let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
     let (settled, jobs) = sched::settle(&store, &place.state, grace).await?;
@@ -64,8 +64,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let devices = devices(sweep, options, &gpus, &rows, waiting);
     let slots =
         devices.iter().map(|device| device.runs as usize).sum::<usize>() / sweep.resources.gpus_per_run as usize;
-    let billed = store.ledger(sweep_id).await?;
-    let spent = billed.with_result + billed.preempted + billed.crashed;
+    let spent = store.ledger(sweep_id).await?.billed();
     say(&format!(
         "{}: {}{} ({} new, {} kept, {} dropped), {} at a time",
         sweep.name,
@@ -115,8 +114,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
             say(&format!("not fine-tuned: {cell}: a run of its pre-training has no result"));
         }
     }
-    let ledger = store.ledger(sweep_id).await?;
-    status::show(place, &sweep.name, &rows, &ledger);
+    drop(lock);
+    status::show(place, &store, sweep_id, &sweep.name).await?;
     store.close().await;
     let complete = rows.iter().all(|row| !row.wanted || matches!(row.state, RunState::Completed | RunState::Diverged));
     Ok(match end {

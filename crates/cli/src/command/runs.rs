@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use serde_json::json;
-use spec::run::RunId;
 use spec::state::{RunState, Transition};
 use store::{AttemptView, RunView, Wish};
 
@@ -119,11 +118,11 @@ pub(crate) fn attempt_table(attempts: &[AttemptView]) -> String {
 
 /// Retries or cancels.
 async fn change(place: &Place, options: &Change, transition: Transition) -> Result<u8, Failure> {
-    let (verb, may, wish): (_, fn(&RunView) -> bool, fn(RunId) -> Wish) = match transition {
-        Transition::Retry => {
-            ("retry", |run| matches!(run.state, RunState::Failed(_) | RunState::Cancelled), Wish::Retry)
-        }
-        _ => ("cancel", |run| !run.state.is_final(), Wish::Cancel),
+    let again = transition == Transition::Retry;
+    let verb = if again { "retry" } else { "cancel" };
+    let may = |run: &RunView| match again {
+        true => matches!(run.state, RunState::Failed(_) | RunState::Cancelled),
+        false => !run.state.is_final(),
     };
     let store = place.read().await?;
     let Selection { sweep, mut runs } = select(place, &store, &options.selected).await?;
@@ -131,7 +130,7 @@ async fn change(place: &Place, options: &Change, transition: Transition) -> Resu
     let of = runs.len();
     runs.retain(may);
     if runs.is_empty() {
-        let why = if verb == "retry" { "failed or was cancelled" } else { "waits or runs" };
+        let why = if again { "failed or was cancelled" } else { "waits or runs" };
         return Err(Failure::usage(format!("none of the {} selected {why}", count(of, "run"))));
     }
     if runs.len() > 1 && !options.yes {
@@ -139,16 +138,14 @@ async fn change(place: &Place, options: &Change, transition: Transition) -> Resu
         return Err(Failure::usage(format!("these are {}; --yes to {verb} them", count(runs.len(), "run"))));
     }
     if runs.len() < of {
-        say(&format!("{} of {} selected cannot be {}", of - runs.len(), count(of, "run"), past(verb)));
+        let past = if again { "retried" } else { "cancelled" };
+        say(&format!("{} of {} selected cannot be {past}", of - runs.len(), count(of, "run")));
     }
-    let wanted: Vec<Wish> = runs.iter().map(|run| wish(run.run)).collect();
+    let wanted: Vec<Wish> =
+        runs.iter().map(|run| if again { Wish::Retry(run.run) } else { Wish::Cancel(run.run) }).collect();
     let answers = wishes::make(place, sweep.sweep_id, &wanted).await?;
     wishes::show(place, &sweep.name, &answers);
     Ok(0)
-}
-
-fn past(verb: &str) -> &'static str {
-    if verb == "retry" { "retried" } else { "cancelled" }
 }
 
 async fn prioritise(place: &Place, options: &Prioritise) -> Result<u8, Failure> {

@@ -4,152 +4,264 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
+use spec::document::Format;
+use spec::estimate::{Estimator, Eta};
 use spec::journal::Usage;
 use spec::state::RunState;
-use store::{Ledger, ResultRow, RunRow};
+use spec::sweep::Sweep;
+use store::{Ledger, RunView, Store};
 
-use super::table::{count, hours};
+use super::table::{count, duration, hours};
 use crate::args::Chosen;
 use crate::exit::{Failure, print};
+use crate::growth::now_ms;
 use crate::place::Place;
 
 pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> {
     let store = place.read().await?;
     let sweep = place.choose(&store, options.sweep.as_deref()).await?;
-    let rows = store.runs(sweep.sweep_id).await?;
-    let ledger = store.ledger(sweep.sweep_id).await?;
-    show(place, &sweep.name, &rows, &ledger);
+    show(place, &store, sweep.sweep_id, &sweep.name).await?;
     Ok(0)
 }
 
 /// Prints where a sweep stands.
-pub(crate) fn show(place: &Place, name: &str, rows: &[RunRow], ledger: &Ledger) {
-    let rows: Vec<&RunRow> = rows.iter().filter(|row| row.wanted).collect();
-    let scheduled = place.state.is_scheduled();
-    print(&if place.json {
-        as_json(name, &rows, ledger, scheduled).to_string()
-    } else {
-        as_text(name, &rows, ledger, scheduled)
-    });
+pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str) -> Result<(), Failure> {
+    let mut runs = store.views(sweep_id).await?;
+    runs.retain(|run| run.wanted);
+    let source = store.source(sweep_id).await?;
+    let standing = Standing {
+        name,
+        ledger: store.ledger(sweep_id).await?,
+        paused: store.paused(sweep_id).await?,
+        budget: budget(&source),
+        scheduled: place.state.is_scheduled(),
+        runs,
+    };
+    print(&if place.json { standing.as_json().to_string() } else { standing.as_text() });
+    Ok(())
 }
 
-/// Share of the estimated compute that is done.
-fn share(rows: &[&RunRow]) -> f64 {
-    let total: f64 = rows.iter().map(|row| row.estimated_seconds).sum();
-    let done = |row: &&RunRow| match row.state.is_final() {
-        true => 1.0,
-        false => {
-            let own = row.steps - row.shared_steps();
-            row.step.saturating_sub(row.shared_steps()) as f64 / own.max(1) as f64
+/// Hours that the file of a sweep lets it spend.
+fn budget(source: &str) -> Option<f64> {
+    let formats = [Format::Toml, Format::Yaml, Format::Json];
+    formats.into_iter().find_map(|format| Sweep::parse(source, format).ok())?.budget_hours
+}
+
+/// What is known of a sweep.
+struct Standing<'a> {
+    name: &'a str,
+    runs: Vec<RunView>,
+    ledger: Ledger,
+    paused: Option<String>,
+    budget: Option<f64>,
+    scheduled: bool,
+}
+
+/// Problems that are named one by one.
+const MOST_PROBLEMS: usize = 10;
+
+impl Standing<'_> {
+    /// Share of the estimated compute that is done.
+    fn share(&self) -> f64 {
+        let total: f64 = self.runs.iter().map(|run| run.estimated_seconds).sum();
+        let done: f64 = self.runs.iter().map(|run| run.estimated_seconds * run.done()).sum();
+        if total > 0.0 { done / total } else { 1.0 }
+    }
+
+    fn states(&self) -> BTreeMap<&'static str, usize> {
+        let mut states = BTreeMap::new();
+        self.runs.iter().for_each(|run| *states.entry(run.state.word()).or_default() += 1);
+        states
+    }
+
+    /// Time left on the devices that the newest scheduler holds; none where nothing is left or nothing works.
+    fn eta(&self) -> Option<Eta> {
+        let mut estimator = Estimator::default();
+        for run in self.runs.iter().filter(|run| run.state == RunState::Completed) {
+            estimator.learn(run.estimated_seconds, run.device_seconds);
         }
-    };
-    let done: f64 = rows.iter().map(|row| row.estimated_seconds * done(row)).sum();
-    if total > 0.0 { done / total } else { 1.0 }
-}
+        let mut open: Vec<&RunView> = self.runs.iter().filter(|run| !run.state.is_final()).collect();
+        if open.is_empty() || !self.scheduled || self.paused.is_some() {
+            return None;
+        }
+        open.sort_by_key(|run| (run.state != RunState::Running, -run.priority));
+        let running = open.iter().filter(|run| run.state == RunState::Running).count();
+        let devices = self.ledger.newest_devices().iter().filter(|device| device.quarantined.is_none()).count();
+        let left: Vec<f64> = open.iter().map(|run| run.estimated_seconds * (1.0 - run.done())).collect();
+        estimator.eta(&left, devices.max(running))
+    }
 
-fn states(rows: &[&RunRow]) -> BTreeMap<&'static str, usize> {
-    let mut states = BTreeMap::new();
-    rows.iter().for_each(|row| *states.entry(row.state.word()).or_default() += 1);
-    states
-}
+    fn as_text(&self) -> String {
+        let states = self.states();
+        let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
+        let counts: Vec<String> =
+            order.iter().filter_map(|word| states.get(word).map(|count| format!("{count} {word}"))).collect();
+        let mut parts = vec![
+            // Rounded down: 100 % is said when everything is done.
+            format!(
+                "{}: {:.0} % of {} ({})",
+                self.name,
+                (100.0 * self.share() + 1e-9).floor(),
+                count(self.runs.len(), "run"),
+                counts.join(", ")
+            ),
+            self.spent(),
+        ];
+        if let Some(eta) = self.eta() {
+            let [middle, low, high] = [eta.seconds, eta.low, eta.high].map(|seconds| duration(seconds.ceil()));
+            parts.push(format!("ETA {middle} ({low} to {high})"));
+        }
+        parts.push(self.scheduler());
+        let mut text = parts.join(" · ") + "\n";
+        self.problems(&mut text, states.get("running").copied().unwrap_or(0));
+        self.results(&mut text);
+        text
+    }
 
-fn as_text(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> String {
-    let states = states(rows);
-    let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
-    let counts: Vec<String> =
-        order.iter().filter_map(|word| states.get(word).map(|count| format!("{count} {word}"))).collect();
-    let mut text = format!(
-        "{name}: {:.0} % of {} ({}) · {}\n",
-        100.0 * share(rows),
-        count(rows.len(), "run"),
-        counts.join(", "),
-        spent(ledger),
-    );
-    // The rows of a scheduler that was killed still say "running"; its workers have ended with it.
-    if let Some(interrupted) = states.get("running").filter(|_| !scheduled) {
-        let _ = writeln!(
-            text,
-            "  no scheduler is at work: {} interrupted; `scalelaw run` with the sweep file goes on",
-            if *interrupted == 1 { "1 run was".to_owned() } else { format!("{interrupted} runs were") },
-        );
+    /// The billed device time, and what of it was good for something.
+    fn spent(&self) -> String {
+        let (split, wasted) = (self.ledger.split, self.wasted());
+        let mut text =
+            format!("{} device in {}", hours(self.ledger.billed()), count(self.ledger.attempts as usize, "attempt"));
+        if let Some(budget) = self.budget {
+            let _ = write!(text, " of a budget of {}", hours(3600.0 * budget));
+        }
+        if wasted > 0.0 {
+            let _ = write!(text, ", {} useful, {} wasted", hours(split.useful), hours(wasted));
+        }
+        text
     }
-    for row in
-        rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)) || (row.crashes > 0 && !row.state.is_final()))
-    {
-        let label = row.label();
-        let why = row.message.as_deref().unwrap_or("no message");
-        let _ = writeln!(text, "  {label}: {}: {why} (run {})", row.state, row.run);
+
+    fn wasted(&self) -> f64 {
+        self.ledger.split.repeated.max(0.0) + self.ledger.split.failed
     }
-    if ledger.damaged_examples > 0 {
-        let examples = count(ledger.damaged_examples as usize, "damaged example");
-        let _ = writeln!(text, "  {examples} left out of training, listed by verify samples --json");
+
+    /// Whether somebody works.
+    fn scheduler(&self) -> String {
+        let seen = self.ledger.devices.iter().map(|device| device.seen_ms).max();
+        match seen {
+            _ if self.scheduled => "scheduler at work".to_owned(),
+            _ if self.runs.iter().all(|run| run.state.is_final()) => "nothing left to run".to_owned(),
+            Some(seen) => format!("no scheduler at work for {}", duration((now_ms() - seen).max(0) as f64 / 1000.0)),
+            None => "no scheduler has worked yet".to_owned(),
+        }
     }
-    let phases = phases(rows);
-    if phases.iter().any(|(_, share)| *share > 0.0) {
-        let parts: Vec<String> = phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
-        let _ = writeln!(text, "  time went into: {}", parts.join(", "));
+
+    fn problems(&self, text: &mut String, running: usize) {
+        if let Some(why) = &self.paused {
+            let next = if self.scheduled { "scalelaw resume" } else { "scalelaw run" };
+            let _ = writeln!(text, "  paused: {why}; `{next}` goes on once that is mended");
+        }
+        // The rows of a scheduler that was killed still say "running"; its workers have ended with it.
+        if running > 0 && !self.scheduled {
+            let runs = if running == 1 { "1 run was".to_owned() } else { format!("{running} runs were") };
+            let _ = writeln!(
+                text,
+                "  no scheduler is at work: {runs} interrupted; `scalelaw run` with the sweep file goes on"
+            );
+        }
+        let is_problem =
+            |run: &&RunView| matches!(run.state, RunState::Failed(_)) || (run.crashes > 0 && !run.state.is_final());
+        let problems: Vec<&RunView> = self.runs.iter().filter(is_problem).collect();
+        for run in problems.iter().take(MOST_PROBLEMS) {
+            let why = run.message.as_deref().unwrap_or("no message");
+            let _ = writeln!(text, "  {}: {}: {why} (run {})", run.label(), run.state, run.run);
+            if matches!(run.state, RunState::Failed(_)) {
+                let _ = writeln!(text, "    see `scalelaw runs logs {0}`, then `scalelaw runs retry {0}`", run.run);
+            }
+        }
+        if problems.len() > MOST_PROBLEMS {
+            let more = count(problems.len() - MOST_PROBLEMS, "more problem");
+            let _ = writeln!(text, "  and {more}; `scalelaw runs ls state=failed` lists what failed");
+        }
+        for device in self.ledger.newest_devices() {
+            if let Some(why) = &device.quarantined {
+                let _ =
+                    writeln!(text, "  {} is used no more: {why}; a new `scalelaw run` tries it again", device.device);
+            }
+        }
+        for run in self.runs.iter().filter(|run| run.excluded.is_some()) {
+            let why = run.excluded.as_deref().unwrap_or_default();
+            let _ = writeln!(text, "  {} is excluded from fits and figures: {why} (run {})", run.label(), run.run);
+        }
+        if self.ledger.damaged_examples > 0 {
+            let examples = count(self.ledger.damaged_examples as usize, "damaged example");
+            let _ = writeln!(text, "  {examples} left out of training, listed by verify samples --json");
+        }
     }
-    let best = |finetuned: bool, value: fn(&ResultRow) -> Option<f64>| {
-        let stage = rows.iter().filter(move |row| row.spec.pretrained.is_some() == finetuned);
-        let found = stage.filter_map(|row| row.result.as_ref().and_then(|result| Some((value(result)?, row.label()))));
-        found.min_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    if let Some((loss, label)) = best(false, |result| Some(result.heldout_loss)) {
-        let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {label}");
+
+    fn results(&self, text: &mut String) {
+        let phases = phases(self.ledger.usage.as_ref());
+        if phases.iter().any(|(_, share)| *share > 0.0) {
+            let parts: Vec<String> =
+                phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
+            let _ = writeln!(text, "  time went into: {}", parts.join(", "));
+        }
+        let best = |finetuned: bool, value: fn(&RunView) -> Option<f64>| {
+            let stage = self.runs.iter().filter(|run| run.pretrained.is_some() == finetuned && run.excluded.is_none());
+            stage.filter_map(|run| Some((value(run)?, run))).min_by(|a, b| a.0.total_cmp(&b.0))
+        };
+        if let Some((loss, run)) = best(false, |run| run.heldout_loss) {
+            let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {}", run.label());
+        }
+        if let Some((error, run)) = best(true, |run| run.accuracy.map(|accuracy| 100.0 * (1.0 - accuracy))) {
+            let _ = writeln!(text, "  lowest top-1 error {error:.2} %: {}", run.label());
+        }
     }
-    if let Some((error, label)) = best(true, |result| result.accuracy.map(|accuracy| 100.0 * (1.0 - accuracy))) {
-        let _ = writeln!(text, "  lowest top-1 error {error:.2} %: {label}");
+
+    fn as_json(&self) -> serde_json::Value {
+        let (ledger, hour) = (&self.ledger, |seconds: f64| seconds / 3600.0);
+        let failed = self.runs.iter().filter(|run| matches!(run.state, RunState::Failed(_)));
+        let problems =
+            failed.map(|run| json!({"run_id": run.run, "state": run.state.to_string(), "message": run.message}));
+        let quarantined = ledger.newest_devices().iter().filter_map(|device| {
+            device.quarantined.as_ref().map(|why| json!({"device": device.device, "reason": why}))
+        });
+        let excluded = self
+            .runs
+            .iter()
+            .filter_map(|run| run.excluded.as_ref().map(|why| json!({"run_id": run.run, "reason": why})));
+        json!({
+            "schema_version": 1,
+            "sweep": self.name,
+            "scheduled": self.scheduled,
+            "last_seen_ms": ledger.devices.iter().map(|device| device.seen_ms).max(),
+            "paused": self.paused,
+            "share_of_compute": self.share(),
+            "eta_seconds": self.eta().map(|eta| json!({"middle": eta.seconds, "low": eta.low, "high": eta.high})),
+            "runs": self.runs.len(),
+            "states": self.states(),
+            "device_hours": {
+                "total": hour(ledger.billed()),
+                "useful": hour(ledger.split.useful),
+                "repeated": hour(ledger.split.repeated),
+                "failed": hour(ledger.split.failed),
+                "idle": hour(ledger.idle()),
+                "budget": self.budget,
+                "with_result": hour(ledger.with_result),
+                "stopped": hour(ledger.preempted),
+                "crashed": hour(ledger.crashed),
+            },
+            "time_shares": phases(ledger.usage.as_ref()).into_iter().collect::<BTreeMap<_, _>>(),
+            "attempts": ledger.attempts,
+            "damaged_examples": ledger.damaged_examples,
+            "problems": problems.collect::<Vec<_>>(),
+            "quarantined": quarantined.collect::<Vec<_>>(),
+            "excluded": excluded.collect::<Vec<_>>(),
+        })
     }
-    text
 }
 
 /// What attempts spent their time on, as shares of all that is known.
-fn phases(rows: &[&RunRow]) -> [(&'static str, f64); 5] {
-    let sum = |part: fn(&Usage) -> f64| rows.iter().filter_map(|row| row.usage.as_ref()).map(part).sum::<f64>();
+fn phases(usage: Option<&Usage>) -> [(&'static str, f64); 5] {
+    let part = |part: fn(&Usage) -> f64| usage.map_or(0.0, part);
     let seconds = [
-        ("forward and backward", sum(|usage| usage.gradient_seconds)),
-        ("optimiser", sum(|usage| usage.optimizer_seconds)),
-        ("data", sum(|usage| usage.data_seconds)),
-        ("evaluation", sum(|usage| usage.evaluation_seconds)),
-        ("checkpoints", sum(|usage| usage.checkpoint_seconds)),
+        ("forward and backward", part(|usage| usage.gradient_seconds)),
+        ("optimiser", part(|usage| usage.optimizer_seconds)),
+        ("data", part(|usage| usage.data_seconds)),
+        ("evaluation", part(|usage| usage.evaluation_seconds)),
+        ("checkpoints", part(|usage| usage.checkpoint_seconds)),
     ];
     let total = seconds.iter().map(|(_, seconds)| seconds).sum::<f64>().max(f64::MIN_POSITIVE);
     seconds.map(|(name, seconds)| (name, seconds / total))
-}
-
-/// The billed device time, and what of it brought no result by itself.
-fn spent(ledger: &Ledger) -> String {
-    let total = hours(ledger.with_result + ledger.preempted + ledger.crashed);
-    let parts = [(ledger.preempted, "in stopped attempts"), (ledger.crashed, "in crashed ones")];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(seconds, _)| *seconds > 0.0)
-        .map(|(seconds, what)| format!("{} {what}", hours(*seconds)))
-        .collect();
-    let of_it = if parts.is_empty() { String::new() } else { format!(", of it {}", parts.join(" and ")) };
-    format!("{total} device in {}{of_it}", count(ledger.attempts as usize, "attempt"))
-}
-
-fn as_json(name: &str, rows: &[&RunRow], ledger: &Ledger, scheduled: bool) -> serde_json::Value {
-    let problems = rows.iter().filter(|row| matches!(row.state, RunState::Failed(_)));
-    let problems =
-        problems.map(|row| json!({"run_id": row.run, "state": row.state.to_string(), "message": row.message}));
-    json!({
-        "schema_version": 1,
-        "sweep": name,
-        "scheduled": scheduled,
-        "share_of_compute": share(rows),
-        "runs": rows.len(),
-        "states": states(rows),
-        "device_hours": {
-            "total": (ledger.with_result + ledger.preempted + ledger.crashed) / 3600.0,
-            "with_result": ledger.with_result / 3600.0,
-            "stopped": ledger.preempted / 3600.0,
-            "crashed": ledger.crashed / 3600.0,
-        },
-        "time_shares": phases(rows).into_iter().collect::<BTreeMap<_, _>>(),
-        "attempts": ledger.attempts,
-        "damaged_examples": ledger.damaged_examples,
-        "problems": problems.collect::<Vec<_>>(),
-    })
 }

@@ -99,6 +99,7 @@ proptest! {
         let a = a.replace('*', "x");
         let name = format!("{a}{b}{c}");
         let selector = Selector::parse(&[format!("model={a}*{c}")]).expect("a condition");
-        prop_assert!(selector.matches(&Candidate { model: &name, ..candidate(1.0, RunState::Queued) }));
+let run = Candidate { model: &name, ..candidate(1.0, RunState::Queued) };
+        prop_assert!(selector.matches(&run));
     }
 }

@@ -1,0 +1,157 @@
+//! How long what is left will take, with a range: estimates corrected by what finished runs really took, then runs put one after
+//! another on the slots that become free.
+
+/// What finished runs say about estimates: logarithms of measured over estimated seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Estimator {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+/// Standard deviations from the middle to an end of the range: nine sweeps in ten lie inside, were the estimates' errors normal.
+const WIDTH: f64 = 1.645;
+
+/// Standard deviation of the logarithm that a single measurement is taken to have, of which nobody knows how far others are off: a
+/// factor of 1.5 either way.
+const UNKNOWN: f64 = 0.405;
+
+/// Seconds left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Eta {
+    /// Most likely.
+    pub seconds: f64,
+    /// Lower end of the range.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Estimator {
+    /// A run took `measured` seconds where `estimated` were expected; what is not above 0 teaches nothing.
+    pub fn learn(&mut self, estimated: f64, measured: f64) {
+        let ratio = (measured / estimated).ln();
+        if estimated > 0.0 && measured > 0.0 && ratio.is_finite() {
+            self.count += 1.0;
+            self.sum += ratio;
+            self.squares += ratio * ratio;
+        }
+    }
+
+    /// Runs that it has learnt from.
+    pub fn runs(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// Geometric mean of measured over estimated seconds, and the standard deviation of the logarithm of one run around it; none
+    /// before the first run.
+    fn ratio(&self) -> Option<(f64, f64)> {
+        if self.count == 0.0 {
+            return None;
+        }
+        let mean = self.sum / self.count;
+        let spread = if self.count < 2.0 {
+            UNKNOWN
+        } else {
+            ((self.squares - self.count * mean * mean).max(0.0) / (self.count - 1.0)).sqrt()
+        };
+        Some((mean.exp(), spread))
+    }
+
+    /// Time until runs with these estimated seconds left are done on `slots` slots, those that run already first; none before the
+    /// first run has shown what estimates are worth.
+    ///
+    /// All runs share the error of the mean, and each has one of its own; the latter average out over many runs but not within the
+    /// longest, which the end waits for.
+    pub fn eta(&self, left: &[f64], slots: usize) -> Option<Eta> {
+        let (mean, spread) = self.ratio()?;
+        let span = makespan(left, slots);
+        let squares: f64 = left.iter().map(|seconds| seconds * seconds).sum();
+        let total: f64 = left.iter().sum();
+        // Relative deviation of the sum of independent errors, and of the mean that they all are corrected by.
+        let own = if total > 0.0 { spread * squares.sqrt() / total } else { 0.0 };
+        let shared = spread / self.count.sqrt();
+        // On many slots the end is that of one of few runs: never surer than the slots allow.
+        let own = own * (slots.max(1) as f64).sqrt().min(total / span.max(f64::MIN_POSITIVE)).max(1.0);
+        let factor = (WIDTH * own.min(spread).hypot(shared)).exp();
+        let seconds = mean * span;
+        Some(Eta { seconds, low: seconds / factor, high: seconds * factor })
+    }
+}
+
+/// When the last of these is done if each starts on the slot that is free first, in their order: list scheduling.
+pub fn makespan(seconds: &[f64], slots: usize) -> f64 {
+    let mut free = vec![0.0_f64; slots.max(1).min(seconds.len().max(1))];
+    // A heap of negated times would save little: slots are few.
+    for length in seconds {
+        if let Some(first) = free.iter_mut().min_by(|a, b| a.total_cmp(b)) {
+            *first += length.max(0.0);
+        }
+    }
+    free.into_iter().fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn learnt(ratios: &[f64]) -> Estimator {
+        let mut estimator = Estimator::default();
+        ratios.iter().for_each(|ratio| estimator.learn(10.0, 10.0 * ratio));
+        estimator
+    }
+
+    #[test]
+    fn nothing_is_said_before_the_first_run() {
+        assert_eq!(Estimator::default().eta(&[1.0], 1), None);
+        let mut taught_nothing = Estimator::default();
+        taught_nothing.learn(0.0, 1.0);
+        taught_nothing.learn(1.0, 0.0);
+        assert_eq!((taught_nothing.runs(), taught_nothing.eta(&[1.0], 1)), (0, None));
+    }
+
+    #[test]
+    fn slots_are_filled_in_order() {
+        assert_eq!(makespan(&[], 4), 0.0);
+        assert_eq!(makespan(&[3.0, 1.0, 1.0, 5.0], 2), 7.0);
+        assert_eq!(makespan(&[3.0, 1.0], 0), 4.0, "no slot counts as one");
+    }
+
+    #[test]
+    fn even_ratios_leave_no_doubt() {
+        let eta = learnt(&[2.0, 2.0, 2.0]).eta(&[10.0, 10.0], 1).expect("three runs");
+        assert!((eta.seconds - 40.0).abs() < 1e-9 && (eta.high - eta.low) < 1e-4, "{eta:?}");
+        assert!(learnt(&[2.0]).eta(&[10.0], 1).expect("one run").high > 50.0);
+    }
+
+    proptest! {
+        #[test]
+        fn list_scheduling_keeps_its_bounds(seconds in prop::collection::vec(0.0..100.0_f64, 0..40), slots in 1_usize..9) {
+            let (span, total) = (makespan(&seconds, slots), seconds.iter().sum::<f64>());
+            let longest = seconds.iter().copied().fold(0.0, f64::max);
+            let least = longest.max(total / slots as f64);
+            prop_assert!(span >= least - 1e-9 && span <= total / slots as f64 + longest + 1e-9);
+        }
+
+        #[test]
+        fn the_range_holds_the_middle(
+            ratios in prop::collection::vec(0.1..10.0_f64, 1..20), left in prop::collection::vec(0.1..100.0_f64, 0..40), slots in 1_usize..9,
+        ) {
+            let eta = learnt(&ratios).eta(&left, slots).expect("learnt");
+            prop_assert!(eta.low <= eta.seconds && eta.seconds <= eta.high && eta.high.is_finite());
+            prop_assert_eq!(eta.seconds == 0.0, left.is_empty());
+        }
+
+        #[test]
+        fn more_runs_of_the_same_spread_narrow_the_range(ratio in 1.1..4.0_f64, times in 2_usize..10) {
+            let few = [ratio, 1.0 / ratio];
+            let width = |ratios: &[f64]| {
+                let eta = learnt(ratios).eta(&[10.0; 50], 1).expect("learnt");
+                eta.high / eta.low
+            };
+            prop_assert!(width(&few.repeat(times)) < width(&few));
+        }
+    }
+}
