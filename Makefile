@@ -8,18 +8,20 @@ SETUP := scripts/libtorch.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
 export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
-.PHONY: help demo transfer-demo test fuzz lint setup build data reports bench-train bench-train-gpu bench-data clean
+.PHONY: help demo transfer-demo test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
 	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
 	@echo "make test     set everything up and run all tests"
+	@echo "make soak     the scheduler's tests with 10,000 simulated sweeps and 5,000 kills (about 15 minutes)"
 	@echo "make fuzz     run every parser on damaged input for a minute each (needs a nightly compiler)"
 	@echo "make lint     check formatting and clippy"
 	@echo "make build    build scalelaw and scalelaw-worker into $(BIN)"
 	@echo "make bench-train  images per second against PyTorch (fetches PyTorch, about 3 GB; 40 minutes on 2 cores)"
 	@echo "make bench-train-gpu  the same on one NVIDIA GPU"
 	@echo "make bench-data  pictures per second from JPEG files to batches, against other loaders (fetches them, about 5.5 GB)"
+	@echo "make bench-sched  tasks per second and CPU per task against other schedulers (fetches them)"
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
@@ -49,6 +51,10 @@ transfer-demo: data
 
 test: data
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
+
+soak: data
+	SCALELAW_SEEDS=10000 cargo test --locked -p sched simulated
+	SCALELAW_KILLS=5000 cargo test --locked -p cli --test it -- kills_lose_nothing --nocapture
 
 fuzz:
 	@scripts/nasm.sh
@@ -102,6 +108,18 @@ $(DATA_VENV)/ready:
 bench-data: setup $(DATA_VENV)/ready
 	cargo build --locked --package cli
 	$(DATA_VENV)/bin/python scripts/bench_data.py
+
+# Schedulers to compare with. GNU parallel and task-spooler are used where the machine has them.
+SCHED_VENV := $(CACHE)/sched-peers
+
+$(SCHED_VENV)/ready:
+	python3 -m venv $(SCHED_VENV)
+	$(SCHED_VENV)/bin/pip install --quiet hyperqueue==0.27.0 optuna==5.0.0
+	touch $@
+
+bench-sched: setup $(SCHED_VENV)/ready
+	cargo build --locked --package cli
+	$(SCHED_VENV)/bin/python scripts/bench_sched.py
 
 clean:
 	cargo clean

@@ -218,14 +218,14 @@ async fn a_trainer_that_says_only_its_loss_has_a_result() {
     let world = World::new().await;
     let run = world.first().await;
     let store = &world.store;
-    store.start_attempt(run, 1, 10).await.expect("queued");
+    start(store, run, 1, 10).await.expect("queued");
     let parse = |text: &str| spec::journal::parse_line(text).expect("a good line");
     let first = ["{\"event\":\"started\"}", "{\"event\":\"progress\",\"step\":9999,\"loss\":2}"].map(parse);
     let own_count = parse("{\"event\":\"evaluated\",\"step\":9999,\"loss\":2}");
     let last = parse("{\"event\":\"finished\",\"heldout_loss\":0.5}");
     let all = first.into_iter().chain([own_count, parse("{\"event\":\"heartbeat\"}"), last]);
     store.ingest(run, 1, &all.collect::<Vec<_>>(), 0, 100).await.expect("writable");
-    store.end_attempt(run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running");
+    end(store, run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running");
     let row = world.rows().await.into_iter().find(|row| row.run == run).expect("there");
     let result = row.result.as_ref().expect("a result");
     assert_eq!((result.heldout_loss, result.accuracy, result.step_seconds), (0.5, None, None));

@@ -99,12 +99,14 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
     let mut progress = Progress::new(options.progress, &rows, later, slots);
     let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
+    // Ten thousand specifications are not kept while the runs go on.
+    drop(plan);
     let more = async || growth.more().await;
     let end = shell::run(&store, &setup, rows, &taken_over, &mut |news| progress.take(news), more).await;
     progress.finish();
     let end = end?;
-    let rows = store.runs(sweep_id).await?;
-    if end == End::Over(Over::Done) {
+    let rows = store.queue(sweep_id).await?;
+    if end == End::Over(Over::Done) && sweep.finetune.is_some() {
         let plan = loaded.plan(&facts, &store.outcomes().await?)?;
         for skipped in plan.skipped.iter().filter(|skipped| skipped.cell.starts_with("fine-tuning")) {
             say(&format!("left out: {} ({})", skipped.cell, skipped.reason));

@@ -1,7 +1,7 @@
 //! The table `[slurm]`.
 
 use spec::document::Format;
-use spec::plan::Plan;
+use spec::plan::{Outcomes, Plan};
 use spec::sweep::{Slurm, Sweep};
 
 use crate::{GOOD, facts, planned, problems};
@@ -35,7 +35,8 @@ fn the_executor_is_this_machine_unless_slurm_is_asked_for() {
 #[test]
 fn who_starts_attempts_changes_no_run() {
     let local = planned(GOOD);
-    let there: Plan = Plan::expand(&read(&format!("{ON_SLURM}[slurm]\nmax_jobs = 3\n")), &facts()).expect("a plan");
+    let there: Plan =
+        Plan::expand(&read(&format!("{ON_SLURM}[slurm]\nmax_jobs = 3\n")), &facts(), &Outcomes::new()).expect("a plan");
     assert_eq!(local.runs, there.runs);
 }
 

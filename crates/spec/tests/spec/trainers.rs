@@ -3,7 +3,7 @@
 use spec::custom::Setting;
 use spec::document::Format;
 use spec::network::ModelSpec;
-use spec::plan::{DatasetFacts, Plan};
+use spec::plan::{DatasetFacts, Outcomes, Plan};
 use spec::run::{PerChannel, RunSpec};
 use spec::sweep::{Source, Sweep};
 use spec::trainer::{AttemptValues, TemplateError, Trainer, fill};
@@ -31,7 +31,7 @@ fn described() -> DatasetFacts {
 
 fn small() -> RunSpec {
     let sweep = Sweep::parse(CUSTOM, Format::Toml).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let plan = Plan::expand(&sweep, &described()).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let plan = Plan::expand(&sweep, &described(), &Outcomes::new()).unwrap_or_else(|problems| panic!("{problems:?}"));
     plan.runs[0].spec.clone()
 }
 
@@ -55,7 +55,7 @@ fn what_only_the_trainer_knows_is_planned_by_what_is_said_of_it() {
     let sweep = Sweep::parse(CUSTOM, Format::Toml).expect("a good sweep");
     let Source::Described(description) = &sweep.data.source else { panic!("{:?}", sweep.data.source) };
     assert_eq!((description.channels, description.classes), (1, 1));
-    let plan = Plan::expand(&sweep, &described()).expect("a good plan");
+    let plan = Plan::expand(&sweep, &described(), &Outcomes::new()).expect("a good plan");
     let prices: Vec<_> = plan.runs.iter().map(|run| (run.price.parameters, run.price.macs, run.price.flops)).collect();
     assert_eq!(prices, [(1_000_000, 2_000_000, 6.0 * 2e6 * 2000.0), (4_000_000, 8_000_000, 6.0 * 8e6 * 2000.0)]);
     let ModelSpec::Custom(custom) = &plan.runs[0].spec.model else { panic!("{:?}", plan.runs[0]) };
@@ -136,5 +136,5 @@ fn networks_of_ours_still_need_to_know_the_pictures() {
         "train_examples = 100\nheldout_examples = 10\nchannels = 1\nclasses = 4\nresolution = 8",
     );
     let sweep = Sweep::parse(&format!("{text}[trainer]\ncommand = [\"train\"]\n"), Format::Toml).expect("a good sweep");
-    assert_eq!(Plan::expand(&sweep, &facts).expect("a good plan").runs.len(), 8);
+    assert_eq!(Plan::expand(&sweep, &facts, &Outcomes::new()).expect("a good plan").runs.len(), 8);
 }
