@@ -153,6 +153,7 @@ evaluations = 1
 [policy]
 retries = 3
 checkpoint_seconds = 0.1
+failures_in_a_row = 100
 "#
     )
 }

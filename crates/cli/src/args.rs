@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Status(Chosen),
     /// List runs, look at one, try it again, cancel it, put it first.
     Runs(Runs),
+    /// Why a run waits or failed, and what can be done.
+    Explain(OneRun),
     /// Let a sweep start nothing more; what runs saves its state and stops.
     Pause(Chosen),
     /// Let a paused sweep go on.

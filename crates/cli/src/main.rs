@@ -60,6 +60,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Include(options) => command::exclude::include(&place, &options).await,
         Command::Fit(options) => command::fit::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
+        Command::Explain(options) => command::explain::run(&place, &options).await,
         Command::Search(options) => command::search::run(&place, &options).await,
         Command::Export(options) => command::export::run(&place, &options).await,
         Command::Verify(options) => command::verify::run(&place, &options).await,

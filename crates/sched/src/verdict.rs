@@ -150,7 +150,7 @@ mod tests {
             panic!("no result was written")
         };
         assert_eq!(class, Failure::Code);
-        assert!(message.contains("without a line \"finished\""), "{message}");
+        assert!(message.contains("left no result"), "{message}");
     }
 
     #[test]

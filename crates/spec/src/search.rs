@@ -153,7 +153,8 @@ fn two_trial(groups: &[Vec<Group>]) -> Vec<Vec<Standing>> {
 fn not_yet(group: &Group) -> Standing {
     let tried = known(&group.ratings);
     let others = group.ladder.rates.len() - tried.len();
-    let at_least = 2_usize.min(group.ladder.rates.len()).saturating_sub(tried.len());
+    // The lowest rung has none below it.
+    let at_least = 1_usize.min(group.ladder.rates.len()).saturating_sub(tried.len());
     Standing { best: best(&group.ratings, &tried), tried, is_over: false, to_follow: [at_least, others] }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod exclude;
+pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fit;
 pub(crate) mod logs;

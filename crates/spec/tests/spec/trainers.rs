@@ -26,7 +26,14 @@ sizes = [
 "#;
 
 fn described() -> DatasetFacts {
-    DatasetFacts { train_examples: 1000, channels: 1, resolution: Some(1), classes: 1, ..facts() }
+    DatasetFacts {
+        train_examples: 1000,
+        heldout_examples: 100,
+        channels: 1,
+        resolution: Some(1),
+        classes: 1,
+        ..facts()
+    }
 }
 
 fn small() -> RunSpec {
@@ -93,7 +100,7 @@ fn mistakes_have_a_place_and_a_remedy() {
     assert_eq!(
         with("{setting.depth}", "{setting.dept}"),
         [format!(
-            "6:57: trainer.command[4]: unknown placeholder {{setting.dept}}; did you mean setting.depth? {allowed}"
+            "6:59: trainer.command[4]: unknown placeholder {{setting.dept}}; did you mean setting.depth? {allowed}"
         )]
     );
     assert_eq!(
