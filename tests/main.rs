@@ -20,4 +20,5 @@ mod sweep;
 mod trainers;
 mod trunk;
 mod verify;
+mod wishes;
 mod wrong_input;

@@ -131,7 +131,7 @@ async fn change(place: &Place, options: &Change, transition: Transition) -> Resu
     runs.retain(may);
     if runs.is_empty() {
         let why = if again { "failed or was cancelled" } else { "waits or runs" };
-        return Err(Failure::usage(format!("none of the {} selected {why}", count(of, "run"))));
+        return Err(Failure::usage(format!("{}: none {why}", count(of, "selected run"))));
     }
     if runs.len() > 1 && !options.yes {
         print(&selection::as_table(&runs));
@@ -155,7 +155,7 @@ async fn prioritise(place: &Place, options: &Prioritise) -> Result<u8, Failure> 
     let of = runs.len();
     runs.retain(|run| !run.state.is_final());
     if runs.is_empty() {
-        return Err(Failure::usage(format!("none of the {} selected waits or runs", count(of, "run"))));
+        return Err(Failure::usage(format!("{}: none waits or runs", count(of, "selected run"))));
     }
     let wanted: Vec<Wish> = runs.iter().map(|run| Wish::Prioritise(run.run, options.priority)).collect();
     let answers = wishes::make(place, sweep.sweep_id, &wanted).await?;

@@ -149,8 +149,8 @@ impl Standing<'_> {
 
     fn problems(&self, text: &mut String, running: usize) {
         if let Some(why) = &self.paused {
-            let next = if self.scheduled { "scalelaw resume" } else { "scalelaw run" };
-            let _ = writeln!(text, "  paused: {why}; `{next}` goes on once that is mended");
+            let next = if self.scheduled { "`scalelaw resume`" } else { "`scalelaw run` with the sweep file" };
+            let _ = writeln!(text, "  {why}: nothing starts; {next} goes on");
         }
         // The rows of a scheduler that was killed still say "running"; its workers have ended with it.
         if running > 0 && !self.scheduled {

@@ -106,7 +106,7 @@ async fn grant(store: &Store, sweep_id: i64, wish: Wish) -> Result<String, Store
             Ok(format!("{run}: has priority {priority}"))
         }
         Wish::Pause => {
-            store.pause(sweep_id, Some("a person paused it")).await?;
+            store.pause(sweep_id, Some("paused by a person")).await?;
             Ok("paused; no scheduler is at work, and `scalelaw run` with the sweep file goes on".to_owned())
         }
         Wish::Resume => {
