@@ -8,5 +8,4 @@ error = lambda x, y: sum(w * x**k for k, w in enumerate(weights)) - y
 loss = lambda points: sum(error(x, y) ** 2 for x, y in points) / len(points)
 for x, y in train * epochs:
     weights = [w - lr * error(x, y) * x**k for k, w in enumerate(weights)]
-with open(os.environ["SCALELAW_JOURNAL"], "a") as journal:
-    journal.write(json.dumps({"event": "finished", "heldout_loss": loss(heldout)}) + "\n")
+print(json.dumps({"event": "finished", "heldout_loss": loss(heldout)}), file=open(os.environ["SCALELAW_JOURNAL"], "a"))

@@ -90,9 +90,9 @@ pub(crate) enum Described {
 pub(crate) struct Simulate {
     #[command(flatten)]
     pub(crate) run: Run,
-    /// How many times as fast as a core of this machine would be.
-    #[arg(long, default_value_t = 100.0, value_parser = positive)]
-    pub(crate) speed: f64,
+    /// How many times as fast as a core of this machine would be; so that all takes some seconds where it is not given.
+    #[arg(long, value_parser = positive)]
+    pub(crate) speed: Option<f64>,
     /// What goes wrong, with the chance of each in one attempt: crash, oom, hang, silent, preempt, torn, slow, diskfull.
     #[arg(long, default_value = "", value_name = "NAME=CHANCE,...")]
     pub(crate) faults: String,

@@ -38,6 +38,8 @@ pub struct Rules {
     pub silence: Duration,
     /// How long an attempt may be without finishing a step.
     pub stall: Duration,
+    /// Whether every trainer tells of its steps. Where one need not, `stall` holds for attempts that have told of one or beaten.
+    pub tells_steps: bool,
     /// How often a batch may be halved after memory ran out.
     pub halvings: u32,
     /// Device seconds that the sweep may cost, and what it has cost before.
@@ -695,9 +697,10 @@ impl Core {
                 continue;
             }
             let (quiet, stuck) = (now.saturating_sub(working.sign), now.saturating_sub(working.step.1));
+            let tells = self.rules.tells_steps || working.beats || working.step.0 > 0;
             let why = if working.beats && quiet > self.rules.silence {
                 format!("no heartbeat for {} s", quiet.as_secs())
-            } else if stuck > self.rules.stall {
+            } else if tells && stuck > self.rules.stall {
                 format!("no step was finished in {} s (policy.stall_seconds)", stuck.as_secs())
             } else {
                 continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use spec::files::DataFiles;
-use spec::run::DeviceKind;
+use spec::run::{DeviceKind, RunId};
 use spec::trainer::{AttemptValues, TemplateError, Trainer, fill};
 use store::Task;
 
@@ -78,6 +78,8 @@ pub struct Attempt<'a> {
     pub keep_trunk: bool,
     /// The process that it must not outlive.
     pub bound_to: Option<u32>,
+    /// Where its processes find each other, if it has several devices.
+    pub port: u16,
 }
 
 /// Why an attempt cannot be started.
@@ -120,20 +122,16 @@ fn environment(attempt: &Attempt<'_>) -> Vec<(String, String)> {
         ("SCALELAW_ATTEMPT", attempt.number.to_string()),
         ("OMP_NUM_THREADS", spec.train.threads.to_string()),
     ];
-    if let Some(accumulate) = attempt.accumulate {
-        variables.push(("SCALELAW_ACCUMULATE", accumulate.to_string()));
-    }
     let arithmetic = &spec.train.arithmetic;
+    variables.push(("SCALELAW_ACCUMULATE", attempt.accumulate.unwrap_or(arithmetic.accumulate).to_string()));
     // A worker opens a context on every GPU it sees.
     let gpus = if arithmetic.device == DeviceKind::Cuda { attempt.devices.join(",") } else { String::new() };
     variables.push(("CUDA_VISIBLE_DEVICES", gpus));
     if attempt.devices.len() > 1 {
-        // What launchers of several ranks ask for. The port follows from the run, so that two on one machine seldom meet.
-        let port = 20_000
-            + attempt.task.run.to_string().bytes().fold(0_u32, |sum, byte| (31 * sum + u32::from(byte)) % 10_000);
+        // What launchers of several ranks ask for.
         variables.push(("WORLD_SIZE", attempt.devices.len().to_string()));
         variables.push(("MASTER_ADDR", "127.0.0.1".to_owned()));
-        variables.push(("MASTER_PORT", port.to_string()));
+        variables.push(("MASTER_PORT", attempt.port.to_string()));
     }
     if arithmetic.deterministic {
         // cuBLAS reads it when CUDA starts.
@@ -216,6 +214,16 @@ fn simulated(settings: &Settings<'_>, attempt: &Attempt<'_>) -> Launch {
         holds_lock: true,
     }
 }
+
+/// Ports for the processes of a run, the first to be tried first. They follow from the run, so that two on one machine seldom meet, and
+/// lie below those that systems give to whoever asks for any.
+pub fn ports(run: RunId) -> impl Iterator<Item = u16> {
+    let first = run.to_string().bytes().fold(0_u32, |sum, byte| (31 * sum + u32::from(byte)) % PORTS);
+    (0..PORTS).map(move |next| 20_000 + ((first + next) % PORTS) as u16)
+}
+
+/// How many there are.
+const PORTS: u32 = 10_000;
 
 /// A program with a slash in its name is a file, seen from the folder of the sweep file; any other is looked up in PATH.
 pub fn program(folder: &Path, name: &str) -> PathBuf {

@@ -65,6 +65,7 @@ fn launched(task: &Task, change: impl FnOnce(&mut Attempt<'_>)) -> Result<Launch
         accumulate: None,
         keep_trunk: false,
         bound_to: Some(42),
+        port: 20_007,
     };
     change(&mut attempt);
     launch(&settings, &attempt)
@@ -121,9 +122,23 @@ fn every_trainer_is_told_of_its_run() {
         ("SCALELAW_ACCUMULATE", "4"),
         ("OMP_NUM_THREADS", "2"),
         ("CUDA_VISIBLE_DEVICES", "7,GPU-a"),
+        ("WORLD_SIZE", "2"),
+        ("MASTER_ADDR", "127.0.0.1"),
+        ("MASTER_PORT", "20007"),
     ];
     for (name, value) in expected {
         assert_eq!(variable(&launch, name), Some(value), "{name}");
     }
-    assert_eq!(variable(&launched(&task, |_| {}).expect("a good command"), "SCALELAW_ACCUMULATE"), None);
+    assert_eq!(variable(&launched(&task, |_| {}).expect("a good command"), "SCALELAW_ACCUMULATE"), Some("1"));
+}
+
+#[test]
+fn a_run_has_a_port_of_its_own_and_others_to_turn_to() {
+    let run: RunId = "0123456789abcdef".parse().expect("16 digits");
+    let mut tried: Vec<u16> = ports(run).collect();
+    assert_eq!(tried.first(), ports(run).next().as_ref());
+    assert_ne!(ports(run).next(), ports("0123456789abcdee".parse().expect("16 digits")).next());
+    tried.sort_unstable();
+    tried.dedup();
+    assert_eq!((tried.len(), tried[0], tried[9_999]), (10_000, 20_000, 29_999));
 }

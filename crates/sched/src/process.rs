@@ -2,18 +2,20 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process_group};
 use store::Process;
 use tokio::process::{Child, Command};
 
 use crate::executor::Start;
-use crate::launch::{Attempt, Settings, launch};
+use crate::launch::{Attempt, Settings, launch, ports};
 use crate::shell::Setup;
 
 /// Starts the trainer on an attempt. Must be called on the thread that lives as long as the program: the kernel sends
@@ -40,6 +42,10 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
         checkpoint_seconds: setup.checkpoint_seconds,
         loader_threads: setup.loader_threads,
     };
+    // Jobs of a cluster start elsewhere, where nobody knows which ports are free.
+    let is_free =
+        |port: &u16| start.devices.len() < 2 || bound_to.is_none() || TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = ports(start.task.run).find(is_free).unwrap_or_default();
     let attempt = Attempt {
         task: &start.task,
         number: start.attempt,
@@ -48,6 +54,7 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
         accumulate: start.accumulate,
         keep_trunk: start.is_trunk,
         bound_to,
+        port,
     };
     let launch = launch(&settings, &attempt).map_err(|error| io::Error::new(ErrorKind::NotFound, error))?;
     let mut command = Command::new(&launch.program);
@@ -60,7 +67,8 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
 
 /// Takes the lock of a run for a trainer that does not take it by itself: it is held as long as anybody has the file open.
 fn lock(run: &Path) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(run.join("lock"))?;
+    // Whoever reads from its standard input finds nothing, and no error.
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(run.join("lock"))?;
     // Who has been killed may take a moment to be gone.
     for _ in 0..20 {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -69,8 +77,79 @@ fn lock(run: &Path) -> io::Result<File> {
             Err(error) => return Err(error.into()),
         }
     }
-    Err(io::Error::new(ErrorKind::WouldBlock, "a process of an earlier attempt still works on this run"))
+    let message = format!(
+        "a process of an earlier attempt still works on this run; `fuser -v {}` tells which",
+        run.join("lock").display()
+    );
+    Err(io::Error::new(ErrorKind::WouldBlock, message))
 }
+
+/// Whether nobody holds the lock of the run in this folder.
+pub(crate) fn is_free(run: &Path) -> io::Result<bool> {
+    let file = match File::options().write(true).open(run.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Processes that work on the run in this folder: its environment names it, and they are of the group of its trainer or hold its
+/// lock. Numbers of processes and groups are given away again, so the environment has to agree.
+pub(crate) fn at_work(run: &Path, group: Option<i32>) -> Vec<Pid> {
+    let Ok(run) = std::path::absolute(run) else { return Vec::new() };
+    let told = [b"SCALELAW_RUN_DIR=", run.as_os_str().as_bytes()].concat();
+    let lock = run.join("lock");
+    let works = |pid: &Pid| {
+        let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        if *pid == getpid() || !environment.split(|byte| *byte == 0).any(|variable| variable == told) {
+            return false;
+        }
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let (state, of_group) = (fields.next(), fields.nth(1).and_then(|group| group.parse().ok()));
+        let holds = || {
+            let open = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+            open.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == lock)
+        };
+        !matches!(state, None | Some("Z")) && ((group.is_some() && of_group == group) || holds())
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)).filter(works).collect()
+}
+
+/// Ends what a trainer that has ended leaves at work, such as the ranks of a launcher that was killed: they would hold on to GPUs
+/// and train beside the next attempt. Unless they were `asked` together with it they are asked now, and killed after `grace`.
+pub(crate) async fn end_leftovers(run: &Path, group: i32, asked: bool, grace: Duration) {
+    let began = Instant::now();
+    let mut asked = asked;
+    // Looking through all processes takes a while, and hardly ever is anything left.
+    let is_over = || {
+        let group_ended = Pid::from_raw(group).is_none_or(|group| test_kill_process_group(group).is_err());
+        group_ended && is_free(run).unwrap_or(true)
+    };
+    while !is_over() && began.elapsed() < grace + LAST_WAIT {
+        let left = at_work(run, Some(group));
+        if left.is_empty() {
+            return;
+        }
+        let signal = if began.elapsed() < grace { Signal::TERM } else { Signal::KILL };
+        if signal == Signal::KILL || !asked {
+            // It may have ended a moment ago.
+            left.iter().for_each(|pid| _ = kill_process(*pid, signal));
+        }
+        asked = true;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How long the end of a killed process is waited for.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// What tells this process from another one that gets its id later; `None` once it is gone.
 pub(crate) fn identify(pid: i32) -> Option<Process> {

@@ -1,11 +1,9 @@
 //! After a scheduler that did not live to see its workers end: settle what they came to before anything new starts.
 
-use std::fs::OpenOptions;
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use spec::journal::Event;
 use spec::state::Transition;
 use spec::sweep::Slurm as Settings;
@@ -95,40 +93,36 @@ async fn close(store: &Store, folder: &StateFolder, attempt: &OpenAttempt) -> Re
     Ok(write.commit().await?)
 }
 
-/// Waits until nobody works on the run: a worker holds the lock of its run as long as it lives.
+/// Waits until nobody works on the run: a worker holds the lock of its run as long as it lives, and so does what a trainer has
+/// started and not outlived.
 async fn end(folder: &StateFolder, attempt: &OpenAttempt, grace: Duration) -> Result<(), SchedError> {
-    let path = folder.run(attempt.run).join("lock");
-    if !path.exists() {
-        return Ok(());
-    }
+    let run = folder.run(attempt.run);
     let began = Instant::now();
-    let alive = || attempt.process.as_ref().filter(|known| process::identify(known.pid).as_ref() == Some(*known));
-    if let Some(known) = alive() {
-        process::signal(known.pid, Signal::TERM);
-    }
+    let known = attempt.process.as_ref();
+    let mut asked = BTreeSet::new();
     loop {
-        if is_free(&path)? {
+        let leader = known.filter(|known| process::identify(known.pid).as_ref() == Some(*known));
+        let mut left = process::at_work(&run, known.map(|known| known.pid));
+        if left.is_empty() && process::is_free(&run).map_err(io("locking", &run.join("lock")))? {
             return Ok(());
         }
-        if began.elapsed() > grace
-            && let Some(known) = alive()
-        {
-            process::signal(known.pid, Signal::KILL);
-        }
         if began.elapsed() > 2 * grace {
-            let source =
-                std::io::Error::new(std::io::ErrorKind::TimedOut, "a worker of an earlier scheduler does not end");
-            return Err(SchedError::Io { what: format!("waiting for {}", path.display()), source });
+            let message = format!(
+                "a worker of an earlier scheduler does not end; `fuser -v {}` tells which",
+                run.join("lock").display()
+            );
+            let source = std::io::Error::new(std::io::ErrorKind::TimedOut, message);
+            return Err(SchedError::Io { what: format!("waiting for {}", run.display()), source });
+        }
+        left.extend(leader.and_then(|leader| Pid::from_raw(leader.pid)));
+        let late = began.elapsed() > grace;
+        for pid in left {
+            // Each is asked once: a second signal tells some programs not to save any more.
+            if asked.insert(pid.as_raw_nonzero()) || late {
+                // It may have ended a moment ago.
+                let _ = kill_process(pid, if late { Signal::KILL } else { Signal::TERM });
+            }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn is_free(path: &Path) -> Result<bool, SchedError> {
-    let file = OpenOptions::new().write(true).open(path).map_err(io("opening", path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(io("locking", path)(error.into())),
     }
 }

@@ -1,15 +1,18 @@
 //! `scalelaw run`: apply the file, then work off what is left.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sched::core::{Device, Over, Rules};
 use sched::gpu::{self, Gpu};
-use sched::launch::{Others, Simulated};
+use sched::launch::{self, Others, Simulated};
 use sched::shell::{self, End, OnSlurm, Setup};
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
 use spec::state::RunState;
 use spec::sweep::Sweep;
+use spec::trainer::Trainer;
 use store::{OpenAttempt, QueueRow, Store};
 
 use super::status;
@@ -34,8 +37,12 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let sweep = &loaded.sweep;
     let worker = match &sweep.trainer {
         None => place::worker(options.worker.as_deref())?,
-        Some(_) => std::path::PathBuf::new(),
+        Some(_) => PathBuf::new(),
     };
+    let others = others(loaded, simulated)?;
+    if sweep.slurm.is_none() {
+        find_program(&others.folder, sweep)?;
+    }
     let here = sweep.slurm.is_none() && sweep.resources.device == DeviceKind::Cuda;
     let gpus = if here { gpu::usable() } else { Vec::new() };
     if here && gpus.is_empty() {
@@ -84,7 +91,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let setup = Setup {
         folder: place.state.clone(),
         worker,
-        others: others(loaded, simulated)?,
+        others,
         data,
         devices,
         devices_per_run: sweep.resources.gpus_per_run,
@@ -148,9 +155,26 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
 fn others(loaded: &Loaded, simulated: Simulated) -> Result<Others, Failure> {
     let unknown = |error: std::io::Error| Failure::environment(format!("cannot find myself: {error}"));
     let scalelaw = std::env::current_exe().map_err(unknown)?;
-    let beside = loaded.path.parent().unwrap_or(std::path::Path::new(""));
+    let beside = loaded.path.parent().unwrap_or(Path::new(""));
     let folder = std::env::current_dir().map_err(unknown)?.join(beside);
     Ok(Others { scalelaw, folder, simulated })
+}
+
+/// Whether the program of a trainer of one's own is there. On the nodes of a cluster there may be others.
+fn find_program(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
+    let Some(Trainer::Command { command }) = &sweep.trainer else { return Ok(()) };
+    let Some(name) = command.first().filter(|name| !name.contains(['{', '}'])) else { return Ok(()) };
+    let is_program = |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
+    let program = launch::program(folder, name);
+    let (found, remedy) = if name.contains('/') {
+        let remedy = "is no file that may be executed; paths count from the folder of the sweep file";
+        (is_program(&program), format!("{} {remedy}", program.display()))
+    } else {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&paths).any(|path| is_program(&path.join(name)));
+        (found, format!("{name:?} is not in PATH; a program beside the sweep file is written \"./{name}\""))
+    };
+    if found { Ok(()) } else { Err(Failure::environment(format!("trainer.command: {remedy}"))) }
 }
 
 fn rules(sweep: &Sweep, grace: Duration, spent: f64) -> Rules {
@@ -161,6 +185,7 @@ fn rules(sweep: &Sweep, grace: Duration, spent: f64) -> Rules {
         failures_in_a_row: policy.failures_in_a_row,
         silence: SILENCE,
         stall: Duration::from_secs_f64(policy.stall_seconds),
+        tells_steps: !matches!(sweep.trainer, Some(Trainer::Command { .. })),
         halvings: policy.oom_halvings,
         budget: (sweep.budget_hours.map(|hours| 3600.0 * hours), spent),
     }

@@ -123,6 +123,7 @@ impl World {
             halvings: random.below(3) as u32,
             budget: (budget, 0.0),
             stall: Duration::from_secs(100),
+            tells_steps: true,
             ..RULES
         };
         let row = || Row {

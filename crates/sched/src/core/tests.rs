@@ -37,6 +37,7 @@ pub(super) const RULES: Rules = Rules {
     failures_in_a_row: 3,
     silence: Duration::from_secs(60),
     stall: Duration::from_secs(1800),
+    tells_steps: true,
     halvings: 2,
     budget: (None, 0.0),
 };
@@ -258,6 +259,19 @@ fn a_hang_is_told_from_a_slow_step_and_from_a_sleeping_machine() {
     let actions = core.handle(at(now + 1), end(0, 1, crashed(Failure::Node)));
     assert_eq!(settled(&actions).failure, Some(Failure::Timeout));
     assert!(settled(&actions).message.as_ref().is_some_and(|text| text.starts_with("no heartbeat for")));
+}
+
+#[test]
+fn who_has_told_of_no_step_is_not_blamed_for_it_unless_it_should_have() {
+    for (tells_steps, step, ended) in [(true, 0, true), (false, 0, false), (false, 1, true)] {
+        let mut core = Core::new(Rules { tells_steps, ..RULES }, devices(1), queue(1));
+        core.handle(at(0), Event::Tick);
+        core.handle(at(1), Event::Sign { run: run(0), attempt: 1, step, beats: false });
+        let hours = (1..=720).flat_map(|tick| core.handle(at(5 * tick), Event::Tick));
+        let expected = if ended { vec![Action::Terminate(run(0))] } else { vec![] };
+        let found: Vec<_> = hours.filter(|action| matches!(action, Action::Terminate(_))).collect();
+        assert_eq!(found, expected, "{tells_steps} {step}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Attempts as processes of this machine: starting them, telling them to stop, and hearing of their end.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpgid};
@@ -12,6 +13,7 @@ use tokio::task::JoinSet;
 use super::{Exit, How, Start};
 use crate::process;
 use crate::shell::Setup;
+use crate::verdict::PREEMPTED_EXIT;
 
 /// The processes at work.
 #[derive(Default)]
@@ -24,10 +26,26 @@ impl Local {
     /// Starts an attempt and says which process it is.
     pub(super) fn start(&mut self, setup: &Setup, start: Start) -> io::Result<Option<Process>> {
         let (run, attempt) = (start.task.run, start.attempt);
-        let mut child = process::start(setup, start)?;
+        let mut child = match process::start(setup, start) {
+            Ok(child) => child,
+            // Somebody still works on this run, which is no reason for others not to start.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.children.spawn(async move { Exit { run, attempt, how: How::Process(Err(error)) } });
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let pid = child.id().map_or(0, |pid| pid as i32);
         self.pids.insert(run, pid);
-        self.children.spawn(async move { Exit { run, attempt, how: How::Process(child.wait().await) } });
+        let (folder, grace) = (setup.folder.run(run), setup.rules.grace);
+        self.children.spawn(async move {
+            let status = child.wait().await;
+            let asked = status.as_ref().is_ok_and(|status| {
+                status.signal() == Some(Signal::TERM.as_raw()) || matches!(status.code(), Some(PREEMPTED_EXIT | 143))
+            });
+            process::end_leftovers(&folder, pid, asked, grace).await;
+            Exit { run, attempt, how: How::Process(status) }
+        });
         Ok(process::identify(pid))
     }
 

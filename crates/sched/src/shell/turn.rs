@@ -190,11 +190,15 @@ impl Shell<'_> {
 
     async fn start(&mut self, start: Start) -> Result<(), SchedError> {
         let (run, attempt) = (start.task.run, start.attempt);
+        let is_built_in = start.task.spec.trainer.is_none();
         match self.executor.start(self.setup, start) {
             Ok(process) => self.unnoted.extend(process.map(|process| (run, attempt, process))),
             Err(source) => {
                 self.never_started(&[(run, attempt)], &source.to_string()).await?;
-                return Err(SchedError::Worker { worker: self.setup.worker.clone(), source });
+                return Err(match is_built_in {
+                    true => SchedError::Worker { worker: self.setup.worker.clone(), source },
+                    false => SchedError::Io { what: format!("starting the trainer of run {run}"), source },
+                });
             }
         }
         let new = Attempt { attempt, journal_bytes: 0, step: 0, beats: false, last: None };
