@@ -28,6 +28,9 @@ const SLICES: u64 = 20;
 /// Larger training sets have their digests left out: they would take longer than the pretence.
 const LARGEST_DIGEST: u64 = 2_000_000;
 
+/// What hangs ends by itself after this, if nobody is left to end it.
+const LONGEST_HANG: Duration = Duration::from_secs(3600);
+
 /// Returns when the attempt is over.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<String> = arguments.filter_map(|text| text.into_string().ok()).collect();
@@ -213,15 +216,15 @@ impl Attempt {
                 self.write(Event::Preempted { step })?;
                 return Ok(Some(sched::PREEMPTED));
             }
-            Fault::Hang => loop {
-                self.write(Event::Heartbeat { step })?;
-                std::thread::sleep(Duration::from_secs(1));
-            },
+            Fault::Hang => {
+                for _ in 0..LONGEST_HANG.as_secs() {
+                    self.write(Event::Heartbeat { step })?;
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
             Fault::Silent => {
                 self.write(Event::Heartbeat { step })?;
-                loop {
-                    std::thread::sleep(Duration::from_secs(60));
-                }
+                std::thread::sleep(LONGEST_HANG);
             }
         }
         Ok(Some(1))

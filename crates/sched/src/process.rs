@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process_group};
+use spec::run::RunId;
 use store::Process;
 use tokio::process::{Child, Command};
 
@@ -42,10 +43,9 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
         checkpoint_seconds: setup.checkpoint_seconds,
         loader_threads: setup.loader_threads,
     };
-    // Jobs of a cluster start elsewhere, where nobody knows which ports are free.
-    let is_free =
-        |port: &u16| start.devices.len() < 2 || bound_to.is_none() || TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let port = ports(start.task.run).find(is_free).unwrap_or_default();
+    // Jobs of a cluster start elsewhere, and nobody knows here which ports are free there.
+    let here = bound_to.is_some() && start.devices.len() > 1;
+    let port = if here { free_port(start.task.run) } else { ports(start.task.run).next() };
     let attempt = Attempt {
         task: &start.task,
         number: start.attempt,
@@ -54,7 +54,7 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
         accumulate: start.accumulate,
         keep_trunk: start.is_trunk,
         bound_to,
-        port,
+        port: port.unwrap_or_default(),
     };
     let launch = launch(&settings, &attempt).map_err(|error| io::Error::new(ErrorKind::NotFound, error))?;
     let mut command = Command::new(&launch.program);
@@ -63,6 +63,11 @@ pub(crate) fn command(setup: &Setup, start: &Start, bound_to: Option<u32>) -> io
         command.current_dir(folder);
     }
     Ok((command, launch.holds_lock))
+}
+
+/// A port on which nobody listens.
+fn free_port(run: RunId) -> Option<u16> {
+    ports(run).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
 /// Takes the lock of a run for a trainer that does not take it by itself: it is held as long as anybody has the file open.
@@ -191,4 +196,44 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&content[content.len().saturating_sub(2000)..]).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_not_given_to_a_run() {
+        let run: RunId = "0123456789abcdef".parse().expect("16 digits");
+        let free = free_port(run).expect("ten thousand are not all taken");
+        let _taken = TcpListener::bind(("0.0.0.0", free)).expect("it is free");
+        assert!(free_port(run).is_some_and(|other| other != free));
+    }
+
+    #[test]
+    fn who_knows_the_folder_of_a_run_works_on_it_only_with_its_lock_or_in_its_group() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let told = |stdin: Stdio| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env("SCALELAW_RUN_DIR", folder.path()).stdin(stdin).process_group(0);
+            command.spawn().expect("sleep is there")
+        };
+        let lock = lock(folder.path()).expect("nobody has it");
+        let mut children = [told(Stdio::null()), told(Stdio::null()), told(lock.into())];
+        let [_, leader, holder] = children.each_ref().map(|child| child.id() as i32);
+        let found = |group| {
+            let mut found: Vec<i32> =
+                at_work(folder.path(), group).iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!((found(None), found(Some(leader))), (vec![holder], vec![leader, holder]));
+        assert!(!is_free(folder.path()).expect("readable"));
+        for child in &mut children {
+            child.kill().and_then(|()| child.wait()).expect("our own child");
+        }
+        assert!(found(Some(leader)).is_empty() && is_free(folder.path()).expect("readable"));
+    }
 }

@@ -131,8 +131,14 @@ pub const FAULTS: [(&str, Fault); 8] = [
 
 /// A list such as `crash=0.1,oom=0.02` that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?}: expected NAME=NUMBER with one of {1}")]
-pub struct NotAList(String, String);
+pub enum NotAList {
+    /// Its form.
+    #[error("{0:?}: expected NAME=NUMBER with one of {1}")]
+    Item(String, String),
+    /// A chance that is none.
+    #[error("{0}: a chance lies between 0 and 1")]
+    Chance(String),
+}
 
 /// Reads `name=number,...`; names are among `known`.
 pub fn read_list(text: &str, known: &[&str]) -> Result<Vec<(String, f64)>, NotAList> {
@@ -142,7 +148,7 @@ pub fn read_list(text: &str, known: &[&str]) -> Result<Vec<(String, f64)>, NotAL
         let value: f64 = value.trim().parse().ok().filter(|value: &f64| value.is_finite())?;
         known.contains(&name.trim()).then(|| (name.trim().to_owned(), value))
     };
-    items.map(|item| read(item).ok_or_else(|| NotAList(item.to_owned(), known.join(", ")))).collect()
+    items.map(|item| read(item).ok_or_else(|| NotAList::Item(item.to_owned(), known.join(", ")))).collect()
 }
 
 /// Faults and how likely each is in one attempt.
@@ -156,6 +162,9 @@ impl Faults {
     /// Reads `crash=0.1,oom=0.02`; what happens follows from `seed`, the run and the attempt.
     pub fn read(text: &str, seed: u64) -> Result<Faults, NotAList> {
         let list = read_list(text, &FAULTS.map(|(name, _)| name))?;
+        if let Some((name, chance)) = list.iter().find(|(_, chance)| !(0.0..=1.0).contains(chance)) {
+            return Err(NotAList::Chance(format!("{name}={chance}")));
+        }
         let fault = |name: &str| FAULTS.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault);
         Ok(Faults { chances: list.iter().filter_map(|(name, chance)| Some((fault(name)?, *chance))).collect(), seed })
     }
