@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Lab, Said};
 
-/// Sixteen runs of two to four seconds, four at a time.
+/// Sixteen runs of two to seven seconds, four at a time.
 const SWEEP: &str = r#"name = "queued"
 [data]
 dataset = "nothing"
@@ -97,7 +97,7 @@ impl Cluster {
     }
 
     fn command(&self, state: &str) -> Command {
-        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "1"]);
+        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "500"]);
         command.env("SLURM_CONF", self.file("slurm.conf"));
         command
     }

@@ -91,7 +91,7 @@ fn faults_cost_attempts_and_no_results() {
             "directory = \"data\"",
             "train_examples = 1000\nheldout_examples = 100\nchannels = 1\nclasses = 4\nresolution = 8",
         )
-        .replace("retries = 3", "retries = 100\nfailures_in_a_row = 100");
+        .replace("retries = 3", "retries = 100");
     lab.write("law.toml", &sweep);
     let simulate = |state: &str, faults: &str| {
         let arguments = ["simulate", "law.toml", "--speed", "100", "--faults", faults, "--seed", "5"];
