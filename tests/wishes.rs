@@ -9,7 +9,7 @@ use crate::support::{Lab, Said};
 
 const SIMULATE: [&str; 6] = ["simulate", "tiny.toml", "--progress", "none", "--slots", "1"];
 
-fn simulate<'a>(speed: &'a str) -> Vec<&'a str> {
+fn simulate(speed: &str) -> Vec<&str> {
     SIMULATE.into_iter().chain(["--speed", speed]).collect()
 }
 

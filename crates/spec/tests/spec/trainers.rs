@@ -107,12 +107,15 @@ fn mistakes_have_a_place_and_a_remedy() {
         with("{setting.depth}", "{setting.scale}"),
         ["11:5: model \"large\": lacks the setting.scale that trainer.command[4] asks for"]
     );
-    assert_eq!(with("--lr={lr}", "--lr={lr"), ["6:34: trainer.command[2]: a single {; write {{ for a brace"]);
+    assert_eq!(with("--lr={lr}", "--lr={lr"), ["6:35: trainer.command[2]: a single {; write {{ for a brace"]);
     assert_eq!(with("\"python3\"", "\" \""), ["6:12: trainer.command[0]: expected a program"]);
-    assert_eq!(with("macs = 2e6", "macs = 2.5"), ["10:48: model.sizes[0].macs: found 2.5, expected a whole number"]);
+    assert_eq!(with("macs = 2e6", "macs = 2.5"), ["10:46: model.sizes[0].macs: found 2.5, expected a whole number"]);
     assert_eq!(
         with("depth = 2,", "depth = [2],"),
-        ["10:74: model.sizes[0].settings.depth: found a list, expected a number, a word, true or false"]
+        [
+            "10:5: model \"{s}\": lacks the setting.depth that trainer.command[4] asks for",
+            "10:72: model.sizes[0].settings.depth: found a list, expected a number, a word, true or false",
+        ]
     );
     assert_eq!(
         with(", heldout_examples = 100", ""),
