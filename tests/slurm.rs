@@ -116,6 +116,34 @@ impl Cluster {
         }
     }
 
+    /// The trainers that work on a node, as soon as there are any.
+    fn on_node(&self, state: &str, node: &str) -> Vec<i32> {
+        let began = Instant::now();
+        loop {
+            let runs = self.lab.scalelaw(state, &["runs", "ls", "state=running", "--json"]);
+            let runs = if runs.code == Some(0) {
+                runs.json()["runs"].as_array().cloned().unwrap_or_default()
+            } else {
+                Vec::new()
+            };
+            let on_node = |run: &serde_json::Value| {
+                let run = run["run_id"].as_str()?;
+                let shown = self.lab.scalelaw(state, &["runs", "show", run, "--json"]).json();
+                let attempt = shown["attempt_list"].as_array()?.last()?.clone();
+                let folder =
+                    self.lab.path(state).join("runs").join(run).join("attempts").join(attempt["attempt"].to_string());
+                let journal = fs::read_to_string(folder.join("journal.jsonl")).ok()?;
+                let header: serde_json::Value = serde_json::from_str(journal.lines().next()?).ok()?;
+                (attempt["node"] == node).then(|| header["pid"].as_i64().map(|pid| pid as i32))?
+            };
+            let found: Vec<i32> = runs.iter().filter_map(on_node).collect();
+            if !found.is_empty() {
+                return found;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "nobody works on {node}");
+        }
+    }
+
     fn said(&self, state: &str) -> String {
         fs::read_to_string(self.lab.path(&format!("{state}.log"))).unwrap_or_default()
     }
@@ -177,9 +205,8 @@ fn a_real_cluster_with_all_its_trouble_loses_nothing() {
     // A node fails, and all that worked on it.
     let mut scheduler = cluster.start("failed");
     cluster.wait_for("failed", 3);
+    let victims = cluster.on_node("failed", "n1");
     kill(&cluster.file("run/slurmd-n1.pid"), Signal::KILL);
-    let victims = on_node("n1", &cluster.file("slurm.conf"));
-    assert!(!victims.is_empty(), "nobody worked on the node");
     victims.into_iter().for_each(|pid| kill_one(pid, Signal::KILL));
     cluster.wait("failed", &mut scheduler);
     assert!(cluster.check("failed") > RUNS, "{}", cluster.said("failed"));
@@ -198,17 +225,4 @@ fn kill(pid_file: &Path, signal: Signal) {
         assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// The processes of jobs of this cluster on a node.
-fn on_node(node: &str, conf: &Path) -> Vec<i32> {
-    let (node, conf) = (format!("SLURMD_NODENAME={node}"), format!("SLURM_CONF={}", conf.display()));
-    let all = fs::read_dir("/proc").expect("Linux").flatten();
-    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let is_meant = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let has = |wanted: &str| environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
-        has(&node) && has(&conf)
-    };
-    pids.filter(is_meant).collect()
 }

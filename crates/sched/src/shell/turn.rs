@@ -119,6 +119,8 @@ impl Shell<'_> {
                     // Whose process is gone needs nobody to find it.
                     self.unnoted.retain(|(run, ..)| *run != settled.run);
                     write.end_attempt(settled.run, settled.attempt, &ended, now).await?;
+                    // Now, and not when it is told: the same run may start again in this very turn.
+                    self.executor.forget(settled.run);
                     Effect::Settled(settled)
                 }
                 Action::Start { run, attempt, devices, halvings } => {
@@ -226,7 +228,6 @@ impl Shell<'_> {
     /// Tells of an attempt that is settled, and whether that is a result of pre-training.
     fn settled(&mut self, settled: Settled) -> bool {
         let Settled { run, transition, message, device_seconds, .. } = settled;
-        self.executor.forget(run);
         let last = self.attempts.remove(&run).and_then(|attempt| attempt.last);
         let heldout_loss = match last {
             Some(spec::journal::Event::Finished(finished)) => Some(finished.heldout_loss.nats()),
