@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     fn command(&self, state: &str) -> Command {
-        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "250"]);
+        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "250", "--on-cluster"]);
         command.env("SLURM_CONF", self.file("slurm.conf"));
         command
     }

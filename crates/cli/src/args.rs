@@ -102,6 +102,9 @@ pub(crate) struct Simulate {
     /// Decides when faults strike.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Submit to Slurm where the sweep file says so, instead of using this machine.
+    #[arg(long)]
+    pub(crate) on_cluster: bool,
 }
 
 #[derive(Args)]

@@ -27,11 +27,13 @@ pub(crate) async fn run(place: Place, options: &Simulate) -> Result<u8, Failure>
         law.set(&name, value);
     }
     loaded.sweep.trainer = Some(Trainer::Simulated { law });
-    // Neither GPUs nor a cluster are needed to pretend.
+    // Neither GPUs nor a cluster are needed to pretend; but one may want to see what a cluster does with a sweep.
     let resources = &mut loaded.sweep.resources;
     (resources.device, resources.gpus_per_run, resources.skip_busy_gpus) = (DeviceKind::Cpu, 1, false);
     resources.device_flops = None;
-    loaded.sweep.slurm = None;
+    if !options.on_cluster {
+        loaded.sweep.slurm = None;
+    }
     // Pretended results must never stand among real ones.
     let place = match place.state.path() == Path::new(USUAL) {
         true => Place { state: StateFolder::at(&Path::new(USUAL).join("simulated"), None), ..place },
