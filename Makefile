@@ -8,11 +8,12 @@ SETUP := scripts/libtorch.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
 export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
-.PHONY: help demo transfer-demo test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched clean
+.PHONY: help demo transfer-demo learning-rates test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched bench-plan clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
 	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
+	@echo "make learning-rates  two trials against a full grid: sweeps/learning-rates.toml (about an hour on 2 cores)"
 	@echo "make test     set everything up and run all tests"
 	@echo "make soak     the scheduler's tests with 10,000 simulated sweeps and 5,000 kills (about 15 minutes)"
 	@echo "make fuzz     run every parser on damaged input for a minute each (needs a nightly compiler)"
@@ -22,6 +23,7 @@ help:
 	@echo "make bench-train-gpu  the same on one NVIDIA GPU"
 	@echo "make bench-data  pictures per second from JPEG files to batches, against other loaders (fetches them, about 5.5 GB)"
 	@echo "make bench-sched  tasks per second and CPU per task against other schedulers (fetches them)"
+	@echo "make bench-plan  seconds to plan and to apply a sweep of 100,000 cells"
 	@echo "make reports  draw every figure under reports/ again"
 
 setup:
@@ -48,6 +50,11 @@ transfer-demo: data
 	$(BIN)/scalelaw verify samples transfer-demo
 	$(BIN)/scalelaw export csv transfer-demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/transfer-demo/runs.csv
 	for figure in transfer scaling; do $(BIN)/scalelaw plot $$figure transfer-demo --compute flops || exit; done
+
+learning-rates: data
+	$(BIN)/scalelaw run sweeps/learning-rates.toml
+	$(BIN)/scalelaw export csv learning-rates > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/learning-rates/runs.csv
+	$(BIN)/scalelaw search learning-rates | tee reports/learning-rates/table.md
 
 test: data
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
@@ -120,6 +127,9 @@ $(SCHED_VENV)/ready:
 bench-sched: setup $(SCHED_VENV)/ready
 	cargo build --locked --package cli
 	$(SCHED_VENV)/bin/python scripts/bench_sched.py
+
+bench-plan:
+	cargo run --locked --package store --example large_sweep
 
 clean:
 	cargo clean

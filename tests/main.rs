@@ -13,6 +13,7 @@ mod paper;
 mod pictures;
 mod screens;
 mod scripted;
+mod search;
 mod slurm;
 mod soak;
 mod support;

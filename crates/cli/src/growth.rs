@@ -16,6 +16,9 @@ pub(crate) struct Growth<'a> {
     loaded: &'a Loaded,
     facts: &'a Facts,
     sweep_id: i64,
+    /// What the sweep asks for by now.
+    applied: BTreeSet<RunId>,
+    /// What it has asked for since it runs.
     asked: BTreeSet<RunId>,
 }
 
@@ -28,7 +31,7 @@ impl<'a> Growth<'a> {
         sweep_id: i64,
         plan: &Plan,
     ) -> Growth<'a> {
-        Growth { store, loaded, facts, sweep_id, asked: ids(plan) }
+        Growth { store, loaded, facts, sweep_id, applied: ids(plan), asked: ids(plan) }
     }
 
     /// The runs that the results of this moment call for and that were not asked for before. Some may have been, in an earlier
@@ -40,11 +43,16 @@ impl<'a> Growth<'a> {
         let plan = self.loaded.plan(self.facts, &self.store.outcomes().await?);
         // What can be wrong with a plan has nothing to do with results, so it was refused before anything ran.
         let plan = plan.map_err(|failure| StoreError::Row(failure.to_string()))?;
-        let new: BTreeSet<RunId> = ids(&plan).difference(&self.asked).copied().collect();
-        if new.is_empty() {
+        let ids = ids(&plan);
+        if ids == self.applied {
             return Ok(Vec::new());
         }
         self.store.apply(&self.loaded.sweep.name, &self.loaded.text, &plan, now_ms()).await?;
+        let new: BTreeSet<RunId> = ids.difference(&self.asked).copied().collect();
+        self.applied = ids;
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
         try_again(self.store, self.store.queue(self.sweep_id).await?.iter().filter(|row| new.contains(&row.run)))
             .await?;
         let rows = self.store.queue(self.sweep_id).await?;

@@ -198,7 +198,7 @@ struct Listening {
 /// Works off all queued runs among `rows`, in their order. What an earlier scheduler has left open must be settled, but for the
 /// attempts in `open`: jobs of a cluster, of runs among `rows`, which are taken over.
 ///
-/// Whenever a run of pre-training has its result, `more` is asked for runs that were not among `rows`: results may call for some
+/// Whenever a run of pre-training has ended for good, `more` is asked for runs that were not among `rows`: results may call for some
 /// that nobody could name before. They are queued behind the others.
 pub async fn run(
     store: &Store,

@@ -4,7 +4,7 @@
 //! short read-only connections. Every writing transaction begins with `begin immediate`: one that reads first and then
 //! wants to write fails at once when somebody else has written in between, and no time-out helps.
 //!
-//! Queries are plain `&'static str`; each is executed by a test against the migrated schema.
+//! Queries are plain `&'static str`, but for those that add many rows at once; each is executed by a test against the migrated schema.
 
 mod apply;
 mod attempt;

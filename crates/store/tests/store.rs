@@ -1,5 +1,6 @@
 //! The database, through its public functions: every query runs here against the migrated schema.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use spec::document::Format;
@@ -281,6 +282,39 @@ async fn a_sweep_can_be_edited() {
     let back = SWEEP.replace("[0.1, 0.2]", "[0.1, 0.8]");
     let (_, back) = world.store.apply("s", &back, &plan(&back), 4).await.expect("applies");
     assert_eq!((back.new, back.kept, back.dropped), (1, 1, 2), "what comes back is kept, what goes is dropped");
+}
+
+/// More rows than one statement adds, with trunks, and everything that an edit can change of them.
+#[tokio::test]
+async fn a_large_sweep_is_applied_whole_and_can_be_edited() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(&folder.path().join("s.db")).await.expect("a new database");
+    let large = SWEEP
+        .replace(
+            "epochs = [1], lr = [0.1, 0.2]",
+            "epochs = [1, 2], lr = { center = 0.1, factor = 1.1, num = 67 }, seeds = [0, 1, 2, 3, 4, 5]",
+        )
+        .replace("batch = 10", "batch = 10, warmup_steps = 2, schedule = { name = \"wsd\", share_trunk = true }");
+    let check = async |text: &str, now_ms: i64, changes: (usize, usize, usize)| {
+        let plan = plan(text);
+        let (sweep, applied) = store.apply("s", text, &plan, now_ms).await.expect("applies");
+        assert_eq!((applied.new, applied.kept, applied.dropped), changes);
+        let rows: BTreeMap<RunId, RunRow> =
+            store.runs(sweep).await.expect("readable").into_iter().map(|row| (row.run, row)).collect();
+        assert_eq!(rows.values().filter(|row| row.wanted).count(), plan.runs.len());
+        let queue = store.queue(sweep).await.expect("readable");
+        for run in &plan.runs {
+            let row = &rows[&run.id];
+            assert!(row.wanted && row.model == run.model && row.spec == run.spec, "{row:?}");
+            let queued = queue.iter().find(|row| row.run == run.id).expect("in the queue");
+            assert_eq!((queued.trunk, queued.estimated_seconds), (run.trunk, run.price.seconds * run.own_share()));
+        }
+    };
+    check(&large, 1, (804, 0, 0)).await;
+    check(&large, 2, (0, 804, 0)).await;
+    check(&large.replace("\"a\"", "\"b\""), 3, (0, 804, 0)).await;
+    check(&large.replace("[1, 2]", "[2]"), 4, (0, 402, 402)).await;
+    check(&large.replace(", share_trunk = true", ""), 5, (0, 804, 0)).await;
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
         "time",
         "",
     ];
-    let specs: BTreeMap<RunId, &RunSpec> = plan.runs.iter().map(|run| (run.spec.id(), &run.spec)).collect();
+    let specs: BTreeMap<RunId, &RunSpec> = plan.runs.iter().map(|run| (run.id, &run.spec)).collect();
     let mut text = table(&header, plan.runs.iter().map(|run| row(run, &specs, change)));
     let later = |part: fn(&WaitingRuns) -> f64| plan.waiting.iter().map(|one| one.runs as f64 * part(one)).sum::<f64>();
     let (later_seconds, later_flops) = (later(|one| one.price.seconds), later(|one| one.price.flops));
@@ -111,12 +111,26 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
             duration(later_seconds),
         );
     }
+    let [fewest, most] = plan.following(|_| 1.0).map(|runs| runs as usize);
+    if most > 0 {
+        let _ = writeln!(
+            text,
+            "\nto follow as the search of learning rates goes on: {}, {}, about {} on one device",
+            from_to(fewest.to_string(), count(most, "run")),
+            range(plan.following(|price| price.flops), |flops| si_of(flops, "FLOPs")),
+            range(plan.following(|price| price.seconds), duration),
+        );
+    }
+    // What is certain to follow.
+    let later_runs = later_runs + fewest;
+    let later_seconds = later_seconds + plan.following(|price| price.seconds)[0];
+    let later_flops = later_flops + plan.following(|price| price.flops)[0];
     let seconds: f64 = plan.runs.iter().map(|run| run.price.seconds).sum::<f64>() + later_seconds;
     let left: f64 = later_seconds
         + plan
             .runs
             .iter()
-            .filter(|run| !change.is_done(run.spec.id()))
+            .filter(|run| !change.is_done(run.id))
             .map(|run| run.own_share() * run.price.seconds)
             .sum::<f64>();
     let flops: f64 = plan.runs.iter().map(|run| run.price.flops).sum::<f64>() + later_flops;
@@ -153,6 +167,15 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     text
 }
 
+/// `2 to 5`, or once where they are the same.
+fn from_to(low: String, high: String) -> String {
+    if low == high { high } else { format!("{low} to {high}") }
+}
+
+fn range(parts: [f64; 2], shown: impl Fn(f64) -> String) -> String {
+    from_to(shown(parts[0]), shown(parts[1]))
+}
+
 /// Epochs and learning rates of fine-tuning follow those of the pre-training, as in `2 + 50`; `specs` are all runs.
 fn row(run: &PlannedRun, specs: &BTreeMap<RunId, &RunSpec>, change: &Change) -> Vec<String> {
     let (train, price) = (&run.spec.train, &run.price);
@@ -173,15 +196,15 @@ fn row(run: &PlannedRun, specs: &BTreeMap<RunId, &RunSpec>, change: &Change) -> 
         price.steps.to_string(),
         bytes(price.bytes),
         duration(price.seconds),
-        change.word(run.spec.id()).to_owned(),
+        change.word(run.id).to_owned(),
     ]
 }
 
 fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
     let runs = plan.runs.iter().map(|run| {
         json!({
-            "run_id": run.spec.id(),
-            "cell_key": run.spec.cell(),
+            "run_id": run.id,
+            "cell_key": run.cell,
             "model": run.model,
             "pretrained_run_id": run.spec.pretrained,
             "epochs": run.spec.train.epochs,
@@ -197,7 +220,7 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "estimated_device_hours": run.price.seconds / 3600.0,
             "trunk": run.trunk,
             "share_of_own_steps": run.own_share(),
-            "status": change.word(run.spec.id()),
+            "status": change.word(run.id),
         })
     });
     let waiting = plan.waiting.iter().map(|one| {
@@ -209,11 +232,23 @@ fn as_json(name: &str, plan: &Plan, change: &Change) -> serde_json::Value {
             "estimated_device_hours_per_run": one.price.seconds / 3600.0,
         })
     });
+    let searched = plan.to_follow.iter().map(|one| {
+        json!({
+            "model": one.model,
+            "epochs": one.epochs,
+            "runs_at_least": one.at_least,
+            "runs_at_most": one.at_most,
+            "repeats": one.repeats,
+            "training_flops_per_run": one.price.flops,
+            "estimated_device_hours_per_run": one.price.seconds / 3600.0,
+        })
+    });
     let skipped = plan.skipped.iter().map(|skipped| json!({"cell": skipped.cell, "reason": skipped.reason}));
     json!({
         "schema_version": 1,
         "sweep": name,
         "runs": runs.collect::<Vec<_>>(),
+        "search_to_follow": searched.collect::<Vec<_>>(),
         "finetuning_to_follow": waiting.collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
         // Without what is to follow.

@@ -55,7 +55,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let store = Store::open(&place.state.database()).await?;
     let grace = Duration::from_secs_f64(sweep.policy.grace_seconds);
     let (settled, jobs) = sched::settle(&store, &place.state, grace).await?;
-    let plan = loaded.plan(&facts, &store.outcomes().await?)?;
+    let mut plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
     let queue = store.queue(sweep_id).await?;
     // What of an earlier scheduler still goes on in a cluster's queue goes on under this one, if it would start it too.
@@ -66,16 +66,23 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     // Whoever starts it again has mended what was wrong.
     store.pause(sweep_id, None).await?;
     let again = try_again(&store, store.queue(sweep_id).await?.iter()).await?;
+    if again > 0 && sweep.grows() {
+        // A search that had given them up waits for their results now.
+        plan = loaded.plan(&facts, &store.outcomes().await?)?;
+        store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
+    }
     let rows = store.queue(sweep_id).await?;
     let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
-    let devices = devices(sweep, options, &gpus, &rows, waiting);
+    let [fewest, most] = plan.following(|_| 1.0).map(|runs| runs as usize);
+    let devices = devices(sweep, options, &gpus, &rows, waiting + most);
     let slots =
         devices.iter().map(|device| device.runs as usize).sum::<usize>() / sweep.resources.gpus_per_run as usize;
     let spent = store.ledger(sweep_id).await?.billed();
     say(&format!(
-        "{}: {}{} ({} new, {} kept, {} dropped), {} at a time",
+        "{}: {}{}{} ({} new, {} kept, {} dropped), {} at a time",
         sweep.name,
         count(plan.runs.len(), "run"),
+        if most > 0 { format!(" and {fewest} to {most} of the search to follow") } else { String::new() },
         if waiting > 0 { format!(" and {waiting} of fine-tuning to follow") } else { String::new() },
         applied.new,
         applied.kept,
@@ -103,7 +110,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
         loader_threads: sweep.resources.loader_threads,
     };
-    let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum();
+    let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum::<f64>()
+        + plan.following(|price| price.seconds)[0];
     let mut progress = Progress::new(options.progress, &rows, later, slots);
     let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
     // Ten thousand specifications are not kept while the runs go on.

@@ -1,19 +1,36 @@
 //! Tables and numbers as people read them.
 
-use comfy_table::{CellAlignment, Table, presets};
+use std::iter::{once, repeat_n};
 
-/// A table with these columns, all but the first aligned to the right.
+use unicode_width::UnicodeWidthStr;
+
+/// A table with these columns, all but the first aligned to the right. A cell may have several lines.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.iter().copied());
-    for row in rows {
-        table.add_row(row);
+    let header = header.iter().map(|title| (*title).to_owned()).collect();
+    let rows: Vec<Vec<String>> = once(header).chain(rows).collect();
+    let mut widths = vec![0; rows[0].len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.split('\n').map(UnicodeWidthStr::width).fold(*width, usize::max);
+        }
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    let mut text = String::new();
+    for row in &rows {
+        let breaks = row.iter().map(|cell| cell.matches('\n').count()).max().unwrap_or(0);
+        for line in 0..=breaks {
+            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let part = cell.split('\n').nth(line).unwrap_or_default();
+                let blank = width - part.width();
+                let (before, after) = if index == 0 { (0, blank) } else { (blank, 0) };
+                text.extend(repeat_n(' ', before));
+                text.push_str(part);
+                text.extend(repeat_n(' ', after + 2));
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
+        }
     }
-    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    text
 }
 
 /// 1.2k, 3.45M, 6.7G: three digits and a prefix.
@@ -97,6 +114,14 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_stand_under_their_titles() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let shown = table(&["model", "", "loss"], [row(["größe", "1", "0.25"]), row(["模", "two\nlines", "-"])]);
+        assert_eq!(shown, "model         loss\ngröße      1  0.25\n模       two     -\n       lines\n");
+        assert_eq!(table(&["a"], []), "a\n");
+    }
 
     #[test]
     fn numbers_read_well() {

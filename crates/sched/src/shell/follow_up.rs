@@ -121,16 +121,17 @@ impl Shell<'_> {
         }
     }
 
-    /// Does what people have asked for since.
-    pub(super) async fn grant_wishes(&mut self) -> Result<(), SchedError> {
+    /// Does what people have asked for since, and returns whether a run of pre-training has ended with it.
+    pub(super) async fn grant_wishes(&mut self) -> Result<bool, SchedError> {
+        let mut ended = false;
         for request in self.store.open_requests(self.setup.sweep_id).await? {
-            let answer = self.grant(&request).await?;
+            let answer = self.grant(&request, &mut ended).await?;
             self.store.answer(request.id, &answer, now_ms()).await?;
         }
-        Ok(())
+        Ok(ended)
     }
 
-    async fn grant(&mut self, request: &Request) -> Result<String, SchedError> {
+    async fn grant(&mut self, request: &Request, ended: &mut bool) -> Result<String, SchedError> {
         let event = match request.wish {
             Wish::Retry(run) => return self.retry(run).await,
             Wish::Cancel(run) if !self.core.is_pending(run) => return Ok(format!("{run}: neither waits nor runs")),
@@ -143,7 +144,7 @@ impl Shell<'_> {
             Wish::Resume => Event::Resume,
         };
         let actions = self.core.handle(self.began.elapsed(), event);
-        self.perform(None, actions).await?;
+        *ended |= self.perform(None, actions).await?;
         Ok(match request.wish {
             Wish::Cancel(run) if self.core.is_pending(run) => format!("{run}: told to stop"),
             Wish::Cancel(run) | Wish::Retry(run) => format!("{run}: cancelled"),

@@ -22,9 +22,10 @@ enum Effect {
 }
 
 impl Shell<'_> {
-    /// Reads journals and wishes. Like all turns it returns whether there are new results of pre-training.
+    /// Reads journals and wishes. Like all turns it returns whether a run of pre-training has ended for good: a search has to know also
+    /// of one that will have no result.
     pub(super) async fn tick(&mut self) -> Result<bool, SchedError> {
-        self.grant_wishes().await?;
+        let cancelled = self.grant_wishes().await?;
         let mut write = None;
         let mut actions = self.look_who_is_busy();
         let runs: Vec<RunId> = self.attempts.keys().copied().collect();
@@ -46,7 +47,7 @@ impl Shell<'_> {
             let write = opened(self.store, &mut write).await?;
             self.write_uses(write).await?;
         }
-        self.perform(write, actions).await
+        Ok(self.perform(write, actions).await? || cancelled)
     }
 
     /// Settles what has ended, and tells the core what else has happened.
@@ -147,6 +148,7 @@ impl Shell<'_> {
                 }
                 Effect::Settled(settled) => results |= self.settled(settled),
                 Effect::Cancelled(run) => {
+                    results |= self.is_pretraining(run);
                     self.ended_for_good(run);
                     (self.watch)(News::Cancelled(run));
                 }
@@ -225,7 +227,7 @@ impl Shell<'_> {
         Ok(write.commit().await?)
     }
 
-    /// Tells of an attempt that is settled, and whether that is a result of pre-training.
+    /// Tells of an attempt that is settled, and whether a run of pre-training has ended with it.
     fn settled(&mut self, settled: Settled) -> bool {
         let Settled { run, transition, message, device_seconds, .. } = settled;
         let last = self.attempts.remove(&run).and_then(|attempt| attempt.last);
@@ -238,9 +240,11 @@ impl Shell<'_> {
             self.ended_for_good(run);
         }
         (self.watch)(News::Ended { run, state, heldout_loss, message, device_seconds });
-        let has_result = matches!(state, RunState::Completed | RunState::Diverged);
-        // A strategy may also have to know that there will be none.
-        (has_result || state.is_final()) && self.kin.get(&run).is_some_and(|kin| !kin.is_finetuning)
+        state.is_final() && self.is_pretraining(run)
+    }
+
+    fn is_pretraining(&self, run: RunId) -> bool {
+        self.kin.get(&run).is_some_and(|kin| !kin.is_finetuning)
     }
 }
 

@@ -59,6 +59,13 @@ impl Plan {
             );
             problems.add(finetune.place, message);
         }
+        let mut groups: BTreeMap<(&str, u64), Vec<&PlannedRun>> = BTreeMap::new();
+        for run in grid.iter().filter(|run| !run.repeat) {
+            groups.entry((&run.model, run.spec.train.epochs.to_bits())).or_default().push(run);
+        }
+        let searched = self.to_follow.iter().filter(|one| one.at_most > 0);
+        let searched: BTreeMap<(&str, u64), &RunsToFollow> =
+            searched.map(|one| ((one.model.as_str(), one.epochs.to_bits()), one)).collect();
         let mut added = Vec::new();
         for model in &sweep.models {
             let Some(network) = footprint(model, &data, &table.path, &mut problems) else { continue };
@@ -77,15 +84,13 @@ impl Plan {
             };
             let price = Price::of(&network, &from(None, 1.0), speed);
             for epochs in &sweep.epochs {
-                let of_group = |run: &&PlannedRun| run.model == model.name && run.spec.train.epochs == *epochs;
-                let group: Vec<&PlannedRun> = grid.iter().filter(|run| of_group(run) && !run.repeat).collect();
-                let of_search =
-                    |one: &&RunsToFollow| one.model == model.name && one.epochs == *epochs && one.at_most > 0;
-                let open = self.to_follow.iter().find(of_search).map(|open| Open {
+                let at = (model.name.as_str(), epochs.to_bits());
+                let group = groups.get(&at).map_or(&[][..], Vec::as_slice);
+                let open = searched.get(&at).map(|open| Open {
                     at_least: open.at_least,
                     seeds: Settings::of_cells(sweep, model, *epochs).seeds.len(),
                 });
-                let picked = pick(finetune.from, &group, open, outcomes);
+                let picked = pick(finetune.from, group, open, outcomes);
                 for (parent, lr) in
                     picked.parents.iter().flat_map(|parent| settings.lr.iter().map(move |lr| (parent, lr)))
                 {

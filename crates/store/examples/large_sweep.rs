@@ -1,0 +1,96 @@
+//! How long a sweep of 100,000 cells takes to plan and to apply: one line of JSON per form of it.
+#![expect(clippy::print_stdout, reason = "a benchmark takes the time and prints it")]
+
+use std::time::Instant;
+
+use spec::document::Format;
+use spec::plan::{DatasetFacts, Outcome, Outcomes, Plan};
+use spec::run::PerChannel;
+use spec::sweep::Sweep;
+use store::Store;
+
+/// 50 models, 100 budgets, 20 learning rates.
+fn text(more: &str, seeds: &str, rates: u32) -> String {
+    let size = |index: u32| {
+        let widths = [16, 32, 96, 96].map(|width| width * (1 + index));
+        format!("{{ name = \"m{index}\", depths = [1, 1, 2, 1], widths = {widths:?}, group_width = 8 }}")
+    };
+    let sizes = (0..50).map(size).collect::<Vec<_>>().join(", ");
+    let epochs: Vec<f64> = (1..=100).map(|eighth| f64::from(eighth) / 8.0).collect();
+    format!(
+        "name = \"large\"\ndata = {{ dataset = \"d\", directory = \"d\" }}\n\
+         model = {{ family = \"nfnet\", stem_strides = [2], stem_channels = [8], strides = [2, 2, 2, 2], sizes = [{sizes}] }}\n\
+         grid = {{ epochs = {epochs:?}, lr = {{ center = 0.14, factor = 1.2, num = {rates} }}{seeds} }}\n\
+         train = {{ batch = 64 }}\n{more}"
+    )
+}
+
+fn facts() -> DatasetFacts {
+    DatasetFacts {
+        fingerprint: "blake3:0123456789abcdef".to_owned(),
+        train_examples: 60_000,
+        heldout_examples: 10_000,
+        channels: 1,
+        resolution: Some(28),
+        classes: 10,
+        mean: PerChannel::All(0.286),
+        std: PerChannel::All(0.353),
+        per_class: Vec::new(),
+        multi_label: false,
+    }
+}
+
+/// Seconds since `began`.
+fn since(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64()
+}
+
+fn plan(text: &str, outcomes: &Outcomes) -> Plan {
+    let sweep = Sweep::parse(text, Format::Toml).expect("a sweep");
+    let mut plan = Plan::expand(&sweep, &facts(), outcomes).expect("a plan");
+    plan.add_finetuning(&sweep, &facts(), outcomes).expect("a plan");
+    plan
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let stage = "finetune = { epochs = 1, lr = [0.01], train = { batch = 64 } }\n";
+    for (form, more, seeds, rates) in [
+        ("grid", "", "", 20),
+        ("four seeds", "", ", seeds = [0, 1, 2, 3]", 5),
+        ("two-trial", "search = { strategy = \"two-trial\" }\n", "", 20),
+        ("with noise", "search = { noise = { cells = 9, seeds = 3 } }\n", "", 20),
+        ("with fine-tuning", stage, "", 20),
+    ] {
+        let text = text(more, seeds, rates);
+        let began = Instant::now();
+        let blind = plan(&text, &Outcomes::new());
+        let first = since(began);
+        let loss = |lr: f64| Outcome::Loss(1.0 + (lr / 0.1).ln().powi(2));
+        let grid = plan(&self::text("", seeds, rates), &Outcomes::new());
+        let outcomes: Outcomes = grid.runs.iter().map(|run| (run.id, loss(run.spec.train.lr))).collect();
+        let began = Instant::now();
+        let known = plan(&text, &outcomes);
+        println!(
+            "{{\"form\":\"{form}\",\"runs\":{},\"plan_seconds\":{first:.2},\"runs_with_results\":{},\"plan_with_results_seconds\":{:.2}}}",
+            blind.runs.len(),
+            known.runs.len(),
+            since(began),
+        );
+    }
+    let grid = plan(&text("", "", 20), &Outcomes::new());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(&folder.path().join("scalelaw.db")).await.expect("a database");
+    let mut seconds = Vec::new();
+    for now_ms in [1, 2] {
+        let began = Instant::now();
+        store.apply("large", "", &grid, now_ms).await.expect("applied");
+        seconds.push(since(began));
+    }
+    println!(
+        "{{\"form\":\"apply\",\"runs\":{},\"apply_seconds\":{:.2},\"again_seconds\":{:.2}}}",
+        grid.runs.len(),
+        seconds[0],
+        seconds[1]
+    );
+}
