@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use spec::plan::Plan;
 use spec::run::RunId;
 use spec::state::{RunState, Transition};
-use store::{QueueRow, Store, StoreError};
+use store::{QueueRow, StateRow, Store, StoreError};
 
 use crate::sweepfile::{Facts, Loaded};
 
@@ -53,8 +53,8 @@ impl<'a> Growth<'a> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        try_again(self.store, self.store.queue(self.sweep_id).await?.iter().filter(|row| new.contains(&row.run)))
-            .await?;
+        let states = self.store.states(self.sweep_id).await?;
+        try_again(self.store, states.iter().filter(|row| new.contains(&row.run))).await?;
         let rows = self.store.queue(self.sweep_id).await?;
         self.asked.extend(&new);
         Ok(rows.into_iter().filter(|row| new.contains(&row.run)).collect())
@@ -67,7 +67,7 @@ fn ids(plan: &Plan) -> BTreeSet<RunId> {
 
 /// Puts failed runs back into the queue: whoever runs a sweep again has mended what made them fail, or wants to know. A
 /// divergence is a result and stays. Returns how many.
-pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &QueueRow>) -> Result<usize, StoreError> {
+pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &StateRow>) -> Result<usize, StoreError> {
     let mut again = 0;
     for row in rows.filter(|row| row.wanted && matches!(row.state, RunState::Failed(_))) {
         store.change(row.run, Transition::Retry, now_ms()).await?;

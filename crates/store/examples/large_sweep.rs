@@ -82,15 +82,20 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(&folder.path().join("scalelaw.db")).await.expect("a database");
     let mut seconds = Vec::new();
+    let mut sweep = 0;
     for now_ms in [1, 2] {
         let began = Instant::now();
-        store.apply("large", "", &grid, now_ms).await.expect("applied");
+        sweep = store.apply("large", "", &grid, now_ms).await.expect("applied").0;
         seconds.push(since(began));
     }
+    let began = Instant::now();
+    let queued = store.queue(sweep).await.expect("readable");
+    seconds.push(since(began));
     println!(
-        "{{\"form\":\"apply\",\"runs\":{},\"apply_seconds\":{:.2},\"again_seconds\":{:.2}}}",
-        grid.runs.len(),
+        "{{\"form\":\"apply\",\"runs\":{},\"apply_seconds\":{:.2},\"again_seconds\":{:.2},\"queue_seconds\":{:.2}}}",
+        queued.len(),
         seconds[0],
-        seconds[1]
+        seconds[1],
+        seconds[2]
     );
 }

@@ -27,7 +27,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 pub use apply::Applied;
 pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
 pub use ledger::{DeviceUse, Ledger};
-pub use queue::{QueueRow, Task};
+pub use queue::{QueueRow, StateRow, Task};
 pub use read::{ResultRow, RunRow, SweepRow, by_id};
 pub use request::{Request, Wish};
 pub use view::{AttemptView, MoveView, RunView};

@@ -73,34 +73,66 @@ pub struct Task {
     pub trunk: Option<Trunk>,
 }
 
+/// The page comes first: `cross` tells SQLite so, which knows nothing of its length.
 const QUEUE: &str = "
     select run.run_id, sweep_run.model, run.spec, parent.spec as parent_spec, run.state, run.failure, run.attempt, run.crashes,
         run.priority, run.step, cell.steps, cell.memory_bytes, sweep_run.trunk_run_id, sweep_run.trunk_step, sweep_run.wanted,
         sweep_run.estimated_seconds, attempt.accumulate, attempt.failure as attempt_failure
-    from sweep_run join run using (run_id) join cell using (cell_key)
+    from json_each(?2) as page cross join sweep_run on sweep_run.sweep_id = ?1 and sweep_run.run_id = page.value
+        join run using (run_id) join cell using (cell_key)
         left join run as parent on parent.run_id = run.pretrained_run_id
         left join attempt on attempt.run_id = run.run_id and attempt.attempt = run.attempt
+    order by page.key";
+
+const ORDER: &str = "
+    select run.run_id from sweep_run join run using (run_id) join cell using (cell_key)
     where sweep_run.sweep_id = ?1
-    order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id
-    limit ?2 offset ?3";
+    order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id";
 
 /// Rows that are read at a time: specifications are large, and none is kept.
 const PAGE: usize = 500;
 
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateRow {
+    /// Its identity.
+    pub run: RunId,
+    /// Its state.
+    pub state: RunState,
+    /// Whether the sweep file still asks for it.
+    pub wanted: bool,
+}
+
 impl Store {
     /// All runs of a sweep, cheapest first.
     pub async fn queue(&self, sweep_id: i64) -> Result<Vec<QueueRow>, StoreError> {
-        let mut queue = Vec::new();
-        loop {
-            let page = sqlx::query(QUEUE).bind(sweep_id).bind(PAGE as i64).bind(queue.len() as i64);
-            let rows = page.fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
-            for row in &rows {
+        let order: Vec<String> =
+            sqlx::query_scalar(ORDER).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        let mut queue = Vec::with_capacity(order.len());
+        for page in order.chunks(PAGE) {
+            let page = serde_json::to_string(page).unwrap_or_default();
+            let rows = sqlx::query(QUEUE).bind(sweep_id).bind(page).fetch_all(&self.pool).await;
+            for row in &rows.map_err(|error| self.sqlite(error))? {
                 queue.push(decode(row).map_err(|error| StoreError::Row(error.to_string()))?);
             }
-            if rows.len() < PAGE {
-                return Ok(queue);
-            }
         }
+        Ok(queue)
+    }
+
+    /// Where the runs of a sweep stand.
+    pub async fn states(&self, sweep_id: i64) -> Result<Vec<StateRow>, StoreError> {
+        let rows: Vec<(String, String, Option<String>, bool)> = sqlx::query_as(
+            "select run_id, state, failure, wanted from sweep_run join run using (run_id) where sweep_id = ?1",
+        )
+        .bind(sweep_id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let row = |(run, state, failure, wanted): &(String, String, Option<String>, bool)| -> Result<_, Problem> {
+            let state = RunState::from_words(state, failure.as_deref())?;
+            Ok(StateRow { run: run.parse()?, state, wanted: *wanted })
+        };
+        rows.iter().map(|one| row(one).map_err(|error| StoreError::Row(error.to_string()))).collect()
     }
 }
 

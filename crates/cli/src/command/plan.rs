@@ -8,7 +8,7 @@ use spec::plan::{Outcomes, Plan, PlannedRun, WaitingRuns};
 use spec::run::{RunId, RunSpec, short};
 use spec::state::RunState;
 use spec::trunk::Trunk;
-use store::{Applied, RunRow};
+use store::{Applied, StateRow};
 
 use super::table::{bytes, count, duration, hours, si, si_of, table};
 use crate::args::SweepFile;
@@ -47,7 +47,7 @@ struct Change {
 }
 
 impl Change {
-    fn between(rows: &[RunRow], plan: &Plan) -> Change {
+    fn between(rows: &[StateRow], plan: &Plan) -> Change {
         let wanted: BTreeMap<RunId, bool> = rows.iter().map(|row| (row.run, row.wanted)).collect();
         let known = rows.iter().map(|row| (row.run, row.state)).collect();
         Change { known, applied: Applied::between(&wanted, plan) }
@@ -69,13 +69,13 @@ impl Change {
 }
 
 /// The runs that the database has of this sweep, and what all runs in it have come to; nothing where there is no database.
-async fn known(place: &Place, name: &str) -> Result<(Vec<RunRow>, Outcomes), Failure> {
+async fn known(place: &Place, name: &str) -> Result<(Vec<StateRow>, Outcomes), Failure> {
     if !place.state.database().exists() {
         return Ok((Vec::new(), Outcomes::new()));
     }
     let store = place.read().await?;
     let rows = match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
-        Some(sweep) => store.runs(sweep.sweep_id).await?,
+        Some(sweep) => store.states(sweep.sweep_id).await?,
         None => Vec::new(),
     };
     Ok((rows, store.outcomes().await?))

@@ -57,15 +57,15 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let (settled, jobs) = sched::settle(&store, &place.state, grace).await?;
     let mut plan = loaded.plan(&facts, &store.outcomes().await?)?;
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
-    let queue = store.queue(sweep_id).await?;
+    let states = store.states(sweep_id).await?;
     // What of an earlier scheduler still goes on in a cluster's queue goes on under this one, if it would start it too.
     let is_ours =
-        |open: &OpenAttempt| sweep.slurm.is_some() && queue.iter().any(|row| row.run == open.run && row.wanted);
+        |open: &OpenAttempt| sweep.slurm.is_some() && states.iter().any(|row| row.run == open.run && row.wanted);
     let (taken_over, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_ours);
     sched::settle_jobs(&store, &place.state, &jobs, grace).await?;
     // Whoever starts it again has mended what was wrong.
     store.pause(sweep_id, None).await?;
-    let again = try_again(&store, store.queue(sweep_id).await?.iter()).await?;
+    let again = try_again(&store, store.states(sweep_id).await?.iter()).await?;
     if again > 0 && sweep.grows() {
         // A search that had given them up waits for their results now.
         plan = loaded.plan(&facts, &store.outcomes().await?)?;
@@ -120,7 +120,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let end = shell::run(&store, &setup, rows, &taken_over, &mut |news| progress.take(news), more).await;
     progress.finish();
     let end = end?;
-    let rows = store.queue(sweep_id).await?;
+    let states = store.states(sweep_id).await?;
     if end == End::Over(Over::Done) && sweep.finetune.is_some() {
         let plan = loaded.plan(&facts, &store.outcomes().await?)?;
         for skipped in plan.skipped.iter().filter(|skipped| skipped.cell.starts_with("fine-tuning")) {
@@ -134,7 +134,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     drop(lock);
     status::show(place, &store, sweep_id, &sweep.name).await?;
     store.close().await;
-    let complete = rows.iter().all(|row| !row.wanted || matches!(row.state, RunState::Completed | RunState::Diverged));
+    let complete =
+        states.iter().all(|row| !row.wanted || matches!(row.state, RunState::Completed | RunState::Diverged));
     Ok(match end {
         End::Stopped { signal } => {
             say("stopped; the same command goes on from here");

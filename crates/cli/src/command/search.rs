@@ -36,7 +36,7 @@ pub(crate) async fn run(place: &Place, options: &Search) -> Result<u8, Failure> 
         Searched::Refine => Strategy::Refine,
     };
     let found = replay(strategy, &measured);
-    let told = Told { noise: noise(&measured, &found), found };
+    let told = Told { noise: noise(&measured, &found), flops_share: flops_share(&grid, &found), found };
     print(&if place.json { told.as_json(&sweep.name).to_string() } else { told.as_markdown(&sweep.name) });
     Ok(0)
 }
@@ -51,6 +51,19 @@ fn measured(row: &RunRow) -> Measured {
         loss: row.result.as_ref().map(|result| result.heldout_loss),
         cost: row.device_seconds,
     }
+}
+
+/// Share of the operations of the grid that the search takes; a run that diverged has done those of its steps.
+fn flops_share(grid: &[&RunRow], found: &[Replayed]) -> f64 {
+    let tried = |run: &RunRow| {
+        let of_run = |cell: &&Replayed| cell.model == run.model && cell.epochs == run.spec.train.epochs;
+        found.iter().find(of_run).is_some_and(|cell| cell.tried.contains(&run.spec.train.lr))
+    };
+    let sum = |counts: &dyn Fn(&RunRow) -> bool| -> f64 {
+        let runs = grid.iter().filter(|run| counts(run));
+        runs.map(|run| run.flops * run.step as f64 / run.steps.max(1) as f64).sum()
+    };
+    sum(&tried) / sum(&|_| true).max(f64::MIN_POSITIVE)
 }
 
 /// Standard deviations of the held-out loss between seeds at the best rates of the grid, by epoch budget, pooled over models; budgets
@@ -80,6 +93,7 @@ fn noise(runs: &[Measured], found: &[Replayed]) -> Vec<(f64, f64)> {
 struct Told {
     /// Epoch budgets that have several seeds, with the standard deviation between them.
     noise: Vec<(f64, f64)>,
+    flops_share: f64,
     found: Vec<Replayed>,
 }
 
@@ -146,11 +160,12 @@ impl Told {
         let _ = writeln!(
             text,
             "\n{name}: the best learning rate of the grid, or one within the noise of seeds, in {} of {} cells ({:.0} %), for {:.0} % of its \
-             device time. Standard deviation between seeds in nats: {noise}.",
+             device time and {:.0} % of its FLOPs. Standard deviation between seeds in nats: {noise}.",
             self.good(),
             self.found.len(),
             100.0 * self.good() as f64 / self.found.len().max(1) as f64,
             100.0 * self.share(),
+            100.0 * self.flops_share,
         );
         text
     }
@@ -178,6 +193,7 @@ impl Told {
             "cells": cells.collect::<Vec<_>>(),
             "good_cells": self.good(),
             "share_of_device_time": self.share(),
+            "share_of_training_flops": self.flops_share,
         })
     }
 }
