@@ -13,7 +13,6 @@ pub mod estimate;
 mod fields;
 pub mod files;
 pub mod journal;
-pub mod ledger;
 pub mod network;
 pub mod nfnet;
 pub mod order;

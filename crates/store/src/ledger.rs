@@ -1,7 +1,8 @@
 //! Where the device time of a sweep went.
 
+use spec::estimate::Estimator;
 use spec::journal::Usage;
-use spec::ledger::{Billed, Split, split};
+use sqlx::Row;
 
 use crate::{Store, StoreError};
 
@@ -14,8 +15,12 @@ pub struct Ledger {
     pub preempted: f64,
     /// Attempts that crashed.
     pub crashed: f64,
-    /// The same time by what it was good for.
-    pub split: Split,
+    /// Of all of it, for steps that their runs still have.
+    pub useful: f64,
+    /// For steps that a later attempt had to compute again, and for starting without getting to one.
+    pub repeated: f64,
+    /// For runs that were given up.
+    pub failed: f64,
     /// Attempts that have ended.
     pub attempts: u64,
     /// Examples that were left out of an epoch as damaged, each once however many runs and epochs lack it.
@@ -43,6 +48,21 @@ pub struct DeviceUse {
     pub quarantined: Option<String>,
 }
 
+/// Where the time of a device went, in seconds; the first three add up to what was billed on it.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct DeviceLedger {
+    /// Name of the device.
+    pub device: String,
+    /// Steps that their runs still have.
+    pub useful: f64,
+    /// Steps that were computed again.
+    pub repeated: f64,
+    /// Runs that were given up.
+    pub failed: f64,
+    /// Held with nothing on it.
+    pub idle: f64,
+}
+
 impl Ledger {
     /// Device seconds of all attempts that have ended.
     pub fn billed(&self) -> f64 {
@@ -62,31 +82,44 @@ impl Ledger {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Attempted {
-    run_id: String,
-    outcome: String,
-    device_seconds: f64,
-    resumed_step: i64,
-    step: i64,
-    given_up: bool,
-}
-
 const ATTEMPTS: &str = "
-    select attempt.run_id, attempt.outcome, coalesce(attempt.device_seconds, 0.0) as device_seconds,
-        coalesce(attempt.resumed_step, 0) as resumed_step, coalesce(attempt.step, attempt.resumed_step, 0) as step,
-        run.state in ('failed', 'cancelled') as given_up
-    from sweep_run join run using (run_id) join attempt using (run_id)
-    where sweep_run.sweep_id = ?1 and attempt.outcome is not null
-    order by attempt.run_id, attempt.attempt";
+    select outcome, count(*) as attempts, total(seconds) as seconds, total(useful_seconds) as useful,
+        total(repeated_seconds) as repeated, total(failed_seconds) as failed
+    from sweep_run join attempt_use using (run_id) where sweep_id = ?1 group by outcome";
+
+/// Identities are hashes: the first ones are a sample. An attempt of several devices is billed the time of all of them.
+const FINISHED: &str = "
+    select estimated_seconds, (select total(device_seconds) from attempt where attempt.run_id = run.run_id)
+    from sweep_run join run using (run_id)
+    where sweep_id = ?1 and wanted and state = 'completed' order by run.run_id limit 1000";
+
+const DEVICES: &str = "
+    with used as (
+        select device.value as device, total(useful_seconds / number) as useful, total(repeated_seconds / number) as repeated,
+            total(failed_seconds / number) as failed
+        from (
+            select attempt_use.*, '[\"' || replace(devices, ',', '\",\"') || '\"]' as names,
+                1 + length(devices) - length(replace(devices, ',', '')) as number
+            from sweep_run join attempt_use using (run_id) where sweep_id = ?1 and devices is not null
+        ), json_each(names) as device
+        group by device.value
+    ), held as (
+        select device, total(idle_seconds) as idle from device_session where sweep_id = ?1 group by device
+    )
+    select device, coalesce(useful, 0.0) as useful, coalesce(repeated, 0.0) as repeated, coalesce(failed, 0.0) as failed,
+        coalesce(idle, 0.0) as idle
+    from used full join held using (device) order by device";
+
+const USAGE: &str = "
+    select sum(data_seconds), total(wait_seconds), total(gradient_seconds), total(optimizer_seconds),
+        total(evaluation_seconds), total(checkpoint_seconds), max(peak_memory_bytes)
+    from sweep_run join attempt using (run_id) where sweep_id = ?1 and wanted";
 
 type Sums = (Option<f64>, f64, f64, f64, f64, f64, Option<i64>);
 
 impl Store {
     /// Where the device time of a sweep went.
     pub async fn ledger(&self, sweep_id: i64) -> Result<Ledger, StoreError> {
-        let rows: Vec<Attempted> =
-            sqlx::query_as(ATTEMPTS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
         let damaged: i64 = sqlx::query_scalar(
             "select count(distinct example) from skipped_example
              where run_id in (select run_id from sweep_run where sweep_id = ?1)",
@@ -97,40 +130,44 @@ impl Store {
         .map_err(|error| self.sqlite(error))?;
         let mut ledger = Ledger {
             damaged_examples: damaged as u64,
-            attempts: rows.len() as u64,
             usage: self.usage(sweep_id).await?,
             devices: self.devices(sweep_id).await?,
             ..Ledger::default()
         };
+        let rows =
+            sqlx::query(ATTEMPTS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
         for row in &rows {
-            match row.outcome.as_str() {
-                "preempted" => ledger.preempted += row.device_seconds,
-                "crashed" => ledger.crashed += row.device_seconds,
-                _ => ledger.with_result += row.device_seconds,
+            let seconds = |column: &str| row.get::<f64, _>(column);
+            match row.get("outcome") {
+                "preempted" => ledger.preempted = seconds("seconds"),
+                "crashed" => ledger.crashed = seconds("seconds"),
+                _ => ledger.with_result += seconds("seconds"),
             }
-        }
-        for run in rows.chunk_by(|a, b| a.run_id == b.run_id) {
-            let billed = |row: &Attempted| Billed {
-                seconds: row.device_seconds,
-                from: row.resumed_step as u64,
-                to: row.step as u64,
-            };
-            let attempts: Vec<Billed> = run.iter().map(billed).collect();
-            ledger.split = ledger.split.and(split(&attempts, run[0].given_up));
+            ledger.attempts += row.get::<i64, _>("attempts") as u64;
+            ledger.useful += seconds("useful");
+            ledger.repeated += seconds("repeated");
+            ledger.failed += seconds("failed");
         }
         Ok(ledger)
     }
 
+    /// Where the time of each device went that a sweep was billed for or held.
+    pub async fn ledger_by_device(&self, sweep_id: i64) -> Result<Vec<DeviceLedger>, StoreError> {
+        sqlx::query_as(DEVICES).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))
+    }
+
+    /// What up to a thousand runs with a result say of the estimates.
+    pub async fn estimator(&self, sweep_id: i64) -> Result<Estimator, StoreError> {
+        let rows: Vec<(f64, f64)> =
+            sqlx::query_as(FINISHED).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        let mut estimator = Estimator::default();
+        rows.iter().for_each(|(estimated, measured)| estimator.learn(*estimated, *measured));
+        Ok(estimator)
+    }
+
     async fn usage(&self, sweep_id: i64) -> Result<Option<Usage>, StoreError> {
-        let sums: Sums = sqlx::query_as(
-            "select sum(data_seconds), total(wait_seconds), total(gradient_seconds), total(optimizer_seconds),
-                 total(evaluation_seconds), total(checkpoint_seconds), max(peak_memory_bytes)
-             from attempt where run_id in (select run_id from sweep_run where sweep_id = ?1 and wanted)",
-        )
-        .bind(sweep_id)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(|error| self.sqlite(error))?;
+        let sums: Sums =
+            sqlx::query_as(USAGE).bind(sweep_id).fetch_one(&self.pool).await.map_err(|error| self.sqlite(error))?;
         let (data, wait_seconds, gradient_seconds, optimizer_seconds, evaluation_seconds, checkpoint_seconds, peak) =
             sums;
         // A sum over nothing but nulls is null.

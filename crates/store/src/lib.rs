@@ -14,6 +14,7 @@ mod ledger;
 mod queue;
 mod read;
 mod request;
+mod standing;
 mod view;
 mod write;
 
@@ -26,10 +27,11 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use apply::Applied;
 pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
-pub use ledger::{DeviceUse, Ledger};
+pub use ledger::{DeviceLedger, DeviceUse, Ledger};
 pub use queue::{QueueRow, StateRow, Task};
 pub use read::{ResultRow, RunRow, SweepRow, by_id};
 pub use request::{Request, Wish};
+pub use standing::{OpenRun, Standing};
 pub use view::{AttemptView, MoveView, RunView};
 pub use write::Write;
 
@@ -132,7 +134,13 @@ impl Store {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
         }
-        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(Duration::from_secs(10));
+        // Many runs are read at once: pages stay in memory, and rows wait for their reader by the hundreds.
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("cache_size", "-65536")
+            .row_buffer_size(1024);
         Store::connect(path, options).await?.if_current().await
     }
 

@@ -70,13 +70,14 @@ impl RunView {
         if self.state.is_final() {
             return 1.0;
         }
-        let own = self.steps.saturating_sub(self.shared_steps).max(1);
-        (self.step.saturating_sub(self.shared_steps) as f64 / own as f64).min(1.0)
+        share_done(self.step, self.steps, self.shared_steps)
     }
 }
 
-const VIEWS: &str = "
-    select run.run_id, sweep_run.model, cell.epochs, cell.lr, run.seed, parent.run_id as parent_id,
+macro_rules! views {
+    ($part:literal) => {
+        concat!(
+            "select run.run_id, sweep_run.model, cell.epochs, cell.lr, run.seed, parent.run_id as parent_id,
         parent_cell.epochs as parent_epochs, parent_cell.lr as parent_lr, parent.seed as parent_seed, run.state, run.failure,
         run.message, run.attempt, run.crashes, run.priority, run.step, cell.steps, sweep_run.trunk_run_id, sweep_run.trunk_step,
         sweep_run.wanted, sweep_run.estimated_seconds, run.heldout_loss, run.accuracy, exclusion.reason,
@@ -85,8 +86,62 @@ const VIEWS: &str = "
         left join run as parent on parent.run_id = run.pretrained_run_id
         left join cell as parent_cell on parent_cell.cell_key = parent.cell_key
         left join exclusion on exclusion.run_id = run.run_id
-    where sweep_run.sweep_id = ?1
-    order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id";
+    where sweep_run.sweep_id = ?1 ",
+            $part
+        )
+    };
+}
+
+/// Share of the steps behind the shared ones that are done.
+pub(crate) fn share_done(step: u64, steps: u64, shared: u64) -> f64 {
+    let own = steps.saturating_sub(shared).max(1);
+    (step.saturating_sub(shared) as f64 / own as f64).min(1.0)
+}
+
+/// Which runs of a sweep are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    /// All of them.
+    All,
+    /// Wanted ones that failed, or crashed and will be tried again.
+    Problems,
+    /// Those that a person has excluded.
+    Excluded,
+    /// The best of those trained from nothing.
+    LowestLoss,
+    /// The best of those that were fine-tuned.
+    HighestAccuracy,
+}
+
+impl Part {
+    fn query(self) -> &'static str {
+        match self {
+            Part::All => views!("order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id"),
+            Part::Problems => views!(
+                "and sweep_run.wanted and sweep_run.run_id in (
+                     select run_id from run where state = 'failed' or crashes > 0 and state in ('queued', 'running'))
+                 order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id"
+            ),
+            Part::Excluded => views!(
+                "and sweep_run.wanted and sweep_run.run_id in (select run_id from exclusion) order by run.run_id"
+            ),
+            Part::LowestLoss => views!(
+                "and sweep_run.run_id = (
+                     select run_id from run cross join sweep_run using (run_id)
+                     where heldout_loss is not null and pretrained_run_id is null and sweep_id = ?1 and wanted
+                         and not exists (select 1 from exclusion where exclusion.run_id = run.run_id)
+                     order by heldout_loss, run_id limit 1)"
+            ),
+            Part::HighestAccuracy => views!(
+                "and sweep_run.run_id = (
+                     select run_id from run cross join sweep_run using (run_id)
+                     where accuracy is not null and pretrained_run_id is not null and sweep_id = ?1 and wanted
+                         and not exists (select 1 from exclusion where exclusion.run_id = run.run_id)
+                     order by accuracy desc, run_id limit 1)"
+            ),
+        }
+    }
+}
 
 /// An attempt as a person looks at it.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -135,7 +190,12 @@ pub struct MoveView {
 impl Store {
     /// The runs of a sweep, cheapest first, as [`Store::runs`] orders them; those that the file no longer asks for among them.
     pub async fn views(&self, sweep_id: i64) -> Result<Vec<RunView>, StoreError> {
-        let rows = sqlx::query(VIEWS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        self.views_of(sweep_id, Part::All).await
+    }
+
+    pub(crate) async fn views_of(&self, sweep_id: i64, part: Part) -> Result<Vec<RunView>, StoreError> {
+        let rows = sqlx::query(part.query()).bind(sweep_id).fetch_all(&self.pool).await;
+        let rows = rows.map_err(|error| self.sqlite(error))?;
         rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string()))).collect()
     }
 

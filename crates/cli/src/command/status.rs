@@ -9,7 +9,7 @@ use spec::estimate::{Estimator, Eta};
 use spec::journal::Usage;
 use spec::state::RunState;
 use spec::sweep::Sweep;
-use store::{Ledger, RunView, Store};
+use store::{DeviceLedger, Ledger, Standing, Store};
 
 use super::table::{count, duration, hours};
 use crate::args::Chosen;
@@ -26,18 +26,18 @@ pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> 
 
 /// Prints where a sweep stands.
 pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str) -> Result<(), Failure> {
-    let mut runs = store.views(sweep_id).await?;
-    runs.retain(|run| run.wanted);
     let source = store.source(sweep_id).await?;
-    let standing = Standing {
+    let report = Report {
         name,
+        standing: store.standing(sweep_id).await?,
         ledger: store.ledger(sweep_id).await?,
+        estimator: store.estimator(sweep_id).await?,
+        devices: if place.json { store.ledger_by_device(sweep_id).await? } else { Vec::new() },
         paused: store.paused(sweep_id).await?,
         budget: budget(&source),
         scheduled: place.state.is_scheduled(),
-        runs,
     };
-    print(&if place.json { standing.as_json().to_string() } else { standing.as_text() });
+    print(&if place.json { report.as_json().to_string() } else { report.as_text() });
     Ok(())
 }
 
@@ -48,10 +48,12 @@ fn budget(source: &str) -> Option<f64> {
 }
 
 /// What is known of a sweep.
-struct Standing<'a> {
+struct Report<'a> {
     name: &'a str,
-    runs: Vec<RunView>,
+    standing: Standing,
     ledger: Ledger,
+    estimator: Estimator,
+    devices: Vec<DeviceLedger>,
     paused: Option<String>,
     budget: Option<f64>,
     scheduled: bool,
@@ -60,49 +62,29 @@ struct Standing<'a> {
 /// Problems that are named one by one.
 const MOST_PROBLEMS: usize = 10;
 
-impl Standing<'_> {
-    /// Share of the estimated compute that is done.
-    fn share(&self) -> f64 {
-        let total: f64 = self.runs.iter().map(|run| run.estimated_seconds).sum();
-        let done: f64 = self.runs.iter().map(|run| run.estimated_seconds * run.done()).sum();
-        if total > 0.0 { done / total } else { 1.0 }
-    }
-
-    fn states(&self) -> BTreeMap<&'static str, usize> {
-        let mut states = BTreeMap::new();
-        self.runs.iter().for_each(|run| *states.entry(run.state.word()).or_default() += 1);
-        states
-    }
-
+impl Report<'_> {
     /// Time left on the devices that the newest scheduler holds; none where nothing is left or nothing works.
     fn eta(&self) -> Option<Eta> {
-        let mut estimator = Estimator::default();
-        for run in self.runs.iter().filter(|run| run.state == RunState::Completed) {
-            estimator.learn(run.estimated_seconds, run.device_seconds);
-        }
-        let mut open: Vec<&RunView> = self.runs.iter().filter(|run| !run.state.is_final()).collect();
+        let open = &self.standing.open;
         if open.is_empty() || !self.scheduled || self.paused.is_some() {
             return None;
         }
-        open.sort_by_key(|run| (run.state != RunState::Running, -run.priority));
-        let running = open.iter().filter(|run| run.state == RunState::Running).count();
         let devices = self.ledger.newest_devices().iter().filter(|device| device.quarantined.is_none()).count();
-        let left: Vec<f64> = open.iter().map(|run| run.estimated_seconds * (1.0 - run.done())).collect();
-        estimator.eta(&left, devices.max(running))
+        let left: Vec<f64> = open.iter().map(|run| run.left_seconds).collect();
+        self.estimator.eta(&left, devices.max(self.standing.count("running")))
     }
 
     fn as_text(&self) -> String {
-        let states = self.states();
         let order = ["completed", "diverged", "running", "queued", "failed", "cancelled"];
-        let counts: Vec<String> =
-            order.iter().filter_map(|word| states.get(word).map(|count| format!("{count} {word}"))).collect();
+        let counts = order.iter().map(|word| (self.standing.count(word), word)).filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
         let mut parts = vec![
             // Rounded down: 100 % is said when everything is done.
             format!(
                 "{}: {:.0} % of {} ({})",
                 self.name,
-                (100.0 * self.share() + 1e-9).floor(),
-                count(self.runs.len(), "run"),
+                (100.0 * self.standing.share() + 1e-9).floor(),
+                count(self.standing.runs(), "run"),
                 counts.join(", ")
             ),
             self.spent(),
@@ -113,27 +95,27 @@ impl Standing<'_> {
         }
         parts.push(self.scheduler());
         let mut text = parts.join(" · ") + "\n";
-        self.problems(&mut text, states.get("running").copied().unwrap_or(0));
+        self.problems(&mut text);
         self.results(&mut text);
         text
     }
 
     /// The billed device time, and what of it was good for something.
     fn spent(&self) -> String {
-        let (split, wasted) = (self.ledger.split, self.wasted());
+        let wasted = self.wasted();
         let mut text =
             format!("{} device in {}", hours(self.ledger.billed()), count(self.ledger.attempts as usize, "attempt"));
         if let Some(budget) = self.budget {
             let _ = write!(text, " of a budget of {}", hours(3600.0 * budget));
         }
         if wasted > 0.0 {
-            let _ = write!(text, ", {} useful, {} wasted", hours(split.useful), hours(wasted));
+            let _ = write!(text, ", {} useful, {} wasted", hours(self.ledger.useful), hours(wasted));
         }
         text
     }
 
     fn wasted(&self) -> f64 {
-        self.ledger.split.repeated.max(0.0) + self.ledger.split.failed
+        self.ledger.repeated.max(0.0) + self.ledger.failed
     }
 
     /// Whether somebody works.
@@ -141,13 +123,14 @@ impl Standing<'_> {
         let seen = self.ledger.devices.iter().map(|device| device.seen_ms).max();
         match seen {
             _ if self.scheduled => "scheduler at work".to_owned(),
-            _ if self.runs.iter().all(|run| run.state.is_final()) => "nothing left to run".to_owned(),
+            _ if self.standing.open.is_empty() => "nothing left to run".to_owned(),
             Some(seen) => format!("no scheduler at work for {}", duration((now_ms() - seen).max(0) as f64 / 1000.0)),
             None => "no scheduler has worked yet".to_owned(),
         }
     }
 
-    fn problems(&self, text: &mut String, running: usize) {
+    fn problems(&self, text: &mut String) {
+        let running = self.standing.count("running");
         if let Some(why) = &self.paused {
             let next = if self.scheduled { "`scalelaw resume`" } else { "`scalelaw run` with the sweep file" };
             let _ = writeln!(text, "  {why}: nothing starts; {next} goes on");
@@ -160,9 +143,7 @@ impl Standing<'_> {
                 "  no scheduler is at work: {runs} interrupted; `scalelaw run` with the sweep file goes on"
             );
         }
-        let is_problem =
-            |run: &&RunView| matches!(run.state, RunState::Failed(_)) || (run.crashes > 0 && !run.state.is_final());
-        let problems: Vec<&RunView> = self.runs.iter().filter(is_problem).collect();
+        let problems = &self.standing.problems;
         for run in problems.iter().take(MOST_PROBLEMS) {
             let why = run.message.as_deref().unwrap_or("no message");
             let _ = writeln!(text, "  {}: {}: {why} (run {})", run.label(), run.state, run.run);
@@ -180,7 +161,7 @@ impl Standing<'_> {
                     writeln!(text, "  {} is used no more: {why}; a new `scalelaw run` tries it again", device.device);
             }
         }
-        for run in self.runs.iter().filter(|run| run.excluded.is_some()) {
+        for run in &self.standing.excluded {
             let why = run.excluded.as_deref().unwrap_or_default();
             let _ = writeln!(text, "  {} is excluded from fits and figures: {why} (run {})", run.label(), run.run);
         }
@@ -197,51 +178,56 @@ impl Standing<'_> {
                 phases.iter().map(|(name, share)| format!("{:.0} % {name}", 100.0 * share)).collect();
             let _ = writeln!(text, "  time went into: {}", parts.join(", "));
         }
-        let best = |finetuned: bool, value: fn(&RunView) -> Option<f64>| {
-            let stage = self.runs.iter().filter(|run| run.pretrained.is_some() == finetuned && run.excluded.is_none());
-            stage.filter_map(|run| Some((value(run)?, run))).min_by(|a, b| a.0.total_cmp(&b.0))
-        };
-        if let Some((loss, run)) = best(false, |run| run.heldout_loss) {
+        if let Some((loss, run)) = self.standing.lowest_loss.as_ref().and_then(|run| Some((run.heldout_loss?, run))) {
             let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {}", run.label());
         }
-        if let Some((error, run)) = best(true, |run| run.accuracy.map(|accuracy| 100.0 * (1.0 - accuracy))) {
-            let _ = writeln!(text, "  lowest top-1 error {error:.2} %: {}", run.label());
+        if let Some((accuracy, run)) =
+            self.standing.highest_accuracy.as_ref().and_then(|run| Some((run.accuracy?, run)))
+        {
+            let _ = writeln!(text, "  lowest top-1 error {:.2} %: {}", 100.0 * (1.0 - accuracy), run.label());
         }
     }
 
     fn as_json(&self) -> serde_json::Value {
         let (ledger, hour) = (&self.ledger, |seconds: f64| seconds / 3600.0);
-        let failed = self.runs.iter().filter(|run| matches!(run.state, RunState::Failed(_)));
+        let failed = self.standing.problems.iter().filter(|run| matches!(run.state, RunState::Failed(_)));
         let problems =
             failed.map(|run| json!({"run_id": run.run, "state": run.state.to_string(), "message": run.message}));
         let quarantined = ledger.newest_devices().iter().filter_map(|device| {
             device.quarantined.as_ref().map(|why| json!({"device": device.device, "reason": why}))
         });
-        let excluded = self
-            .runs
-            .iter()
-            .filter_map(|run| run.excluded.as_ref().map(|why| json!({"run_id": run.run, "reason": why})));
+        let excluded = self.standing.excluded.iter().map(|run| json!({"run_id": run.run, "reason": run.excluded}));
+        let devices = self.devices.iter().map(|device| {
+            json!({
+                "device": device.device,
+                "useful": hour(device.useful),
+                "repeated": hour(device.repeated),
+                "failed": hour(device.failed),
+                "idle": hour(device.idle),
+            })
+        });
         json!({
             "schema_version": 1,
             "sweep": self.name,
             "scheduled": self.scheduled,
             "last_seen_ms": ledger.devices.iter().map(|device| device.seen_ms).max(),
             "paused": self.paused,
-            "share_of_compute": self.share(),
+            "share_of_compute": self.standing.share(),
             "eta_seconds": self.eta().map(|eta| json!({"middle": eta.seconds, "low": eta.low, "high": eta.high})),
-            "runs": self.runs.len(),
-            "states": self.states(),
+            "runs": self.standing.runs(),
+            "states": self.standing.states,
             "device_hours": {
                 "total": hour(ledger.billed()),
-                "useful": hour(ledger.split.useful),
-                "repeated": hour(ledger.split.repeated),
-                "failed": hour(ledger.split.failed),
+                "useful": hour(ledger.useful),
+                "repeated": hour(ledger.repeated),
+                "failed": hour(ledger.failed),
                 "idle": hour(ledger.idle()),
                 "budget": self.budget,
                 "with_result": hour(ledger.with_result),
                 "stopped": hour(ledger.preempted),
                 "crashed": hour(ledger.crashed),
             },
+            "device_hours_by_device": devices.collect::<Vec<_>>(),
             "time_shares": phases(ledger.usage.as_ref()).into_iter().collect::<BTreeMap<_, _>>(),
             "attempts": ledger.attempts,
             "damaged_examples": ledger.damaged_examples,
