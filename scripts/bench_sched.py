@@ -129,29 +129,28 @@ TOOLS = {
 def measure_here(name, tasks):
     """In a process of its own, which daemons come back to, so that their time counts."""
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-    with tempfile.TemporaryDirectory(prefix="bench-sched-", dir=os.environ.get("BENCH_DIR")) as folder:
-        folder = Path(folder)
-        program = folder / "noop.sh"
-        program.write_text(NOOP)
-        program.chmod(0o755)
-        began = time.monotonic()
-        TOOLS[name][0](folder, tasks, str(program))
-        seconds = time.monotonic() - began
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    time.sleep(0.05)
-            except ChildProcessError:
-                break
+    folder = Path(tempfile.mkdtemp(prefix="bench-sched-", dir=os.environ.get("BENCH_DIR")))
+    program = folder / "noop.sh"
+    program.write_text(NOOP)
+    program.chmod(0o755)
+    began = time.monotonic()
+    TOOLS[name][0](folder, tasks, str(program))
+    seconds = time.monotonic() - began
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.05)
+        except ChildProcessError:
+            break
     used = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
     cpu = sum(one.ru_utime + one.ru_stime for one in used)
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak_mib": max(one.ru_maxrss for one in used) / 1024}))
 
 
-def measure(name, tasks):
+def measure(folder, name, tasks):
     command = [sys.executable, __file__, "--one", name, "--tasks", str(tasks)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, env={**os.environ, "BENCH_DIR": folder})
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise RuntimeError(last)
@@ -167,6 +166,12 @@ def main():
     arguments = parser.parse_args()
     if arguments.one:
         return measure_here(arguments.one, arguments.tasks[0])
+    # Nothing is removed before the end: for a minute afterwards ext4 is slow to make new files, and the next tool would pay for it.
+    with tempfile.TemporaryDirectory(prefix="bench-sched-", dir=os.environ.get("BENCH_DIR")) as folder:
+        compare(folder, arguments)
+
+
+def compare(folder, arguments):
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the first round")
     missing = {}
     for tasks in arguments.tasks:
@@ -177,7 +182,7 @@ def main():
                 if name in missing or (tasks > 2000 and name in ("Optuna", "GNU parallel")):
                     continue
                 try:
-                    found[name].append(measure(name, tasks))
+                    found[name].append(measure(folder, name, tasks))
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     missing[name] = str(error)
         print(f"\n{tasks} tasks, two at a time; median of {max(len(all) for all in found.values())}")

@@ -2,7 +2,6 @@
 
 use spec::estimate::Estimator;
 use spec::journal::Usage;
-use sqlx::Row;
 
 use crate::{Store, StoreError};
 
@@ -83,9 +82,9 @@ impl Ledger {
 }
 
 const ATTEMPTS: &str = "
-    select outcome, count(*) as attempts, total(seconds) as seconds, total(useful_seconds) as useful,
-        total(repeated_seconds) as repeated, total(failed_seconds) as failed
-    from sweep_run join attempt_use using (run_id) where sweep_id = ?1 group by outcome";
+    select count(*), total(iif(outcome = 'preempted', seconds, 0.0)), total(iif(outcome = 'crashed', seconds, 0.0)), total(seconds),
+        total(useful_seconds), total(failed_seconds)
+    from sweep_run join attempt_use using (run_id) where sweep_id = ?1";
 
 /// Identities are hashes: the first ones are a sample. An attempt of several devices is billed the time of all of them.
 const FINISHED: &str = "
@@ -128,27 +127,20 @@ impl Store {
         .fetch_one(&self.pool)
         .await
         .map_err(|error| self.sqlite(error))?;
-        let mut ledger = Ledger {
+        let (attempts, preempted, crashed, billed, useful, failed): (i64, f64, f64, f64, f64, f64) =
+            sqlx::query_as(ATTEMPTS).bind(sweep_id).fetch_one(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        Ok(Ledger {
+            with_result: billed - preempted - crashed,
+            preempted,
+            crashed,
+            useful,
+            repeated: billed - useful - failed,
+            failed,
+            attempts: attempts as u64,
             damaged_examples: damaged as u64,
             usage: self.usage(sweep_id).await?,
             devices: self.devices(sweep_id).await?,
-            ..Ledger::default()
-        };
-        let rows =
-            sqlx::query(ATTEMPTS).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
-        for row in &rows {
-            let seconds = |column: &str| row.get::<f64, _>(column);
-            match row.get("outcome") {
-                "preempted" => ledger.preempted = seconds("seconds"),
-                "crashed" => ledger.crashed = seconds("seconds"),
-                _ => ledger.with_result += seconds("seconds"),
-            }
-            ledger.attempts += row.get::<i64, _>("attempts") as u64;
-            ledger.useful += seconds("useful");
-            ledger.repeated += seconds("repeated");
-            ledger.failed += seconds("failed");
-        }
-        Ok(ledger)
+        })
     }
 
     /// Where the time of each device went that a sweep was billed for or held.

@@ -8,7 +8,8 @@ use store::Store;
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     seconds: f64,
-    from: u64,
+    /// `None`: it did not say.
+    from: Option<u64>,
     to: u64,
     devices: &'static str,
 }
@@ -16,12 +17,14 @@ struct Attempt {
 /// Useful seconds by counting: a step is useful where no later attempt begins at or before it.
 fn useful(attempts: &[Attempt]) -> f64 {
     let of = |(index, attempt): (usize, &Attempt)| {
-        let later = &attempts[index + 1..];
-        let steps = attempt.from..attempt.to;
+        let (earlier, later) = (&attempts[..index], &attempts[index + 1..]);
+        let reached = || earlier.iter().map(|one| one.to).max().unwrap_or(0);
+        let steps = attempt.from.unwrap_or_else(reached)..attempt.to;
         if steps.is_empty() {
             return if later.is_empty() { attempt.seconds } else { 0.0 };
         }
-        let kept = steps.clone().filter(|step| later.iter().all(|one| one.from > *step)).count();
+        let kept =
+            steps.clone().filter(|step| later.iter().all(|one| one.from.is_none_or(|from| from > *step))).count();
         attempt.seconds * kept as f64 / steps.count() as f64
     };
     attempts.iter().enumerate().map(of).sum()
@@ -41,11 +44,13 @@ async fn add(connection: &mut SqliteConnection, number: usize, state: &str, atte
     let run = format!("{number:016x}");
     let failure = (state == "failed").then_some("code");
     let loss = (state == "completed").then_some(1.0);
-    sqlx::query("insert into run (run_id, cell_key, seed, spec, state, failure, heldout_loss) values (?1, 'c', 0, '{}', ?2, ?3, ?4)")
+    let sql = "insert into run (run_id, cell_key, seed, spec, state, failure, heldout_loss, attempt) values (?1, 'c', 0, '{}', ?2, ?3, ?4, ?5)";
+    sqlx::query(sql)
         .bind(&run)
         .bind(state)
         .bind(failure)
         .bind(loss)
+        .bind(attempts.len() as i64)
         .execute(&mut *connection)
         .await
         .expect("a run");
@@ -63,7 +68,7 @@ async fn add(connection: &mut SqliteConnection, number: usize, state: &str, atte
         .bind(index as i64 + 1)
         .bind(["crashed", "preempted", "completed"][index % 3])
         .bind(attempt.seconds)
-        .bind(attempt.from as i64)
+        .bind(attempt.from.map(|from| from as i64))
         .bind(attempt.to as i64)
         .bind(attempt.devices)
         .execute(&mut *connection)
@@ -94,7 +99,7 @@ async fn the_parts_are_what_the_steps_say_and_add_up_on_every_device() {
             let attempts: Vec<Attempt> = (0..random.below(5))
                 .map(|_| Attempt {
                     seconds: random.below(1000) as f64 / 8.0,
-                    from: random.below(30),
+                    from: Some(random.below(30)).filter(|from| *from % 5 > 0),
                     to: random.below(40),
                     devices: NAMES[random.below(3) as usize],
                 })
@@ -134,10 +139,13 @@ async fn the_parts_are_what_the_steps_say_and_add_up_on_every_device() {
 async fn steps_behind_the_checkpoint_are_repeated() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (store, mut connection) = world(&folder).await;
-    let attempt = |seconds, from, to| Attempt { seconds, from, to, devices: "cpu 0" };
+    let attempt = |seconds, from, to| Attempt { seconds, from: Some(from), to, devices: "cpu 0" };
     add(&mut connection, 1, "completed", &[attempt(10.0, 0, 100), attempt(8.0, 80, 160), attempt(4.0, 160, 200)]).await;
     // Without a step: lost, unless it is the last.
     add(&mut connection, 2, "completed", &[attempt(3.0, 0, 0), attempt(10.0, 0, 50), attempt(1.0, 50, 50)]).await;
+    // One that ended before it began takes nothing from the others.
+    let lost = Attempt { seconds: 2.0, from: None, to: 160, devices: "cpu 0" };
+    add(&mut connection, 3, "completed", &[attempt(16.0, 0, 160), lost, attempt(4.0, 160, 200)]).await;
     let ledger = store.ledger(1).await.expect("readable");
-    assert_eq!((ledger.useful, ledger.repeated, ledger.failed), (31.0, 5.0, 0.0));
+    assert_eq!((ledger.useful, ledger.repeated, ledger.failed), (51.0, 7.0, 0.0));
 }

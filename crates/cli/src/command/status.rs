@@ -27,15 +27,17 @@ pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> 
 /// Prints where a sweep stands.
 pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str) -> Result<(), Failure> {
     let source = store.source(sweep_id).await?;
+    let (standing, scheduled) = (store.standing(sweep_id).await?, place.state.is_scheduled());
     let report = Report {
         name,
-        standing: store.standing(sweep_id).await?,
         ledger: store.ledger(sweep_id).await?,
-        estimator: store.estimator(sweep_id).await?,
+        // Only what works comes to an end.
+        estimator: if scheduled { store.estimator(sweep_id).await? } else { Estimator::default() },
         devices: if place.json { store.ledger_by_device(sweep_id).await? } else { Vec::new() },
         paused: store.paused(sweep_id).await?,
         budget: budget(&source),
-        scheduled: place.state.is_scheduled(),
+        scheduled,
+        standing,
     };
     print(&if place.json { report.as_json().to_string() } else { report.as_text() });
     Ok(())
