@@ -55,9 +55,10 @@ impl<'a> Growth<'a> {
         }
         let states = self.store.states(self.sweep_id).await?;
         try_again(self.store, states.iter().filter(|row| new.contains(&row.run))).await?;
-        let rows = self.store.queue(self.sweep_id).await?;
         self.asked.extend(&new);
-        Ok(rows.into_iter().filter(|row| new.contains(&row.run)).collect())
+        let mut rows = self.store.queue_of(self.sweep_id, &new.into_iter().collect::<Vec<_>>()).await?;
+        rows.sort_by(|a, b| a.estimated_seconds.total_cmp(&b.estimated_seconds));
+        Ok(rows)
     }
 }
 

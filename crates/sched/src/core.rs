@@ -4,6 +4,8 @@
 //! of simulated sweeps with all kinds of trouble (`core/simulation.rs`).
 
 mod budget;
+mod deadlines;
+mod endings;
 mod health;
 mod pool;
 mod queue;
@@ -11,214 +13,20 @@ mod queue;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod wishes;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use spec::run::RunId;
-use spec::state::{Failure, Transition};
-use store::Outcome;
 
-use budget::{Budget, LATENESS};
+use budget::Budget;
 use health::Health;
 use pool::Pool;
 pub use pool::{Device, Use};
 use queue::Queue;
-
-/// The rules of a sweep.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rules {
-    /// Crashes after which a run is tried once more.
-    pub retries: u32,
-    /// Time between asking an attempt to stop and killing it.
-    pub grace: Duration,
-    /// Runs that may fail one after the other on a device before it is used no more.
-    pub failures_in_a_row: u32,
-    /// How long an attempt that writes heartbeats may write none.
-    pub silence: Duration,
-    /// How long an attempt may be without finishing a step.
-    pub stall: Duration,
-    /// Whether every trainer tells of its steps. Where one need not, `stall` holds for attempts that have told of one or beaten.
-    pub tells_steps: bool,
-    /// How often a batch may be halved after memory ran out.
-    pub halvings: u32,
-    /// Device seconds that the sweep may cost, and what it has cost before.
-    pub budget: (Option<f64>, f64),
-}
-
-/// What has to happen with a run before the others are let go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Canary {
-    /// It has to have a result.
-    Result,
-    /// It has to have finished a step.
-    Step,
-}
-
-/// A run that waits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Waiting {
-    /// The run.
-    pub run: RunId,
-    /// Number of its newest attempt; 0 before the first.
-    pub attempt: u32,
-    /// Attempts that crashed.
-    pub crashes: u32,
-    /// Not before this time.
-    pub not_before: Duration,
-    /// Not before this run has ended: it goes on from its state.
-    pub after: Option<RunId>,
-    /// Higher ones first.
-    pub priority: i64,
-    /// Devices that it needs.
-    pub devices: u32,
-    /// Estimated bytes on each of them.
-    pub memory: u64,
-    /// Estimated seconds that are left.
-    pub seconds: f64,
-    /// How often its batch is halved.
-    pub halvings: u32,
-    /// How often it can be.
-    pub most_halvings: u32,
-    /// Others wait for it.
-    pub canary: Option<Canary>,
-    /// How often another run has gone past it because its devices were not free.
-    pub passed: u32,
-}
-
-/// What can happen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// Time has passed.
-    Tick,
-    /// An attempt that waited in a cluster's queue works now, or has until now, on this node.
-    Placed {
-        /// Its run.
-        run: RunId,
-        /// Its number.
-        attempt: u32,
-        /// The node.
-        node: String,
-        /// For how long, by the cluster's clock.
-        seconds: f64,
-    },
-    /// A cluster has stopped an attempt for a while, so that it cannot give a sign of life.
-    Suspended {
-        /// Its run.
-        run: RunId,
-        /// Its number.
-        attempt: u32,
-    },
-    /// There is news in the journal of an attempt.
-    Sign {
-        /// Its run.
-        run: RunId,
-        /// Its number.
-        attempt: u32,
-        /// The last step that is known.
-        step: u64,
-        /// Whether it writes heartbeats.
-        beats: bool,
-    },
-    /// An attempt has ended.
-    Ended {
-        /// Its run.
-        run: RunId,
-        /// Its number.
-        attempt: u32,
-        /// How.
-        ending: Ending,
-    },
-    /// A person takes a run back.
-    Cancel(RunId),
-    /// A person gives a run another priority.
-    Prioritise(RunId, i64),
-    /// A person wants nothing to run for now; what runs saves its state.
-    Pause,
-    /// A person wants to go on, and has mended what was wrong.
-    Resume,
-    /// Devices that others use now.
-    Busy(BTreeSet<usize>),
-    /// A person wants to stop: the first time checkpoints, the second time kills.
-    Stop,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ending {
-    /// It has a held-out loss.
-    Completed,
-    /// It diverged, which is a result.
-    Diverged,
-    /// It saved its state and stopped.
-    Preempted,
-    /// A person took it back where it ran, in a cluster's queue.
-    Withdrawn,
-    /// It could not be started for now, through no fault of its own.
-    Refused {
-        /// Why.
-        message: String,
-    },
-    /// It has no result.
-    Crashed {
-        /// Whose fault it was.
-        class: Failure,
-        /// What to tell a person.
-        message: String,
-    },
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Start an attempt.
-    Start {
-        /// Its run.
-        run: RunId,
-        /// Its number.
-        attempt: u32,
-        /// The devices it gets.
-        devices: Vec<usize>,
-        /// How often its batch is halved.
-        halvings: u32,
-    },
-    /// Ask an attempt to save its state and stop.
-    Terminate(RunId),
-    /// End an attempt at once.
-    Kill(RunId),
-    /// Write down how an attempt ended.
-    Settle(Settled),
-    /// Write down that a run that waited is cancelled.
-    Cancel(RunId),
-    /// Write down that a device or a node is used no more, and why.
-    Quarantine {
-        /// Its name.
-        place: String,
-        /// What happened there.
-        why: String,
-    },
-    /// Write down that nothing starts any more and why, or that it does again.
-    Pause(Option<String>),
-}
-
-/// The end of an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settled {
-    /// Its run.
-    pub run: RunId,
-    /// Its number.
-    pub attempt: u32,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What its run does.
-    pub transition: Transition,
-    /// What kind of failure it was.
-    pub failure: Option<Failure>,
-    /// What to tell a person.
-    pub message: Option<String>,
-    /// What it is billed.
-    pub device_seconds: f64,
-}
+pub use words::{Action, Canary, Ending, Event, Over, Rules, Settled, Steps, Waiting};
 
 /// Why an attempt was asked to stop.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,6 +35,8 @@ enum Asked {
     ToCancel,
     ForBudget,
     Hangs(String),
+    /// Not at all: it has said its last word, and is to be gone after the grace.
+    HasEnded,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -241,6 +51,10 @@ struct Working {
     /// The last sign of life, and the last finished step with its time.
     sign: Duration,
     step: (u64, Duration),
+    /// When it started, and the steps that its run had done then.
+    began: Duration,
+    begun_with: u64,
+    has_stepped: bool,
     /// Device seconds set aside for it.
     reserved: f64,
 }
@@ -264,21 +78,6 @@ enum Mode {
     Killing,
 }
 
-/// How a sweep has ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Over {
-    /// Every run has its final state.
-    Done,
-    /// A person stopped it.
-    Stopped,
-    /// Too many failures.
-    Paused(String),
-    /// What is left does not fit into the budget.
-    Budget,
-    /// What is left needs more devices than there are.
-    TooFewDevices,
-}
-
 /// All that the scheduler knows.
 #[derive(Clone, Debug)]
 pub struct Core {
@@ -292,9 +91,6 @@ pub struct Core {
     mode: Mode,
     at: Duration,
 }
-
-/// Longest wait before a crashed run is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// A longer time between two events means that the machine slept or the scheduler was held up: nobody is late then.
 const GAP: Duration = Duration::from_secs(10);
@@ -341,7 +137,9 @@ impl Core {
 
     /// Takes over an attempt that an earlier scheduler started and that may still work; for how long it has, [`Event::Placed`] says.
     pub fn adopt(&mut self, now: Duration, waiting: Waiting, node: Option<String>) {
-        let devices = self.pool.place(waiting.devices, waiting.memory, &BTreeSet::new()).unwrap_or_default();
+        let place = self.pool.place(waiting.devices, waiting.memory, &BTreeSet::new());
+        // It works already, also where fewer places are wanted now than before.
+        let devices = place.unwrap_or_else(|| self.pool.add_places_of_one(waiting.devices));
         self.pool.put(waiting.run, waiting.memory, &devices);
         let working = self.begin(now, waiting, u64::MAX, devices);
         self.working.insert(working.waiting.run, Working { node, ..working });
@@ -356,7 +154,7 @@ impl Core {
             Event::Tick => {}
             Event::Placed { run, attempt, node, seconds } => self.placed(now, run, attempt, node, seconds),
             Event::Suspended { run, attempt } => self.suspended(now, run, attempt),
-            Event::Sign { run, attempt, step, beats } => self.sign(now, run, attempt, step, beats),
+            Event::Sign { run, attempt, step, beats, is_last } => self.sign(now, run, attempt, step, (beats, is_last)),
             Event::Ended { run, attempt, ending } => self.ended(now, run, attempt, ending, &mut actions),
             Event::Cancel(run) => self.cancel(now, run, &mut actions),
             Event::Prioritise(run, priority) => self.prioritise(now, run, priority),
@@ -399,9 +197,14 @@ impl Core {
         self.working.contains_key(&run) || self.queue.contains(run)
     }
 
-    /// How many runs wait.
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
+    /// Whether no run waits that could start.
+    pub fn is_drained(&self) -> bool {
+        self.queue.ready().next().is_none()
+    }
+
+    /// Device seconds that attempts at work have been billed so far.
+    pub fn billed(&self) -> impl Iterator<Item = (RunId, u32, f64)> {
+        self.working.iter().map(|(run, working)| (*run, working.waiting.attempt, self.pool.billed(*run)))
     }
 
     /// What each device was used for since the beginning.
@@ -463,279 +266,28 @@ impl Core {
         }
     }
 
-    fn sign(&mut self, now: Duration, run: RunId, attempt: u32, step: u64, beats: bool) {
+    fn sign(&mut self, now: Duration, run: RunId, attempt: u32, step: u64, (beats, is_last): (bool, bool)) {
         let Some(working) = self.working.get_mut(&run).filter(|working| working.waiting.attempt == attempt) else {
             return;
         };
         working.sign = now;
         working.beats |= beats;
         if step != working.step.0 {
+            // One that goes on from a checkpoint begins with fewer steps than its run has seen.
+            working.has_stepped |= step > working.step.0;
             working.step = (step, now);
-            if working.waiting.canary == Some(Canary::Step) {
-                self.gate.remove(&run);
-            }
+        }
+        if working.has_stepped && working.waiting.canary == Some(Canary::Step) {
+            self.gate.remove(&run);
+        }
+        if is_last && working.asked.is_none() {
+            working.asked = Some((now, Asked::HasEnded));
         }
     }
 
     /// Device or node of an attempt, for what is said of their health.
     fn places(&self, working: &Working) -> Vec<String> {
         working.node.as_ref().map_or_else(|| self.device_names(&working.devices), |node| vec![node.clone()])
-    }
-
-    fn ended(&mut self, now: Duration, run: RunId, attempt: u32, ending: Ending, actions: &mut Vec<Action>) {
-        // An attempt that is not the one at work has been settled before.
-        if self.working.get(&run).is_none_or(|working| working.waiting.attempt != attempt) {
-            return;
-        }
-        let Some(working) = self.working.remove(&run) else { return };
-        let places = self.places(&working);
-        let device_seconds = self.pool.take_off(run, &working.devices);
-        self.budget.spent += device_seconds;
-        let mut waiting = working.waiting;
-        let settled = |outcome, transition, failure, message| Settled {
-            run,
-            attempt,
-            outcome,
-            transition,
-            failure,
-            message,
-            device_seconds,
-        };
-        let settled = match (ending, working.asked.map(|(_, why)| why)) {
-            (Ending::Completed, _) => {
-                self.budget.learn(waiting.seconds * f64::from(waiting.devices), device_seconds);
-                settled(Outcome::Completed, Transition::Complete, None, None)
-            }
-            (Ending::Diverged, _) => settled(Outcome::Diverged, Transition::Diverge, None, None),
-            (ending, Some(Asked::ToCancel)) => {
-                let outcome = if ending == Ending::Preempted { "saved its state" } else { "was ended" };
-                let message = format!("cancelled; the attempt {outcome}");
-                settled(Outcome::Preempted, Transition::Cancel, None, Some(message))
-            }
-            (Ending::Withdrawn, _) => {
-                let message = Some("cancelled in the cluster's queue".to_owned());
-                settled(Outcome::Preempted, Transition::Cancel, None, message)
-            }
-            (_, Some(Asked::Hangs(message))) => {
-                self.crashed(now, &mut waiting, Failure::Timeout, message, &places, device_seconds, attempt, actions)
-            }
-            (Ending::Preempted, None) => settled(Outcome::Preempted, Transition::Requeue, None, None),
-            (Ending::Preempted, Some(why)) => {
-                let message = (why == Asked::ForBudget).then(|| "the budget of the sweep was spent".to_owned());
-                settled(Outcome::Preempted, Transition::Requeue, None, message)
-            }
-            (Ending::Refused { message }, _) => {
-                waiting.not_before = now + Duration::from_secs(10);
-                settled(Outcome::Preempted, Transition::Requeue, None, Some(message))
-            }
-            // It was asked to stop or killed, so it is not to blame: a signal also ends a worker that is not ready for it.
-            (Ending::Crashed { .. }, Some(_)) => {
-                let message = "told to stop, and ended before it could save its state".to_owned();
-                settled(Outcome::Preempted, Transition::Requeue, None, Some(message))
-            }
-            (Ending::Crashed { class, message }, None) => {
-                self.crashed(now, &mut waiting, class, message, &places, device_seconds, attempt, actions)
-            }
-        };
-        if matches!(settled.outcome, Outcome::Completed | Outcome::Diverged) {
-            self.health.good(&places);
-        }
-        let transition = settled.transition;
-        actions.push(Action::Settle(settled));
-        if transition == Transition::Requeue {
-            self.requeue(now, waiting, working.order);
-        } else {
-            self.queue.ended(run, now);
-            self.canary_ended(run, transition, actions);
-        }
-        if let (Some(failed), Mode::Going) = (self.health.too_many(), &self.mode) {
-            let why = format!("{failed} runs failed one after the other");
-            self.break_off(why, actions);
-        }
-    }
-
-    fn requeue(&mut self, now: Duration, waiting: Waiting, order: u64) {
-        let after = waiting.after.filter(|after| self.is_pending(*after));
-        let pending = |run: RunId| Some(run) == after;
-        match order {
-            u64::MAX => self.queue.push(waiting, now, pending),
-            order => self.queue.put(waiting, order, now, pending),
-        }
-    }
-
-    /// A canary that has ended lets the others go, or stops them.
-    fn canary_ended(&mut self, run: RunId, transition: Transition, actions: &mut Vec<Action>) {
-        if !self.gate.remove(&run) {
-            return;
-        }
-        if matches!(transition, Transition::Fail(_)) && self.mode == Mode::Going {
-            self.break_off("a canary run failed, so the others were not started".to_owned(), actions);
-        }
-    }
-
-    fn break_off(&mut self, why: String, actions: &mut Vec<Action>) {
-        actions.push(Action::Pause(Some(why.clone())));
-        self.mode = Mode::Paused { why, by_person: false };
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one end, used twice")]
-    fn crashed(
-        &mut self,
-        now: Duration,
-        waiting: &mut Waiting,
-        class: Failure,
-        message: String,
-        places: &[String],
-        device_seconds: f64,
-        attempt: u32,
-        actions: &mut Vec<Action>,
-    ) -> Settled {
-        let mut message = message;
-        let halve = class == Failure::Oom && waiting.halvings < self.rules.halvings.min(waiting.most_halvings);
-        if halve {
-            waiting.halvings += 1;
-            message = format!("{message}; the next attempt computes a batch in {} parts", 1_u64 << waiting.halvings);
-        } else {
-            waiting.crashes += 1;
-            // Memory that runs out says something of the run, not of the device.
-            if class != Failure::Oom {
-                for place in self.health.bad(waiting.run, places) {
-                    let why =
-                        format!("{} runs in a row failed on it, the last one: {message}", self.rules.failures_in_a_row);
-                    actions.push(Action::Quarantine { place, why });
-                }
-            }
-        }
-        let again = halve || class.may_heal() && waiting.crashes <= self.rules.retries;
-        let transition = if again { Transition::Requeue } else { Transition::Fail(class) };
-        if !halve {
-            waiting.not_before = now + LONGEST_WAIT.min(Duration::from_secs(1 << waiting.crashes.min(9)) / 2);
-        }
-        let outcome = Outcome::Crashed;
-        Settled {
-            run: waiting.run,
-            attempt,
-            outcome,
-            transition,
-            failure: Some(class),
-            message: Some(message),
-            device_seconds,
-        }
-    }
-
-    fn cancel(&mut self, now: Duration, run: RunId, actions: &mut Vec<Action>) {
-        if let Some(working) = self.working.get_mut(&run) {
-            if working.asked.is_none() {
-                actions.push(Action::Terminate(run));
-                working.asked = Some((now, Asked::ToCancel));
-            } else if let Some((_, why)) = &mut working.asked {
-                *why = Asked::ToCancel;
-            }
-        } else if self.queue.take(run).is_some() {
-            actions.push(Action::Cancel(run));
-            self.queue.ended(run, now);
-            self.gate.remove(&run);
-        }
-    }
-
-    fn prioritise(&mut self, now: Duration, run: RunId, priority: i64) {
-        if let Some(working) = self.working.get_mut(&run) {
-            working.waiting.priority = priority;
-        } else if let Some((mut waiting, order)) = self.queue.take(run) {
-            waiting.priority = priority;
-            self.requeue(now, waiting, order);
-        }
-    }
-
-    fn pause(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if self.is_stopping() {
-            return;
-        }
-        let why = "paused by a person".to_owned();
-        actions.push(Action::Pause(Some(why.clone())));
-        self.mode = Mode::Paused { why, by_person: true };
-        self.ask_all(now, Asked::ToStop, actions);
-    }
-
-    fn resume(&mut self, actions: &mut Vec<Action>) {
-        if matches!(self.mode, Mode::Paused { .. }) {
-            self.mode = Mode::Going;
-            actions.push(Action::Pause(None));
-        }
-        self.health.forget();
-    }
-
-    fn stop(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.mode = if self.is_stopping() { Mode::Killing } else { Mode::Stopping };
-        if self.mode == Mode::Stopping {
-            return self.ask_all(now, Asked::ToStop, actions);
-        }
-        for (run, working) in &mut self.working {
-            if !working.killed {
-                working.killed = true;
-                working.asked.get_or_insert((now, Asked::ToStop));
-                actions.push(Action::Kill(*run));
-            }
-        }
-    }
-
-    fn ask_all(&mut self, now: Duration, why: Asked, actions: &mut Vec<Action>) {
-        for (run, working) in &mut self.working {
-            if working.asked.is_none() {
-                working.asked = Some((now, why.clone()));
-                actions.push(Action::Terminate(*run));
-            }
-        }
-    }
-
-    /// An attempt that gives no sign of life, or whose steps do not go on, is ended.
-    fn end_what_hangs(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        for (run, working) in &mut self.working {
-            // What waits in a cluster's queue has not begun.
-            let begun = working.node.is_some() || working.devices.iter().all(|index| self.pool.devices()[*index].held);
-            if working.asked.is_some() || !begun {
-                continue;
-            }
-            let (quiet, stuck) = (now.saturating_sub(working.sign), now.saturating_sub(working.step.1));
-            let tells = self.rules.tells_steps || working.beats || working.step.0 > 0;
-            let why = if working.beats && quiet > self.rules.silence {
-                format!("no heartbeat for {} s", quiet.as_secs())
-            } else if tells && stuck > self.rules.stall {
-                format!("no step was finished in {} s (policy.stall_seconds)", stuck.as_secs())
-            } else {
-                continue;
-            };
-            working.asked = Some((now, Asked::Hangs(why)));
-            actions.push(Action::Terminate(*run));
-        }
-    }
-
-    /// The most that attempts may cost from being asked to their end.
-    fn ending_cost(&self, devices: u32) -> f64 {
-        (self.rules.grace + LATENESS).as_secs_f64() * f64::from(devices)
-    }
-
-    /// Device seconds to set aside for a run that has not started.
-    fn need(&self, waiting: &Waiting) -> f64 {
-        self.budget.reserve(waiting.seconds) * f64::from(waiting.devices) + self.ending_cost(waiting.devices)
-    }
-
-    fn keep_budget(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let billed: f64 = self.working.keys().map(|run| self.pool.billed(*run)).sum();
-        let ending: f64 = self.working.values().map(|working| self.ending_cost(working.waiting.devices)).sum();
-        if self.budget.is_over(billed, ending) {
-            self.ask_all(now, Asked::ForBudget, actions);
-        }
-    }
-
-    fn kill_the_late(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        for (run, working) in &mut self.working {
-            let late = working.asked.as_ref().is_some_and(|(asked, _)| now >= *asked + self.rules.grace);
-            if late && !working.killed {
-                working.killed = true;
-                actions.push(Action::Kill(*run));
-            }
-        }
     }
 
     fn shunned(&self) -> BTreeSet<usize> {
@@ -794,7 +346,7 @@ impl Core {
     }
 
     fn begin(&self, now: Duration, waiting: Waiting, order: u64, devices: Vec<usize>) -> Working {
-        let reserved = self.need(&waiting);
+        let (reserved, begun_with) = (self.need(&waiting), waiting.steps.done);
         Working {
             waiting,
             order,
@@ -804,7 +356,10 @@ impl Core {
             killed: false,
             beats: false,
             sign: now,
-            step: (0, now),
+            step: (begun_with, now),
+            began: now,
+            begun_with,
+            has_stepped: false,
             reserved,
         }
     }

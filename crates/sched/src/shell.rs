@@ -144,6 +144,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often GPUs are asked who uses them.
 const ASK_WHO: Duration = Duration::from_secs(5);
 
+/// How often results are looked at, while there are other runs to start.
+const LOOK_AT_RESULTS: Duration = Duration::from_secs(1);
+
 /// How often the use of devices is written down: what a killed scheduler loses of it.
 const KEEP_USES: Duration = Duration::from_secs(1);
 
@@ -155,6 +158,8 @@ pub(crate) struct Attempt {
     pub(crate) beats: bool,
     /// The line after which none follows, once it has come.
     pub(crate) last: Option<JournalEvent>,
+    /// Whether its journal could not be read, which has been told.
+    pub(crate) unreadable: bool,
 }
 
 /// What is kept of a run: only what other runs have to do with it.
@@ -223,8 +228,9 @@ pub async fn run(
         uses_kept: now,
         asked_who: None,
     };
-    shell.enqueue(&rows);
+    // First what works: others may wait for it.
     shell.take_over(&rows, open)?;
+    shell.enqueue(&rows);
     drop(rows);
     let result = shell.go(&mut more).await;
     if result.is_err() {
@@ -245,6 +251,8 @@ impl Shell<'_> {
         let (interrupt, terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
         let mut listening = Listening { interrupt, terminate, ticks };
         let mut stopped_by = 2;
+        // Whether there are results that may call for more runs, and when they were last looked at.
+        let (mut has_results, mut looked) = (false, Instant::now());
         loop {
             match self.core.over() {
                 Some(Over::Stopped) => break,
@@ -254,7 +262,7 @@ impl Shell<'_> {
                 }
                 None => {}
             }
-            let results = match self.wait(&mut listening).await {
+            has_results |= match self.wait(&mut listening).await {
                 Happened::Stop(signal) => {
                     stopped_by = signal;
                     if !self.core.is_stopping() {
@@ -266,7 +274,9 @@ impl Shell<'_> {
                 Happened::Happenings(happenings) => self.heed(happenings).await?,
                 Happened::Tick => self.tick().await?,
             };
-            if results {
+            // A large sweep takes a second to plan anew: once a second, and at once where nothing else can start.
+            if has_results && (looked.elapsed() >= LOOK_AT_RESULTS || self.core.is_drained()) {
+                (has_results, looked) = (false, Instant::now());
                 let new = more().await?;
                 if !new.is_empty() {
                     self.enqueue(&new);
@@ -321,7 +331,11 @@ impl Shell<'_> {
         // A place in a cluster's queue that was not used costs nothing.
         let uses = self.core.uses().filter(|(_, used)| used.busy + used.idle > 0.0);
         let uses = uses.map(|(name, used)| (name, used.busy, used.idle));
-        Ok(write.note_devices(self.session_ms, self.setup.sweep_id, uses, now_ms()).await?)
+        write.note_devices(self.session_ms, self.setup.sweep_id, uses, now_ms()).await?;
+        for (run, attempt, seconds) in self.core.billed() {
+            write.note_billed(run, attempt, seconds).await?;
+        }
+        Ok(())
     }
 }
 

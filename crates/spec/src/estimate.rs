@@ -12,6 +12,9 @@ pub struct Estimator {
 /// Standard deviations from the middle to an end of the range: nine sweeps in ten lie inside, were the estimates' errors normal.
 const WIDTH: f64 = 1.645;
 
+/// Standard deviations above the mean that nine in ten lie below.
+const NINE_IN_TEN: f64 = 1.2816;
+
 /// Standard deviation of the logarithm that a single measurement is taken to have, of which nobody knows how far others are off: a
 /// factor of 1.5 either way.
 const UNKNOWN: f64 = 0.405;
@@ -56,6 +59,14 @@ impl Estimator {
             ((self.squares - self.count * mean * mean).max(0.0) / (self.count - 1.0)).sqrt()
         };
         Some((mean.exp(), spread))
+    }
+
+    /// Seconds that nine in ten runs that are estimated at `seconds` will not take more than. Where no run has shown what estimates are
+    /// worth, they may be off by a factor of 1.5, and where one has, so may the next.
+    pub fn most(&self, seconds: f64) -> f64 {
+        let Some((mean, spread)) = self.ratio() else { return UNKNOWN.exp() * seconds };
+        let spread = if self.count < 2.0 { UNKNOWN } else { NINE_IN_TEN * spread };
+        seconds * mean * spread.exp()
     }
 
     /// Time until runs with these estimated seconds left are done on `slots` slots, those that run already first; none before the
@@ -110,6 +121,14 @@ mod tests {
         taught_nothing.learn(0.0, 1.0);
         taught_nothing.learn(1.0, 0.0);
         assert_eq!((taught_nothing.runs(), taught_nothing.eta(&[1.0], 1)), (0, None));
+    }
+
+    #[test]
+    fn caution_follows_the_spread() {
+        assert!((Estimator::default().most(10.0) - 15.0).abs() < 0.01);
+        assert!((learnt(&[2.0]).most(10.0) - 30.0).abs() < 0.02);
+        assert!((learnt(&[2.0, 2.0, 2.0]).most(10.0) - 20.0).abs() < 1e-9);
+        assert!(learnt(&[1.0, 4.0]).most(10.0) > 60.0);
     }
 
     #[test]

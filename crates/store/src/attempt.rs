@@ -136,6 +136,18 @@ impl Write {
         Ok(())
     }
 
+    /// Notes what an attempt at work has been billed so far: what it is billed if its scheduler does not see its end.
+    pub async fn note_billed(&mut self, run: RunId, attempt: u32, device_seconds: f64) -> Result<(), StoreError> {
+        sqlx::query("update attempt set device_seconds = ?3 where run_id = ?1 and attempt = ?2 and ended_ms is null")
+            .bind(run.to_string())
+            .bind(attempt)
+            .bind(device_seconds)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(())
+    }
+
     /// Notes the node of a cluster that an attempt works on.
     pub async fn note_node(&mut self, run: RunId, attempt: u32, node: &str) -> Result<(), StoreError> {
         sqlx::query("update attempt set node = ?3 where run_id = ?1 and attempt = ?2")
@@ -159,7 +171,7 @@ impl Write {
         let closed = sqlx::query(
             "update attempt set ended_ms = ?3, outcome = ?4, message = coalesce(?5, message), failure = ?7,
                  step = (select run.step from run where run.run_id = ?1),
-                 device_seconds = coalesce(?6, max(0, coalesce(last_seen_ms, started_ms) - started_ms) / 1000.0)
+                 device_seconds = coalesce(?6, device_seconds, max(0, coalesce(last_seen_ms, started_ms) - started_ms) / 1000.0)
              where run_id = ?1 and attempt = ?2 and ended_ms is null
                  and attempt = (select run.attempt from run where run.run_id = ?1)",
         )

@@ -108,6 +108,16 @@ impl Store {
     pub async fn queue(&self, sweep_id: i64) -> Result<Vec<QueueRow>, StoreError> {
         let order: Vec<String> =
             sqlx::query_scalar(ORDER).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        self.queue_in(sweep_id, &order).await
+    }
+
+    /// These runs of a sweep, those of them that it has.
+    pub async fn queue_of(&self, sweep_id: i64, runs: &[RunId]) -> Result<Vec<QueueRow>, StoreError> {
+        let runs: Vec<String> = runs.iter().map(ToString::to_string).collect();
+        self.queue_in(sweep_id, &runs).await
+    }
+
+    async fn queue_in(&self, sweep_id: i64, order: &[String]) -> Result<Vec<QueueRow>, StoreError> {
         let mut queue = Vec::with_capacity(order.len());
         for page in order.chunks(PAGE) {
             let page = serde_json::to_string(page).unwrap_or_default();

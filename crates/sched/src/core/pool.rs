@@ -37,6 +37,8 @@ pub(super) struct Pool {
     wide: BTreeSet<RunId>,
     /// Taken by somebody else.
     busy: BTreeSet<usize>,
+    /// Places for what was taken over; nothing else starts there.
+    extra: BTreeSet<usize>,
     uses: Vec<Use>,
     billed: BTreeMap<RunId, f64>,
     /// Attempts whose time counts; one that waits in a cluster's queue costs nothing yet.
@@ -52,6 +54,7 @@ impl Pool {
             on: vec![BTreeMap::new(); count],
             wide: BTreeSet::new(),
             busy: BTreeSet::new(),
+            extra: BTreeSet::new(),
             uses: vec![Use::default(); count],
             billed: BTreeMap::new(),
             counting: BTreeSet::new(),
@@ -85,24 +88,40 @@ impl Pool {
             let free = device.memory.is_none_or(|all| on.values().sum::<u64>().saturating_add(memory) <= all);
             count == 1 && !full && free
         };
-        let usable = |index: &usize| !shunned.contains(index) && !self.busy.contains(index);
+        let usable = |index: &usize| self.is_usable(*index, shunned);
         let mut free: Vec<usize> = (0..self.devices.len()).filter(|index| usable(index) && fits(index)).collect();
         free.sort_by_key(|index| (self.on[*index].len(), *index));
         free.truncate(count as usize);
         (free.len() == count as usize).then_some(free)
     }
 
+    fn is_usable(&self, index: usize, shunned: &BTreeSet<usize>) -> bool {
+        !shunned.contains(&index) && !self.busy.contains(&index) && !self.extra.contains(&index)
+    }
+
+    /// Places in a cluster's queue that take one run, which is there already, and none after it.
+    pub(super) fn add_places_of_one(&mut self, count: u32) -> Vec<usize> {
+        let new: Vec<usize> = (0..count as usize).map(|index| self.devices.len() + index).collect();
+        for index in &new {
+            self.devices.push(Device { name: format!("slurm{index}"), memory: None, runs: 1, held: false });
+            self.on.push(BTreeMap::new());
+            self.uses.push(Use::default());
+            self.extra.insert(*index);
+        }
+        new
+    }
+
     /// Whether any device takes one more run, as far as their number goes.
     pub(super) fn has_room(&self, shunned: &BTreeSet<usize>) -> bool {
-        let usable = |index: &usize| !shunned.contains(index) && !self.busy.contains(index);
         (0..self.devices.len())
-            .filter(usable)
+            .filter(|index| self.is_usable(*index, shunned))
             .any(|index| (self.on[index].len() as u32) < self.devices[index].runs.max(1))
     }
 
     /// Whether a run on `count` devices could ever be placed while those among `shunned` are out of use.
     pub(super) fn could_place(&self, count: u32, shunned: &BTreeSet<usize>) -> bool {
-        self.devices.len() - shunned.len() >= count as usize
+        (0..self.devices.len()).filter(|index| !shunned.contains(index) && !self.extra.contains(index)).count()
+            >= count as usize
     }
 
     pub(super) fn put(&mut self, run: RunId, memory: u64, devices: &[usize]) {

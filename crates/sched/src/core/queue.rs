@@ -17,16 +17,12 @@ pub(super) struct Queue {
     delayed: BTreeSet<(Duration, RunId)>,
     blocked: BTreeMap<RunId, BTreeSet<RunId>>,
     /// Where each run stands in the order, and the run itself where it is not ready.
-    keys: BTreeMap<RunId, Key>,
+    pub(super) keys: BTreeMap<RunId, Key>,
     aside: BTreeMap<RunId, Waiting>,
     next: u64,
 }
 
 impl Queue {
-    pub(super) fn len(&self) -> usize {
-        self.keys.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

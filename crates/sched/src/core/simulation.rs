@@ -65,6 +65,8 @@ struct Process {
     silent: bool,
     slow: bool,
     asked: bool,
+    /// Its result, where it has written it and does not end.
+    said: Option<Ending>,
     /// Its end, which the scheduler has not heard of.
     over: Option<Ending>,
 }
@@ -253,8 +255,8 @@ impl World {
             Action::Start { run, attempt, devices, halvings } => {
                 let step = self.checkpoints.get(&run).copied().unwrap_or(0);
                 let (silent, slow) = (self.random.one_in(4), self.random.one_in(8));
-                let process =
-                    Process { attempt, devices, halvings, step, hangs: false, silent, slow, asked: false, over: None };
+                let (hangs, asked, said, over) = (false, false, None, None);
+                let process = Process { attempt, devices, halvings, step, hangs, silent, slow, asked, said, over };
                 assert!(self.processes.insert(run, process).is_none(), "{run} is worked on twice");
             }
             Action::Terminate(run) => {
@@ -264,7 +266,8 @@ impl World {
             Action::Kill(run) => {
                 let process = self.processes.get_mut(&run).expect("only what works is killed");
                 let class = Failure::Node;
-                process.over.get_or_insert(Ending::Crashed { class, message: "killed".to_owned() });
+                let killed = Ending::Crashed { class, message: "killed".to_owned() };
+                process.over.get_or_insert(process.said.clone().unwrap_or(killed));
             }
             _ => {}
         }
@@ -279,7 +282,7 @@ impl World {
             }
             let process = self.processes.remove(&run);
             let nature = self.natures[number(run)];
-            let transition = match process.as_ref().and_then(|process| process.over.clone()) {
+            let transition = match process.as_ref().and_then(|process| process.over.clone().or(process.said.clone())) {
                 Some(Ending::Completed) => Transition::Complete,
                 Some(Ending::Diverged) => Transition::Diverge,
                 _ => Transition::Requeue,
@@ -326,9 +329,10 @@ impl World {
             }
             self.work(run);
             let process = &self.processes[&run];
-            if process.over.is_none() && !process.hangs {
+            let is_last = process.said.is_some();
+            if process.over.is_none() && (!process.hangs || is_last) {
                 let (attempt, step, beats) = (process.attempt, process.step, !process.silent);
-                self.turn(Event::Sign { run, attempt, step, beats });
+                self.turn(Event::Sign { run, attempt, step, beats, is_last });
             }
             if let Some((attempt, ending)) = self
                 .processes
@@ -346,7 +350,7 @@ impl World {
         let nature = self.natures[number(run)];
         let troubled = self.troubled;
         let mut one_in = |chance: u64| troubled && self.random.one_in(chance);
-        let (killed, torn, hang, fails) = (one_in(120), one_in(20), one_in(150), one_in(200));
+        let (killed, torn, hang, fails, lingers) = (one_in(120), one_in(20), one_in(150), one_in(200), one_in(10));
         let (saves, stands) = (self.random.one_in(5), self.random.one_in(3));
         let process = self.processes.get_mut(&run).expect("it works");
         let crashed = |class| Some(Ending::Crashed { class, message: "trouble".to_owned() });
@@ -355,7 +359,7 @@ impl World {
         }
         process.hangs |= hang;
         if killed {
-            process.over = crashed(Failure::Node);
+            process.over = process.said.clone().or(crashed(Failure::Node));
         } else if process.hangs {
             // Only being killed ends it.
         } else if nature.broken {
@@ -374,6 +378,9 @@ impl World {
             }
             if nature.diverges && process.step > nature.steps / 2 {
                 process.over = Some(Ending::Diverged);
+            } else if process.step >= nature.steps && lingers {
+                self.checkpoints.insert(run, process.step);
+                (process.said, process.hangs) = (Some(Ending::Completed), true);
             } else if process.step >= nature.steps {
                 self.checkpoints.insert(run, process.step);
                 // The line with the result is torn: nobody may believe that it is there.

@@ -1,5 +1,7 @@
 use super::*;
 use proptest::prelude::*;
+use spec::state::{Failure, Transition};
+use store::Outcome;
 
 pub(super) fn run(number: u64) -> RunId {
     format!("{number:016x}").parse().expect("16 digits")
@@ -16,6 +18,8 @@ pub(super) fn waiting(number: u64) -> Waiting {
         devices: 1,
         memory: 1,
         seconds: 10.0,
+        steps: Steps::default(),
+        stopped_at_once: 0,
         halvings: 0,
         most_halvings: 3,
         canary: None,
@@ -239,7 +243,7 @@ fn one_bad_run_condemns_no_device() {
 fn a_hang_is_told_from_a_slow_step_and_from_a_sleeping_machine() {
     let mut core = Core::new(RULES, devices(1), queue(1));
     core.handle(at(0), Event::Tick);
-    let sign = |step| Event::Sign { run: run(0), attempt: 1, step, beats: true };
+    let sign = |step| Event::Sign { run: run(0), attempt: 1, step, beats: true, is_last: false };
     let mut now = 0;
     // A step takes ten minutes, but the heart beats.
     for _ in 0..120 {
@@ -266,7 +270,7 @@ fn who_has_told_of_no_step_is_not_blamed_for_it_unless_it_should_have() {
     for (tells_steps, step, ended) in [(true, 0, true), (false, 0, false), (false, 1, true)] {
         let mut core = Core::new(Rules { tells_steps, ..RULES }, devices(1), queue(1));
         core.handle(at(0), Event::Tick);
-        core.handle(at(1), Event::Sign { run: run(0), attempt: 1, step, beats: false });
+        core.handle(at(1), Event::Sign { run: run(0), attempt: 1, step, beats: false, is_last: false });
         let hours = (1..=720).flat_map(|tick| core.handle(at(5 * tick), Event::Tick));
         let expected = if ended { vec![Action::Terminate(run(0))] } else { vec![] };
         let found: Vec<_> = hours.filter(|action| matches!(action, Action::Terminate(_))).collect();
@@ -282,7 +286,7 @@ fn canaries_go_first_and_alone() {
     let mut core = Core::new(RULES, devices(3), waiting.clone());
     assert_eq!(started(&core.handle(at(0), Event::Tick)), [0, 3]);
     assert_eq!(core.handle(at(1), end(0, 1, Ending::Completed)).len(), 1);
-    let released = core.handle(at(2), Event::Sign { run: run(3), attempt: 1, step: 1, beats: true });
+    let released = core.handle(at(2), Event::Sign { run: run(3), attempt: 1, step: 1, beats: true, is_last: false });
     assert_eq!(started(&released), [1, 2]);
 
     let mut core = Core::new(RULES, devices(1), waiting);
@@ -349,7 +353,7 @@ proptest! {
                 }
                 _ => queue.wake(now),
             }
-            prop_assert_eq!(queue.len(), there.len());
+            prop_assert_eq!(queue.keys.len(), there.len());
             let order: Vec<i64> = queue.ready().map(|one| one.priority).collect();
             prop_assert!(order.is_sorted_by(|a, b| a >= b));
         }
@@ -360,4 +364,68 @@ proptest! {
         }
         prop_assert!(queue.is_empty() && queue.ready().next().is_none() && !queue.has_delayed());
     }
+}
+
+#[test]
+fn a_trainer_that_has_said_its_last_word_has_the_grace_to_end() {
+    let mut core = Core::new(RULES, devices(1), queue(2));
+    core.handle(at(0), Event::Tick);
+    let last = Event::Sign { run: run(0), attempt: 1, step: 5, beats: false, is_last: true };
+    assert_eq!(core.handle(at(1), last), []);
+    assert_eq!(core.handle(at(10), Event::Tick), [], "it is not asked to stop: it would save what is over");
+    assert_eq!(core.handle(at(11), Event::Tick), [Action::Kill(run(0))]);
+    let actions = core.handle(at(12), end(0, 1, Ending::Completed));
+    assert_eq!(settled(&actions).outcome, Outcome::Completed);
+    assert_eq!(started(&actions), [1]);
+}
+
+#[test]
+fn a_failure_that_was_said_before_the_end_is_a_failure() {
+    let mut core = Core::new(RULES, devices(1), queue(1));
+    core.handle(at(0), Event::Tick);
+    core.handle(at(1), Event::Sign { run: run(0), attempt: 1, step: 0, beats: false, is_last: true });
+    let actions = core.handle(at(2), end(0, 1, crashed(Failure::Code)));
+    assert_eq!(settled(&actions).transition, Transition::Fail(Failure::Code));
+}
+
+#[test]
+fn whoever_stops_at_once_again_and_again_waits_longer_and_longer() {
+    let mut core = Core::new(RULES, devices(1), queue(1));
+    let (mut now, mut waits) = (0, Vec::new());
+    for attempt in 1..=11 {
+        let begin = now;
+        while started(&core.handle(at(now), Event::Tick)).is_empty() {
+            now += 1;
+        }
+        waits.push(now - begin);
+        core.handle(at(now), end(0, attempt, Ending::Preempted));
+    }
+    assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256]);
+    // One that works until it has to make way does not.
+    let mut core = Core::new(RULES, devices(1), queue(1));
+    core.handle(at(0), Event::Tick);
+    core.handle(at(1), Event::Sign { run: run(0), attempt: 1, step: 3, beats: false, is_last: false });
+    assert_eq!(started(&core.handle(at(2), end(0, 1, Ending::Preempted))), [0]);
+}
+
+#[test]
+fn a_run_that_is_nearly_done_needs_little_of_the_budget() {
+    let rules = Rules { budget: (Some(100.0), 60.0), ..RULES };
+    let long = |done| Waiting { seconds: 60.0, steps: Steps { shared: 0, done, all: 100 }, ..waiting(0) };
+    let mut core = Core::new(rules, devices(1), vec![long(0)]);
+    assert_eq!(core.handle(at(0), Event::Tick), []);
+    assert_eq!(core.over(), Some(Over::Budget));
+    let mut core = Core::new(rules, devices(1), vec![long(90)]);
+    assert_eq!(started(&core.handle(at(0), Event::Tick)), [0]);
+}
+
+#[test]
+fn a_job_that_is_taken_over_has_a_place_and_is_billed_though_fewer_are_wanted_now() {
+    let mut core = Core::new(RULES, Vec::new(), vec![waiting(1)]);
+    core.adopt(at(0), Waiting { attempt: 1, ..waiting(0) }, None);
+    core.handle(at(4000), Event::Tick);
+    core.handle(at(4001), Event::Placed { run: run(0), attempt: 1, node: "n".to_owned(), seconds: 3.0 });
+    let actions = core.handle(at(4003), end(0, 1, Ending::Completed));
+    assert_eq!((settled(&actions).outcome, settled(&actions).device_seconds), (Outcome::Completed, 5.0));
+    assert!(started(&actions).is_empty(), "its place was for it alone");
 }

@@ -7,7 +7,7 @@ use store::{OpenAttempt, QueueRow, Request, Wish, Write};
 
 use super::turn::opened;
 use super::{Attempt, Kin, News, Shell, now_ms};
-use crate::core::{Canary, Event, Waiting};
+use crate::core::{Canary, Event, Steps, Waiting};
 use crate::files::io;
 use crate::{SchedError, follow};
 
@@ -41,8 +41,9 @@ impl Shell<'_> {
             let known = known.lines.iter().map(|line| &line.event);
             let beats = known.clone().any(|event| matches!(event, JournalEvent::Heartbeat { .. }));
             let last = known.clone().rfind(|event| event.is_last()).cloned();
+            let journal_bytes = attempt.journal_bytes;
             let new =
-                Attempt { attempt: attempt.attempt, journal_bytes: attempt.journal_bytes, step: row.step, beats, last };
+                Attempt { attempt: attempt.attempt, journal_bytes, step: row.step, beats, last, unreadable: false };
             self.attempts.insert(attempt.run, new);
             let waiting = self.waiting(row);
             self.core.adopt(self.began.elapsed(), waiting, attempt.node.clone());
@@ -54,19 +55,23 @@ impl Shell<'_> {
     fn waiting(&self, row: &QueueRow) -> Waiting {
         let parts = row.accumulated.unwrap_or(row.accumulate).max(row.accumulate);
         let halved = (parts / row.accumulate).max(1).ilog2();
+        // Where memory ran out and the scheduler was gone before the next attempt, that one is still to be halved.
+        let halvings = halved + u32::from(row.out_of_memory && row.crashes > 0 && halved < self.setup.rules.halvings);
         let position = self.setup.canaries.iter().position(|canary| *canary == row.run);
         Waiting {
             run: row.run,
             attempt: row.attempt,
-            crashes: row.crashes,
+            // The row also counts those that called for a smaller part of the batch.
+            crashes: row.crashes.saturating_sub(halvings),
             not_before: std::time::Duration::ZERO,
             after: row.trunk.map(|trunk| trunk.run),
             priority: row.priority,
             devices: self.setup.devices_per_run,
             memory: row.memory_bytes,
             seconds: row.estimated_seconds,
-            // Where memory ran out and the scheduler was gone before the next attempt, that one is still to be halved.
-            halvings: halved + u32::from(row.out_of_memory && row.crashes > 0 && halved < self.setup.rules.halvings),
+            steps: Steps { shared: row.shared_steps(), done: row.step, all: row.steps },
+            stopped_at_once: 0,
+            halvings,
             most_halvings: (row.batch / u64::from(row.accumulate)).max(1).ilog2(),
             canary: position.map(|position| if position == 0 { Canary::Result } else { Canary::Step }),
             passed: 0,
@@ -77,7 +82,18 @@ impl Shell<'_> {
     pub(super) async fn follow(&mut self, run: RunId, write: &mut Option<Write>) -> Result<bool, SchedError> {
         let Some(attempt) = self.attempts.get_mut(&run) else { return Ok(false) };
         let path = self.setup.folder.journal(run, attempt.attempt);
-        let added = follow::read(&path, attempt.journal_bytes).map_err(io("reading", &path))?;
+        let added = match follow::read(&path, attempt.journal_bytes) {
+            Ok(added) => added,
+            // It may be readable later, and no other run has to do with it.
+            Err(error) => {
+                if !std::mem::replace(&mut attempt.unreadable, true) {
+                    let note = format!("{}: {error}; it is read again later", path.display());
+                    (self.watch)(News::Noted { run, note });
+                }
+                return Ok(false);
+            }
+        };
+        attempt.unreadable = false;
         if added.end == attempt.journal_bytes {
             return Ok(false);
         }
@@ -163,8 +179,8 @@ impl Shell<'_> {
             Err(conflict @ store::StoreError::Conflict { .. }) => return Ok(conflict.to_string()),
             Err(error) => return Err(error.into()),
         }
-        let rows = self.store.queue(self.setup.sweep_id).await?;
-        let rows: Vec<QueueRow> = rows.into_iter().filter(|row| row.run == run && row.wanted).collect();
+        let rows = self.store.queue_of(self.setup.sweep_id, &[run]).await?;
+        let rows: Vec<QueueRow> = rows.into_iter().filter(|row| row.wanted).collect();
         if rows.is_empty() {
             return Ok(format!("{run}: no longer asked for by this sweep"));
         }

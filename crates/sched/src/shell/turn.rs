@@ -33,7 +33,9 @@ impl Shell<'_> {
             if self.follow(run, &mut write).await?
                 && let Some(attempt) = self.attempts.get(&run)
             {
-                let sign = Event::Sign { run, attempt: attempt.attempt, step: attempt.step, beats: attempt.beats };
+                let (attempt, step, beats, is_last) =
+                    (attempt.attempt, attempt.step, attempt.beats, attempt.last.is_some());
+                let sign = Event::Sign { run, attempt, step, beats, is_last };
                 actions.extend(self.core.handle(self.began.elapsed(), sign));
             }
         }
@@ -205,7 +207,7 @@ impl Shell<'_> {
                 });
             }
         }
-        let new = Attempt { attempt, journal_bytes: 0, step: 0, beats: false, last: None };
+        let new = Attempt { attempt, journal_bytes: 0, step: 0, beats: false, last: None, unreadable: false };
         self.attempts.insert(run, new);
         (self.watch)(News::Started { run, attempt });
         Ok(())
