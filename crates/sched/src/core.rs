@@ -212,6 +212,16 @@ impl Core {
         self.pool.uses()
     }
 
+    /// Devices of the attempt at work on a run; none where there is no such attempt.
+    pub fn devices_of(&self, run: RunId) -> &[usize] {
+        self.working.get(&run).map_or(&[], |working| &working.devices)
+    }
+
+    /// Runs that are worked on on a device.
+    pub fn runs_on(&self, device: usize) -> impl Iterator<Item = RunId> {
+        self.pool.runs_on(device)
+    }
+
     /// Names of the devices of an attempt.
     pub fn device_names(&self, devices: &[usize]) -> Vec<String> {
         devices.iter().map(|index| self.pool.devices()[*index].name.clone()).collect()

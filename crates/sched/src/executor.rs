@@ -17,6 +17,7 @@ use crate::slurm::{Cause, SlurmError};
 use cluster::Cluster;
 pub(crate) use cluster::batches;
 use local::Local;
+pub(crate) use local::may_start_later;
 
 /// An attempt that is to start.
 pub(crate) struct Start {
@@ -28,7 +29,6 @@ pub(crate) struct Start {
     pub(crate) accumulate: Option<u32>,
     /// Whether others go on from its state.
     pub(crate) is_trunk: bool,
-    pub(crate) log: std::fs::File,
 }
 
 /// An attempt that has ended.

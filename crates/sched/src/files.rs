@@ -102,8 +102,8 @@ impl StateFolder {
         self.runs.join(run.to_string())
     }
 
-    /// Makes the folders of an attempt and its log, and writes `spec.json` where it is missing or damaged.
-    pub(crate) fn prepare(&self, task: &Task, attempt: u32) -> Result<File, SchedError> {
+    /// Makes the folders of an attempt, and writes `spec.json` where it is missing or damaged.
+    pub(crate) fn prepare(&self, task: &Task, attempt: u32) -> Result<(), SchedError> {
         let folder = self.run(task.run);
         let attempt_folder = folder.join("attempts").join(attempt.to_string());
         fs::create_dir_all(&attempt_folder).map_err(io("creating", &attempt_folder))?;
@@ -115,8 +115,7 @@ impl StateFolder {
             let partial = folder.join("spec.json.tmp");
             fs::write(&partial, &text).and_then(|()| fs::rename(&partial, &spec)).map_err(io("writing", &spec))?;
         }
-        let log = attempt_folder.join("log.txt");
-        File::create(&log).map_err(io("creating", &log))
+        Ok(())
     }
 
     /// The journal of an attempt.

@@ -1,6 +1,7 @@
 //! GPUs of this machine, by NVIDIA's management library. A machine without it has no GPUs, which is never an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
 
@@ -64,18 +65,88 @@ fn select(all: &[Gpu], inherited: Option<&str>) -> Vec<Gpu> {
 /// Bytes that may be in use on a GPU nobody computes on: driver and display take some.
 const QUIET: u64 = 1 << 30;
 
-/// Which of these GPUs are used by processes that `is_ours` does not know, or have more memory in use than a quiet one has.
-pub fn busy(names: &[String], is_ours: impl Fn(u32) -> bool) -> BTreeSet<usize> {
-    let Ok(nvml) = Nvml::init() else { return BTreeSet::new() };
-    let is_busy = |name: &str| {
-        let device = nvml.device_by_uuid(name).ok()?;
-        let processes = device.running_compute_processes().unwrap_or_default();
-        let foreign = processes.iter().any(|process| !is_ours(process.pid));
-        let used = device.memory_info().map_or(0, |memory| memory.used);
-        // Inside a container the processes of others do not show, but their memory does.
-        Some(foreign || processes.is_empty() && used > QUIET)
-    };
-    names.iter().enumerate().filter(|(_, name)| is_busy(name) == Some(true)).map(|(index, _)| index).collect()
+/// How often GPUs are asked who uses them.
+const ASK_WHO: Duration = Duration::from_secs(5);
+
+/// How long the memory of a process that has ended may take to be free.
+const COOLING: Duration = Duration::from_secs(10);
+
+/// Tells which GPUs nothing is to start on now: others compute there, or the memory of what has ended is not free yet.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    nvml: Option<Nvml>,
+    names: Vec<String>,
+    /// Whether GPUs on which others compute are left alone.
+    skip_busy: bool,
+    asked: Option<Instant>,
+    /// GPUs on which an attempt has ended, and when.
+    cooling: BTreeMap<usize, Instant>,
+}
+
+/// What the library says of a GPU.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Processes that compute there and are not ours.
+    has_foreign: bool,
+    /// Whether any process shows; those outside of a container do not, but their memory does.
+    has_processes: bool,
+    used: u64,
+}
+
+impl Seen {
+    fn is_busy(self, ours: bool, skip_busy: bool, is_cooling: bool) -> bool {
+        let is_full = !ours && self.used > QUIET;
+        skip_busy && (self.has_foreign || is_full && !self.has_processes) || is_cooling && is_full
+    }
+}
+
+impl Watch {
+    /// Watches the GPUs with these names.
+    pub(crate) fn new(names: Vec<String>, skip_busy: bool) -> Watch {
+        let nvml = if names.is_empty() { None } else { Nvml::init().ok() };
+        Watch { nvml, names, skip_busy, ..Watch::default() }
+    }
+
+    /// An attempt on these GPUs has ended.
+    pub(crate) fn ended(&mut self, gpus: &[usize]) {
+        if self.nvml.is_some() {
+            self.cooling.extend(gpus.iter().map(|gpu| (*gpu, Instant::now())));
+            self.asked = None;
+        }
+    }
+
+    /// Which GPUs nothing is to start on, where it is time to ask. `has_ours`: whether an attempt of ours is at work on a GPU;
+    /// `is_ours`: whether a process belongs to one.
+    pub(crate) fn look(
+        &mut self,
+        has_ours: impl Fn(usize) -> bool,
+        is_ours: impl Fn(u32) -> bool,
+    ) -> Option<BTreeSet<usize>> {
+        let nvml = self.nvml.as_ref()?;
+        let is_due = self.asked.is_none_or(|asked| self.skip_busy && asked.elapsed() >= ASK_WHO);
+        if !is_due && self.cooling.is_empty() {
+            return None;
+        }
+        self.asked = Some(Instant::now());
+        let mut busy = BTreeSet::new();
+        let mut still_full = BTreeSet::new();
+        for (index, name) in self.names.iter().enumerate() {
+            let Ok(device) = nvml.device_by_uuid(name.as_str()) else { continue };
+            let processes = device.running_compute_processes().unwrap_or_default();
+            let seen = Seen {
+                has_foreign: processes.iter().any(|process| !is_ours(process.pid)),
+                has_processes: !processes.is_empty(),
+                used: device.memory_info().map_or(0, |memory| memory.used),
+            };
+            let is_cooling = self.cooling.get(&index).is_some_and(|ended| ended.elapsed() < COOLING);
+            if seen.is_busy(has_ours(index), self.skip_busy, is_cooling) {
+                busy.insert(index);
+                still_full.insert(index);
+            }
+        }
+        self.cooling.retain(|index, ended| still_full.contains(index) && ended.elapsed() < COOLING);
+        Some(busy)
+    }
 }
 
 #[cfg(test)]
@@ -111,5 +182,24 @@ mod tests {
         let names: Vec<String> = select(&[], Some("0,GPU-x")).into_iter().map(|gpu| gpu.name).collect();
         assert_eq!(names, ["0", "GPU-x"]);
         assert_eq!(select(&[], None), []);
+    }
+
+    #[test]
+    fn a_gpu_is_busy_with_others_or_with_what_has_just_ended() {
+        let full = Seen { has_foreign: false, has_processes: false, used: 2 * QUIET };
+        let quiet = Seen { used: QUIET / 2, ..full };
+        let foreign = Seen { has_foreign: true, has_processes: true, ..quiet };
+        // In a container our own process shows as memory only.
+        assert!(!full.is_busy(true, true, false));
+        assert!(full.is_busy(false, true, false) && !full.is_busy(false, false, false));
+        assert!(full.is_busy(false, false, true) && !quiet.is_busy(false, true, true));
+        assert!(foreign.is_busy(true, true, false) && !foreign.is_busy(false, false, true));
+    }
+
+    #[test]
+    fn where_there_is_no_library_nothing_is_busy() {
+        let mut watch = Watch::new(Vec::new(), true);
+        watch.ended(&[0]);
+        assert_eq!(watch.look(|_| false, |_| false), None);
     }
 }

@@ -19,6 +19,7 @@ mod verdict;
 use std::path::PathBuf;
 
 pub use files::StateFolder;
+pub use process::last_lines;
 pub use recover::{settle, settle_jobs};
 pub use verdict::PREEMPTED;
 

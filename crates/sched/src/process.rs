@@ -1,7 +1,7 @@
 //! Workers as processes: each in a group of its own, bound to this one, and told apart from later owners of its id.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -27,8 +27,9 @@ pub(crate) fn start(setup: &Setup, start: Start) -> io::Result<Child> {
         true => Stdio::from(lock(&setup.folder.run(start.task.run))?),
         false => Stdio::null(),
     };
-    let errors = start.log.try_clone()?;
-    command.stdin(stdin).stdout(start.log).stderr(errors).process_group(0).spawn()
+    let log = File::create(setup.folder.log(start.task.run, start.attempt))?;
+    let errors = log.try_clone()?;
+    command.stdin(stdin).stdout(log).stderr(errors).process_group(0).spawn()
 }
 
 /// What starts the trainer on an attempt, and whether it needs the lock of its run as its standard input. It ends with the process
@@ -132,14 +133,15 @@ pub(crate) fn at_work(run: &Path, group: Option<i32>) -> Vec<Pid> {
 /// and train beside the next attempt. Unless they were `asked` together with it they are asked now, and killed after `grace`.
 pub(crate) async fn end_leftovers(run: &Path, group: i32, asked: bool, grace: Duration) {
     let began = Instant::now();
-    let mut asked = asked;
+    let (mut asked, mut pause) = (asked, Duration::from_millis(20));
     // Looking through all processes takes a while, and hardly ever is anything left.
     let is_over = || {
         let group_ended = Pid::from_raw(group).is_none_or(|group| test_kill_process_group(group).is_err());
         group_ended && is_free(run).unwrap_or(true)
     };
     while !is_over() && began.elapsed() < grace + LAST_WAIT {
-        let left = at_work(run, Some(group));
+        let folder = run.to_owned();
+        let left = tokio::task::spawn_blocking(move || at_work(&folder, Some(group))).await.unwrap_or_default();
         if left.is_empty() {
             return;
         }
@@ -149,7 +151,8 @@ pub(crate) async fn end_leftovers(run: &Path, group: i32, asked: bool, grace: Du
             left.iter().for_each(|pid| _ = kill_process(*pid, signal));
         }
         asked = true;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(Duration::from_secs(1));
     }
 }
 
@@ -192,10 +195,23 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 
 /// The last lines of a log, for a message.
 pub(crate) fn tail(log: &Path) -> String {
-    let content = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&content[content.len().saturating_sub(2000)..]).into_owned();
+    last_lines(log, 3).join(" | ")
+}
+
+/// At most so many last lines of a log that are not empty, as far as they lie in its last 4 kB. A log that cannot be read has none.
+pub fn last_lines(log: &Path, count: usize) -> Vec<String> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(log)?;
+        let from = file.metadata()?.len().saturating_sub(4000);
+        file.seek(SeekFrom::Start(from))?;
+        let mut content = Vec::new();
+        file.take(4000).read_to_end(&mut content)?;
+        Ok(content)
+    };
+    let content = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&content);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join(" | ")
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 #[cfg(test)]

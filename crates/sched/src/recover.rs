@@ -51,7 +51,9 @@ pub async fn settle_jobs(
     loop {
         // A job that Slurm knows nothing of was never submitted, or has ended long ago.
         let found = slurm.poll(&ids).await?;
-        ids.retain(|job| !matches!(found[job].verdict, Verdict::Ended(_) | Verdict::Gone));
+        let is_over =
+            |job: &JobId| found.get(job).is_some_and(|one| matches!(one.verdict, Verdict::Ended(_) | Verdict::Gone));
+        ids.retain(|job| !is_over(job));
         if ids.is_empty() {
             break;
         }

@@ -41,6 +41,8 @@ pub struct Setup {
     pub devices: Vec<Device>,
     /// Devices of one run.
     pub devices_per_run: u32,
+    /// Whether the devices are GPUs of this machine.
+    pub on_gpus: bool,
     /// Whether GPUs on which others compute are left alone.
     pub skip_busy: bool,
     /// How attempts are submitted, where Slurm starts them.
@@ -141,9 +143,6 @@ pub enum End {
 /// How often journals are read and wishes are looked for.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How often GPUs are asked who uses them.
-const ASK_WHO: Duration = Duration::from_secs(5);
-
 /// How often results are looked at, while there are other runs to start.
 const LOOK_AT_RESULTS: Duration = Duration::from_secs(1);
 
@@ -183,8 +182,7 @@ pub(crate) struct Shell<'a> {
     pub(crate) began: Instant,
     pub(crate) session_ms: i64,
     uses_kept: Instant,
-    /// When the GPUs were last asked who uses them.
-    asked_who: Option<Instant>,
+    pub(crate) gpus: gpu::Watch,
 }
 
 /// What made the loop turn.
@@ -214,6 +212,7 @@ pub async fn run(
     mut more: impl AsyncFnMut() -> Result<Vec<QueueRow>, StoreError>,
 ) -> Result<End, SchedError> {
     let (now, session_ms) = (Instant::now(), now_ms());
+    let gpus = setup.devices.iter().filter(|_| setup.on_gpus).map(|device| device.name.clone()).collect();
     let mut shell = Shell {
         store,
         setup,
@@ -226,7 +225,7 @@ pub async fn run(
         began: now,
         session_ms,
         uses_kept: now,
-        asked_who: None,
+        gpus: gpu::Watch::new(gpus, setup.skip_busy),
     };
     // First what works: others may wait for it.
     shell.take_over(&rows, open)?;
@@ -308,15 +307,15 @@ impl Shell<'_> {
         }
     }
 
-    /// Finds out which GPUs others use, now and then.
-    fn look_who_is_busy(&mut self) -> Vec<Action> {
-        if !self.setup.skip_busy || self.asked_who.is_some_and(|asked| asked.elapsed() < ASK_WHO) {
-            return Vec::new();
+    /// Tells the core which GPUs nothing is to start on, where it is time to ask; `ended` is a run whose attempt is over.
+    fn look_who_is_busy(&mut self, ended: Option<RunId>) -> Vec<Action> {
+        let (core, executor) = (&self.core, &self.executor);
+        if let Some(run) = ended {
+            self.gpus.ended(core.devices_of(run));
         }
-        self.asked_who = Some(Instant::now());
-        let names: Vec<String> = self.setup.devices.iter().map(|device| device.name.clone()).collect();
-        let busy = gpu::busy(&names, |pid| self.executor.owns(pid));
-        self.core.handle(self.began.elapsed(), Event::Busy(busy))
+        let has_ours = |gpu| core.runs_on(gpu).any(|run| Some(run) != ended);
+        let busy = self.gpus.look(has_ours, |pid| executor.owns(pid));
+        busy.map(|busy| self.core.handle(self.began.elapsed(), Event::Busy(busy))).unwrap_or_default()
     }
 
     /// Writes down what the devices were used for.

@@ -11,6 +11,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -86,35 +87,30 @@ impl Slurm {
         &self.limits
     }
 
-    /// Submits at most [`Limits::max_array`] attempts of one shape as one array that keeps away from `excluded` nodes; task N is
-    /// `tasks[N]`. `batch` is a name that no other batch ever had. After [`SlurmError::NotNow`] Slurm may have them nevertheless:
-    /// [`Slurm::find`] knows, and until then the same batch may be submitted again, for no task is started twice.
+    /// Submits `part` of at most [`Limits::max_array`] attempts of one shape as one array that keeps away from `excluded` nodes;
+    /// task N is `tasks[N]`. `batch` is a name that no other batch ever had. After [`SlurmError::NotNow`] Slurm may have them
+    /// nevertheless: [`Slurm::poll`] knows, and until then the same part may be submitted again, for no task is started twice.
     pub async fn submit(
         &mut self,
         batch: &str,
         shape: &Shape,
         tasks: &[Task],
+        part: Range<u32>,
         excluded: &BTreeSet<String>,
-    ) -> Result<Vec<JobId>, SlurmError> {
+    ) -> Result<(), SlurmError> {
         let folder = self.folder.join(batch);
         write(&folder, tasks)?;
-        let count = tasks.len() as u32;
-        let arguments = batch::arguments(batch, &folder, count, shape, &self.settings, excluded);
+        let arguments = batch::arguments(batch, &folder, part, shape, &self.settings, excluded);
         let said = call("sbatch", &arguments).await?;
         // Without a number, the queue tells it.
         if let Some(array) = table::submitted(&said) {
             self.arrays.entry(batch.to_owned()).or_default().insert(array);
         }
-        Ok((0..count).map(|task| JobId { batch: batch.to_owned(), task }).collect())
+        Ok(())
     }
 
-    /// Whether Slurm has this batch.
-    pub async fn find(&mut self, batch: &str) -> Result<bool, SlurmError> {
-        let job = JobId { batch: batch.to_owned(), task: 0 };
-        Ok(self.poll(&[job]).await?.values().any(|status| status.verdict != Verdict::Gone))
-    }
-
-    /// Where all of `jobs` stand, by one look at the queue, and one at the accounting for those that have left it.
+    /// Where `jobs` stand, by one look at the queue, and one at the accounting for those that have left it. Where the accounting
+    /// does not answer, these are not among them.
     pub async fn poll(&mut self, jobs: &[JobId]) -> Result<BTreeMap<JobId, Status>, SlurmError> {
         let mut found = BTreeMap::new();
         if jobs.is_empty() {
@@ -125,6 +121,7 @@ impl Slurm {
         let text = call("squeue", &["--noheader", "--states=all", "--array", &user, &format]).await?;
         self.sort(table::queue(&text), jobs, &mut found);
         let left: Vec<&JobId> = jobs.iter().filter(|job| !found.contains_key(job)).collect();
+        let mut is_known = true;
         if self.limits.accounting && !left.is_empty() {
             let names: BTreeSet<&str> = left.iter().map(|job| job.batch.as_str()).collect();
             let names: Vec<&str> = names.into_iter().collect();
@@ -133,11 +130,14 @@ impl Slurm {
                 let name = format!("--name={}", names.join(","));
                 let since = format!("--starttime=now-{}minutes", self.minutes_since(names));
                 let arguments = ["--noheader", "--parsable2", "--allocations", &user, &name, &since, &format];
-                let text = call("sacct", &arguments).await?;
-                self.sort(table::accounting(&text), jobs, &mut found);
+                match call("sacct", &arguments).await {
+                    Ok(text) => self.sort(table::accounting(&text), jobs, &mut found),
+                    Err(SlurmError::NotNow { .. }) => is_known = false,
+                    Err(error) => return Err(error),
+                }
             }
         }
-        for job in jobs {
+        for job in jobs.iter().filter(|_| is_known) {
             found.entry(job.clone()).or_insert_with(|| Status {
                 verdict: Verdict::Gone,
                 array: 0,
@@ -189,8 +189,10 @@ impl Slurm {
 
     /// Notes that it was not a person who took these jobs back, for whoever schedules when that is seen.
     fn mark_stopped(&self, jobs: &[JobId]) -> Result<(), SlurmError> {
-        for path in jobs.iter().map(|job| self.mark(job)) {
-            fs::write(&path, "").map_err(files(&path))?;
+        for job in jobs {
+            let path = self.mark(job);
+            let folder = self.folder.join(&job.batch);
+            fs::create_dir_all(&folder).and_then(|()| fs::write(&path, "")).map_err(files(&path))?;
         }
         Ok(())
     }

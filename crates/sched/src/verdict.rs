@@ -8,7 +8,7 @@ use spec::journal::Event;
 use spec::state::Failure;
 
 use crate::core::Ending;
-use crate::executor::How;
+use crate::executor::{How, may_start_later};
 use crate::process;
 use crate::slurm::Cause;
 
@@ -21,6 +21,7 @@ pub(crate) const PREEMPTED_EXIT: i32 = PREEMPTED as i32;
 /// Judges an attempt by the last line of its journal, then by how its process or job ended, then by what it said in its log.
 pub(crate) fn judge(last: Option<&Event>, how: &How, log: &Path) -> Ending {
     match how {
+        How::Process(Err(error)) if may_start_later(error) => Ending::Refused { message: error.to_string() },
         How::Process(status) => judge_process(last, status, log),
         How::Job(cause, reason) => judge_job(last, *cause, reason, log),
     }

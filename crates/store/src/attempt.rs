@@ -221,6 +221,15 @@ impl Write {
     /// Moves a run by hand: cancelling, or another try.
     pub async fn change(&mut self, run: RunId, transition: Transition, now_ms: i64) -> Result<RunState, StoreError> {
         let next = self.next_state(run, transition).await?;
+        let is_open = "select 1 from attempt where run_id = ?1 and ended_ms is null";
+        let open: Option<i64> = sqlx::query_scalar(is_open)
+            .bind(run.to_string())
+            .fetch_optional(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        if open.is_some() {
+            return Err(conflict(run, &"an attempt still works on it"));
+        }
         sqlx::query("update run set state = ?2, failure = ?3, message = null, crashes = 0 where run_id = ?1")
             .bind(run.to_string())
             .bind(next.word())

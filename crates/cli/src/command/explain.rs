@@ -178,8 +178,5 @@ fn log_path(place: &Place, run: &RunView) -> std::path::PathBuf {
 }
 
 fn last_lines(place: &Place, run: &RunView) -> Vec<String> {
-    let content = std::fs::read(log_path(place, run)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&content[content.len().saturating_sub(4000)..]).into_owned();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+    sched::last_lines(&log_path(place, run), LOG_LINES)
 }

@@ -13,7 +13,7 @@ use spec::run::{DeviceKind, short};
 use spec::state::RunState;
 use spec::sweep::Sweep;
 use spec::trainer::Trainer;
-use store::{OpenAttempt, QueueRow, Store};
+use store::{OpenAttempt, QueueRow, StateRow, Store};
 
 use super::status;
 use super::table::count;
@@ -59,8 +59,9 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let (sweep_id, applied) = store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
     let states = store.states(sweep_id).await?;
     // What of an earlier scheduler still goes on in a cluster's queue goes on under this one, if it would start it too.
+    let works = |row: &StateRow| row.wanted && row.state == RunState::Running;
     let is_ours =
-        |open: &OpenAttempt| sweep.slurm.is_some() && states.iter().any(|row| row.run == open.run && row.wanted);
+        |open: &OpenAttempt| sweep.slurm.is_some() && states.iter().any(|row| row.run == open.run && works(row));
     let (taken_over, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_ours);
     sched::settle_jobs(&store, &place.state, &jobs, grace).await?;
     // Whoever starts it again has mended what was wrong.
@@ -102,6 +103,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         data,
         devices,
         devices_per_run: sweep.resources.gpus_per_run,
+        on_gpus: here,
         skip_busy: sweep.resources.skip_busy_gpus,
         slurm: sweep.slurm.clone().map(|settings| OnSlurm { settings, name: sweep.name.clone() }),
         rules: rules(sweep, grace, spent),

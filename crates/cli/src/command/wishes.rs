@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spec::state::Transition;
-use store::{Store, StoreError, Wish};
+use store::{OpenAttempt, Store, StoreError, Wish};
 
 use crate::args::Chosen;
 use crate::exit::{Failure, print};
@@ -67,7 +67,11 @@ pub(crate) async fn make(place: &Place, sweep_id: i64, wishes: &[Wish]) -> Resul
         return Ok(answers);
     }
     let store = Store::open(&database).await?;
-    sched::settle(&store, &place.state, GRACE).await?;
+    let (_, jobs) = sched::settle(&store, &place.state, GRACE).await?;
+    // Jobs of a cluster go on without a scheduler; those of runs that are taken back are stopped first.
+    let is_cancelled = |job: &OpenAttempt| wishes.contains(&Wish::Cancel(job.run));
+    let jobs: Vec<OpenAttempt> = jobs.into_iter().filter(is_cancelled).collect();
+    sched::settle_jobs(&store, &place.state, &jobs, GRACE).await?;
     let mut answers = Vec::with_capacity(wishes.len());
     for wish in wishes {
         answers.push(Some(grant(&store, sweep_id, *wish).await?));

@@ -70,6 +70,10 @@ impl Pool {
         self.devices.iter().map(|device| device.name.as_str()).zip(self.uses.iter().copied())
     }
 
+    pub(super) fn runs_on(&self, device: usize) -> impl Iterator<Item = RunId> {
+        self.on.get(device).into_iter().flat_map(|on| on.keys().copied())
+    }
+
     pub(super) fn set_busy(&mut self, busy: BTreeSet<usize>) {
         self.busy = busy;
     }

@@ -102,7 +102,8 @@ impl Cluster {
         let on_gpus = start.task.spec.train.arithmetic.device == DeviceKind::Cuda;
         let log = std::path::absolute(setup.folder.log(run, attempt))?;
         // It outlives this process, and another one takes it over.
-        let (command, _) = process::command(setup, &start, None)?;
+        let (command, holds_lock) = process::command(setup, &start, None)?;
+        let lock = std::path::absolute(setup.folder.run(run).join("lock"))?;
         let command = command.as_std();
         let variable = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
             Some((name.to_str()?.to_owned(), value?.to_owned()))
@@ -116,6 +117,7 @@ impl Cluster {
             arguments: command.get_args().map(OsString::from).collect(),
             environment: command.get_envs().filter_map(variable).filter(is_ours).collect(),
             directory: command.get_current_dir().map(Into::into),
+            lock: holds_lock.then_some(lock),
             log,
         };
         let batch = self.jobs.get(&run).and_then(|job| self.gathered.get_mut(&job.batch));

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid};
 use spec::run::RunId;
 use store::Process;
@@ -28,8 +29,8 @@ impl Local {
         let (run, attempt) = (start.task.run, start.attempt);
         let mut child = match process::start(setup, start) {
             Ok(child) => child,
-            // Somebody still works on this run, which is no reason for others not to start.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            // Somebody still works on this run, or there are too many processes or files for now: no reason for others not to start.
+            Err(error) if may_start_later(&error) => {
                 self.children.spawn(async move { Exit { run, attempt, how: How::Process(Err(error)) } });
                 return Ok(None);
             }
@@ -92,4 +93,10 @@ impl Local {
             pids.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
         }
     }
+}
+
+/// Whether what cannot be started now may be later, and it is nobody's fault.
+pub(crate) fn may_start_later(error: &io::Error) -> bool {
+    let for_now = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TXTBSY];
+    error.kind() == ErrorKind::WouldBlock || for_now.iter().any(|one| error.raw_os_error() == Some(one.raw_os_error()))
 }

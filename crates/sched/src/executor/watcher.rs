@@ -1,6 +1,7 @@
 //! Who talks to Slurm: submits what is gathered, looks at the queue for all jobs at once, and tells what has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use spec::run::RunId;
@@ -18,6 +19,9 @@ pub(super) struct Batch {
     pub(super) reserved: u32,
     pub(super) tasks: Vec<Task>,
     pub(super) excluded: BTreeSet<String>,
+    /// The first task that was not submitted, and so many are at most submitted at once.
+    next: u32,
+    most: u32,
     /// Not before this time, and how long to wait after the next refusal.
     not_before: Option<Instant>,
     wait: Duration,
@@ -26,7 +30,32 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn new(name: String, shape: Shape) -> Batch {
         let (tasks, excluded) = (Vec::new(), BTreeSet::new());
-        Batch { name, shape, reserved: 0, tasks, excluded, not_before: None, wait: Duration::ZERO }
+        let (next, most) = (0, u32::MAX);
+        Batch { name, shape, reserved: 0, tasks, excluded, next, most, not_before: None, wait: Duration::ZERO }
+    }
+
+    /// Whether this job is still to be submitted.
+    fn holds(&self, job: &JobId) -> bool {
+        self.name == job.batch && job.task >= self.next
+    }
+
+    /// The tasks to submit now.
+    fn part(&self) -> Range<u32> {
+        self.next..(self.tasks.len() as u32).min(self.next.saturating_add(self.most))
+    }
+
+    /// The first ones are submitted. False if these were all.
+    fn advance(&mut self, to: u32) -> bool {
+        (self.next, self.wait, self.not_before) = (to, Duration::ZERO, None);
+        self.next < self.tasks.len() as u32
+    }
+
+    /// Slurm does not want it now: perhaps it would take fewer, since a limit on jobs refuses an array as a whole.
+    fn refused(&mut self, shortest: Duration, longest: Duration) {
+        let part = self.part();
+        self.most = ((part.end - part.start) / 2).max(1);
+        self.wait = if part.end - part.start > 1 { shortest } else { (2 * self.wait).clamp(shortest, longest) };
+        self.not_before = Some(Instant::now() + self.wait);
     }
 }
 
@@ -191,9 +220,8 @@ impl Watcher {
 
     /// What is to stop and was not submitted is not started.
     fn withdraw(&mut self) {
-        let unsent: BTreeSet<&str> = self.unsent.iter().map(|batch| batch.name.as_str()).collect();
-        let asked =
-            self.jobs.iter().filter(|(job, known)| known.asked.is_some() && unsent.contains(job.batch.as_str()));
+        let is_unsent = |job: &JobId| self.unsent.iter().any(|batch| batch.holds(job));
+        let asked = self.jobs.iter().filter(|(job, known)| known.asked.is_some() && is_unsent(job));
         let asked: Vec<JobId> = asked.map(|(job, _)| job.clone()).collect();
         for job in asked {
             // Where it has started after all, it is told like others.
@@ -202,24 +230,29 @@ impl Watcher {
             }
         }
         let jobs = &self.jobs;
-        self.unsent.retain(|batch| jobs.keys().any(|job| job.batch == batch.name));
+        self.unsent.retain(|batch| jobs.keys().any(|job| batch.holds(job)));
     }
 
     async fn submit(&mut self) {
         let now = Instant::now();
         while let Some(index) = self.unsent.iter().position(|batch| batch.not_before.is_none_or(|at| at <= now)) {
             let mut batch = self.unsent.remove(index);
-            match self.slurm.submit(&batch.name, &batch.shape, &batch.tasks, &batch.excluded).await {
-                Ok(_) => self.tell_trouble(1, None, "Slurm takes jobs again"),
+            let part = batch.part();
+            match self.slurm.submit(&batch.name, &batch.shape, &batch.tasks, part.clone(), &batch.excluded).await {
+                Ok(()) => {
+                    self.tell_trouble(1, None, "Slurm takes jobs again");
+                    if batch.advance(part.end) {
+                        self.unsent.push(batch);
+                    }
+                }
                 Err(error @ SlurmError::NotNow { .. }) => {
                     let text = format!("{error}; what cannot be submitted now is submitted later");
                     self.tell_trouble(1, Some(text), "");
-                    batch.wait = (2 * batch.wait).clamp(self.poll.min(Duration::from_secs(5)), LONGEST_WAIT);
-                    batch.not_before = Some(Instant::now() + batch.wait);
+                    batch.refused(self.poll.min(Duration::from_secs(5)), LONGEST_WAIT);
                     self.unsent.push(batch);
                 }
                 Err(error) => {
-                    let of_batch = |job: &JobId, _: &mut Job| job.batch == batch.name;
+                    let of_batch = |job: &JobId, _: &mut Job| batch.holds(job);
                     let refused = self.jobs.extract_if(.., of_batch).map(|(_, known)| (known.run, known.attempt));
                     let refused = refused.collect();
                     self.tell(Happening::Refused(refused, error));
@@ -265,10 +298,11 @@ impl Watcher {
             }
         };
         self.tell_trouble(0, None, "Slurm answers again");
-        let known = |batch: &Batch| {
-            found.iter().any(|(job, status)| job.batch == batch.name && status.verdict != Verdict::Gone)
-        };
-        self.unsent.retain(|batch| !known(batch));
+        // What Slurm could not say that it has taken in.
+        self.unsent.retain_mut(|batch| {
+            let seen = found.iter().filter(|(job, status)| batch.holds(job) && status.verdict != Verdict::Gone);
+            seen.map(|(job, _)| job.task).max().is_none_or(|last| batch.advance(last + 1))
+        });
         for (job, status) in found {
             self.seen(&job, status).await;
         }
@@ -303,7 +337,7 @@ impl Watcher {
     }
 
     fn gone(&mut self, job: &JobId) {
-        if self.unsent.iter().any(|batch| batch.name == job.batch) {
+        if self.unsent.iter().any(|batch| batch.holds(job)) {
             return;
         }
         let (now, poll) = (Instant::now(), self.poll);
@@ -324,5 +358,49 @@ impl Watcher {
             _ => reason,
         };
         self.tell(Happening::Ended(Exit { run, attempt, how: How::Job(cause, reason) }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_that_is_refused_as_a_whole_is_submitted_in_parts() {
+        let mut batch = Batch::new("b".to_owned(), Shape { cpus: 1, gpus: 0, memory_bytes: None });
+        let task = |number: u64| Task {
+            run: format!("{number:016x}").parse().expect("16 digits"),
+            attempt: 1,
+            program: "true".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            lock: None,
+            log: "log".into(),
+        };
+        batch.tasks = (0..100).map(task).collect();
+        // A limit of thirty jobs.
+        let (mut taken, mut refusals) = (Vec::new(), 0);
+        let second = Duration::from_secs(1);
+        while batch.next < 100 {
+            let part = batch.part();
+            if part.len() > 30 {
+                batch.refused(second, LONGEST_WAIT);
+                assert!(batch.not_before.is_some() && batch.wait == second);
+                refusals += 1;
+            } else {
+                taken.push(part.clone());
+                assert_eq!(batch.advance(part.end), part.end < 100);
+            }
+        }
+        assert_eq!((refusals, taken), (2, vec![0..25, 25..50, 50..75, 75..100]));
+        let job = |task| JobId { batch: "b".to_owned(), task };
+        batch.next = 50;
+        assert!(!batch.holds(&job(49)) && batch.holds(&job(50)));
+        // Nothing goes any more: one at a time, later and later.
+        for _ in 0..20 {
+            batch.refused(second, LONGEST_WAIT);
+        }
+        assert_eq!((batch.part(), batch.wait), (50..51, LONGEST_WAIT));
     }
 }

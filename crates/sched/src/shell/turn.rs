@@ -27,7 +27,7 @@ impl Shell<'_> {
     pub(super) async fn tick(&mut self) -> Result<bool, SchedError> {
         let cancelled = self.grant_wishes().await?;
         let mut write = None;
-        let mut actions = self.look_who_is_busy();
+        let mut actions = self.look_who_is_busy(None);
         let runs: Vec<RunId> = self.attempts.keys().copied().collect();
         for run in runs {
             if self.follow(run, &mut write).await?
@@ -75,6 +75,9 @@ impl Shell<'_> {
                 }
             };
             if let Some(event) = event {
+                if let Event::Ended { run, .. } = event {
+                    actions.extend(self.look_who_is_busy(Some(run)));
+                }
                 actions.extend(self.core.handle(self.began.elapsed(), event));
             }
         }
@@ -184,14 +187,14 @@ impl Shell<'_> {
         halvings: u32,
     ) -> Result<Start, SchedError> {
         let task = write.task(self.setup.sweep_id, run).await?;
-        let log = self.setup.folder.prepare(&task, attempt)?;
+        self.setup.folder.prepare(&task, attempt)?;
         let parts = task.spec.train.arithmetic.accumulate.max(1);
         let accumulate = (halvings > 0).then(|| parts << halvings);
         let job = self.executor.next_job(&task, devices.len());
         let placement = Placement { devices, accumulate, job };
         write.start_attempt(run, attempt, &placement, now_ms()).await?;
         let is_trunk = self.kin.get(&run).is_some_and(|kin| kin.heirs > 0);
-        Ok(Start { task, attempt, devices: placement.devices, accumulate, is_trunk, log })
+        Ok(Start { task, attempt, devices: placement.devices, accumulate, is_trunk })
     }
 
     async fn start(&mut self, start: Start) -> Result<(), SchedError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub struct Task {
     pub environment: Vec<(String, OsString)>,
     /// Where it is started; where the scheduler is, if it is not given.
     pub directory: Option<PathBuf>,
+    /// The lock that it is to hold as its standard input, where it does not take it by itself.
+    pub lock: Option<PathBuf>,
     /// The file that its output is appended to.
     pub log: PathBuf,
 }
@@ -58,7 +61,8 @@ pub(crate) fn words(task: &Task) -> std::io::Result<Vec<u8>> {
     });
     let variables: Vec<OsString> = variables.collect::<Result<_, _>>()?;
     let directory = task.directory.clone().unwrap_or_default();
-    let mut all = vec![task.log.clone().into_os_string(), directory.into_os_string()];
+    let lock = task.lock.clone().unwrap_or_default();
+    let mut all = vec![task.log.clone().into_os_string(), directory.into_os_string(), lock.into_os_string()];
     all.extend(variables);
     all.extend([OsString::new(), task.program.clone().into_os_string()]);
     all.extend(task.arguments.iter().cloned());
@@ -73,11 +77,11 @@ pub(crate) fn words(task: &Task) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The arguments of `sbatch` for `count` tasks that lie in `folder`, away from the `excluded` nodes.
+/// The arguments of `sbatch` for the tasks with these numbers, which lie in `folder`, away from the `excluded` nodes.
 pub(crate) fn arguments(
     batch: &str,
     folder: &Path,
-    count: u32,
+    tasks: Range<u32>,
     shape: &Shape,
     settings: &Settings,
     excluded: &BTreeSet<String>,
@@ -85,7 +89,7 @@ pub(crate) fn arguments(
     let mut options = vec![
         "--parsable".to_owned(),
         format!("--job-name={batch}"),
-        format!("--array=0-{}", count.max(1) - 1),
+        format!("--array={}-{}", tasks.start, tasks.end.max(tasks.start + 1) - 1),
         "--nodes=1".to_owned(),
         "--ntasks=1".to_owned(),
         format!("--cpus-per-task={}", shape.cpus.max(1)),
