@@ -1,6 +1,6 @@
 -- What the device time of each attempt that has ended was good for; the three parts add up to its seconds. An attempt's time counts
 -- for its steps alike: a step that a later attempt has not gone on from is repeated, and so is starting for no step at all, unless
--- nothing came after it (an evaluation). Of a run that was given up, everything has failed.
+-- nothing came after it and it did not crash (an evaluation). Of a run that was given up, everything has failed.
 --
 -- A later attempt that has not said where it began does not show that anything was lost: it ended before it began, or its trainer
 -- does not say so and is taken to have gone on.
@@ -10,7 +10,7 @@ select run_id, attempt, devices, node, started_ms, ended_ms, outcome, seconds,
     iif(given_up, 0.0, seconds - share * seconds) as repeated_seconds,
     iif(given_up, seconds, 0.0) as failed_seconds
 from (
-    select *, iif(last > first, max(min((kept_to - first) * 1.0 / max(last - first, 1), 1.0), 0.0), is_last) as share
+    select *, iif(last > first, max(min((kept_to - first) * 1.0 / max(last - first, 1), 1.0), 0.0), is_last and outcome <> 'crashed') as share
     from (
         select attempt.run_id, attempt.attempt, attempt.devices, attempt.node, attempt.started_ms, attempt.ended_ms, attempt.outcome,
             coalesce(attempt.device_seconds, 0.0) as seconds, run.state in ('failed', 'cancelled') as given_up,

@@ -7,6 +7,9 @@ use store::{Store, StoreError, SweepRow};
 
 use crate::exit::Failure;
 
+/// The state folder, if nobody says another.
+pub(crate) const USUAL_FOLDER: &str = ".scalelaw";
+
 /// Where a command works and how it answers.
 pub(crate) struct Place {
     pub(crate) state: StateFolder,
@@ -16,6 +19,13 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(state_dir: &Path, runs_dir: Option<&Path>, json: bool) -> Place {
         Place { state: StateFolder::at(state_dir, runs_dir), json }
+    }
+
+    /// A command for a person to type, which works here.
+    pub(crate) fn command(&self, rest: &str) -> String {
+        let folder = self.state.path();
+        let usual = folder == Path::new(USUAL_FOLDER);
+        if usual { format!("`scalelaw {rest}`") } else { format!("`scalelaw --state-dir {} {rest}`", folder.display()) }
     }
 
     /// Opens the database to read. One of an older version is brought up to date where no scheduler works on it.

@@ -1,7 +1,8 @@
 //! What a person sees while a sweep runs: on a terminal a bar, in a log one line per change.
 //!
 //! Percent is by estimated compute, never by count. The estimates are corrected by what finished runs of this sweep
-//! really took, so that the remaining time settles after the first few.
+//! really took, so that the remaining time settles after the first few. Sums are kept up as runs change: ten thousand of them are not
+//! looked at for each line.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use sched::shell::News;
+use spec::estimate::{Estimator, Eta};
 use spec::run::RunId;
 use spec::state::RunState;
 use store::QueueRow;
@@ -33,11 +35,43 @@ struct Watched {
     steps: u64,
     step: u64,
     state: RunState,
-    /// When its attempt started, while one runs.
-    since: Option<Instant>,
+}
+
+/// What is added up over all runs.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    /// Estimated seconds of all that were not cancelled, and of what is done of them.
+    total: f64,
+    done: f64,
+    over: usize,
+    running: usize,
+}
+
+impl Sums {
+    fn add(&mut self, watched: &Watched, sign: f64) {
+        if watched.state != RunState::Cancelled {
+            self.total += sign * watched.estimated;
+            self.done += sign * watched.estimated * watched.share();
+        }
+        let count = |count: usize, is: bool| if sign > 0.0 { count + usize::from(is) } else { count - usize::from(is) };
+        self.over = count(self.over, watched.state.is_final());
+        self.running = count(self.running, watched.state == RunState::Running);
+    }
 }
 
 impl Watched {
+    /// Share of it that is done.
+    fn share(&self) -> f64 {
+        match self.state {
+            RunState::Completed | RunState::Diverged => 1.0,
+            _ if self.state.is_final() => 0.0,
+            _ => {
+                let (step, steps) = (self.step.saturating_sub(self.before), self.steps.saturating_sub(self.before));
+                self.training * (step as f64 / steps.max(1) as f64).min(1.0)
+            }
+        }
+    }
+
     fn of(row: &QueueRow) -> Watched {
         Watched {
             label: row.label.clone(),
@@ -47,7 +81,6 @@ impl Watched {
             steps: row.steps,
             step: if row.state.is_final() { row.steps } else { row.step.min(row.steps) },
             state: row.state,
-            since: None,
         }
     }
 }
@@ -55,32 +88,45 @@ impl Watched {
 /// The state of the sweep as far as it is shown.
 pub(crate) struct Progress {
     runs: BTreeMap<RunId, Watched>,
+    sums: Sums,
+    at_work: BTreeMap<RunId, Instant>,
     bar: Option<ProgressBar>,
     style: ProgressStyle,
     slots: usize,
     /// Estimated seconds of runs that nobody can name yet.
     later: f64,
-    began: Instant,
     last_line: Instant,
-    /// Of the attempts that have ended.
+    /// Of the attempts that have ended, those of earlier schedulers among them.
     device_seconds: f64,
-    /// Estimated and measured seconds of the runs that finished here.
-    calibration: (f64, f64),
+    estimator: Estimator,
+    /// Time left, and when that was worked out.
+    eta: Option<(Instant, Option<Eta>)>,
     problems: usize,
 }
 
 impl Progress {
-    pub(crate) fn new(style: ProgressStyle, rows: &[QueueRow], later: f64, slots: usize) -> Progress {
+    /// `later`: estimated seconds of runs that nobody can name yet; `spent`: device seconds that the sweep was billed before, and
+    /// `estimator`: what its finished runs say of estimates.
+    pub(crate) fn new(
+        style: ProgressStyle,
+        rows: &[QueueRow],
+        later: f64,
+        slots: usize,
+        (spent, estimator): (f64, Estimator),
+    ) -> Progress {
         let terminal = std::io::stderr().is_terminal();
         let style = match style {
             ProgressStyle::Auto if terminal => ProgressStyle::Bar,
             ProgressStyle::Auto => ProgressStyle::Plain,
             chosen => chosen,
         };
-        let runs = rows.iter().filter(|row| row.wanted).map(|row| (row.run, Watched::of(row))).collect();
+        let runs: BTreeMap<RunId, Watched> =
+            rows.iter().filter(|row| row.wanted).map(|row| (row.run, Watched::of(row))).collect();
+        let mut sums = Sums::default();
+        runs.values().for_each(|watched| sums.add(watched, 1.0));
         let bar = (style == ProgressStyle::Bar).then(|| {
             let bar = ProgressBar::with_draw_target(Some(SCALE as u64), ProgressDrawTarget::stderr());
-            let template = "{bar:24} {msg}";
+            let template = "{bar:16} {wide_msg}";
             bar.set_style(
                 BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()).progress_chars("━╸─"),
             );
@@ -88,16 +134,18 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        let progress = Progress {
+        let mut progress = Progress {
             runs,
+            sums,
+            at_work: BTreeMap::new(),
             bar,
             style,
             slots,
             later,
-            began: now,
             last_line: now,
-            device_seconds: 0.0,
-            calibration: (0.0, 0.0),
+            device_seconds: spent,
+            estimator,
+            eta: None,
             problems: 0,
         };
         progress.draw();
@@ -112,15 +160,13 @@ impl Progress {
             }
             News::Told(text) => self.line(&text),
             News::TakenOver(run) => {
-                self.update(run, |watched| watched.since = Some(Instant::now()));
+                self.at_work.insert(run, Instant::now());
                 let label = self.label(run);
                 self.line(&format!("{label}: its job goes on"));
             }
             News::Started { run, attempt } => {
-                self.update(run, |watched| {
-                    watched.state = RunState::Running;
-                    watched.since = Some(Instant::now());
-                });
+                self.update(run, |watched| watched.state = RunState::Running);
+                self.at_work.insert(run, Instant::now());
                 if attempt > 1 {
                     let label = self.label(run);
                     self.line(&format!("{label}: attempt {attempt}"));
@@ -133,7 +179,13 @@ impl Progress {
             News::Added(rows) => {
                 let estimated: f64 = rows.iter().map(|row| row.estimated_seconds).sum();
                 self.later = (self.later - estimated).max(0.0);
-                self.runs.extend(rows.iter().map(|row| (row.run, Watched::of(row))));
+                for row in &rows {
+                    let new = Watched::of(row);
+                    self.sums.add(&new, 1.0);
+                    if let Some(old) = self.runs.insert(row.run, new) {
+                        self.sums.add(&old, -1.0);
+                    }
+                }
             }
             News::Cancelled(run) => {
                 self.update(run, |watched| {
@@ -167,9 +219,9 @@ impl Progress {
 
     fn ended(&mut self, run: RunId, state: RunState, loss: Option<f64>, message: Option<String>, device_seconds: f64) {
         self.device_seconds += device_seconds;
+        self.at_work.remove(&run);
         self.update(run, |watched| {
             watched.state = state;
-            watched.since = None;
             if state.is_final() {
                 watched.step = watched.steps;
             }
@@ -177,7 +229,7 @@ impl Progress {
         let label = self.label(run);
         if state == RunState::Completed {
             let estimated = self.runs.get(&run).map_or(0.0, |watched| watched.estimated);
-            self.calibration = (self.calibration.0 + estimated, self.calibration.1 + device_seconds);
+            self.estimator.learn(estimated, device_seconds);
         }
         let what = match (state, loss) {
             (RunState::Completed, Some(loss)) => format!("held-out loss {loss:.4}"),
@@ -196,7 +248,9 @@ impl Progress {
 
     fn update(&mut self, run: RunId, change: impl FnOnce(&mut Watched)) {
         if let Some(watched) = self.runs.get_mut(&run) {
+            self.sums.add(watched, -1.0);
             change(watched);
+            self.sums.add(watched, 1.0);
         }
     }
 
@@ -213,50 +267,39 @@ impl Progress {
         }
     }
 
-    fn draw(&self) {
-        if let Some(bar) = &self.bar {
-            bar.set_position((self.share() * SCALE) as u64);
-            bar.set_message(self.truth());
+    fn draw(&mut self) {
+        if self.bar.is_some() {
+            let truth = self.truth();
+            if let Some(bar) = &self.bar {
+                bar.set_position((self.share() * SCALE) as u64);
+                bar.set_message(truth);
+            }
         }
     }
 
-    fn total(&self) -> f64 {
-        self.later + self.runs.values().map(|watched| watched.estimated).sum::<f64>()
-    }
-
-    fn done(&self) -> f64 {
-        let share = |watched: &Watched| match watched.state.is_final() {
-            true => 1.0,
-            false => {
-                let (step, steps) = (watched.step.saturating_sub(watched.before), watched.steps - watched.before);
-                watched.training * step as f64 / steps.max(1) as f64
-            }
-        };
-        self.runs.values().map(|watched| watched.estimated * share(watched)).sum()
-    }
-
     fn share(&self) -> f64 {
-        let total = self.total();
-        if total > 0.0 { (self.done() / total).min(1.0) } else { 1.0 }
+        let total = self.later + self.sums.total;
+        // Many additions and subtractions leave a little behind.
+        let all_done = self.sums.over == self.runs.len() && self.sums.done >= self.sums.total * (1.0 - 1e-9);
+        if total <= 0.0 || all_done && self.later <= 0.0 { 1.0 } else { (self.sums.done / total).clamp(0.0, 1.0) }
     }
 
     /// What the attempts that run now have taken so far.
     fn running_seconds(&self) -> f64 {
-        self.runs.values().filter_map(|watched| watched.since).map(|since| since.elapsed().as_secs_f64()).sum()
+        self.at_work.values().map(|since| since.elapsed().as_secs_f64()).sum()
     }
 
     /// One line of truth.
-    fn truth(&self) -> String {
-        let finished = self.runs.values().filter(|watched| watched.state.is_final()).count();
-        let running = self.runs.values().filter(|watched| watched.state == RunState::Running).count();
+    fn truth(&mut self) -> String {
         let mut parts = vec![
             // Rounded down: 100 % is said when everything is done.
             format!("{:.0} %", (100.0 * self.share() + 1e-9).floor()),
-            format!("{finished}/{} runs, {running} running", self.runs.len()),
+            format!("{}/{} runs, {} running", self.sums.over, self.runs.len(), self.sums.running),
             format!("{} device", hours(self.device_seconds + self.running_seconds())),
         ];
         if let Some(eta) = self.remaining() {
-            parts.push(format!("ETA {}", duration(eta.ceil())));
+            let [middle, low, high] = [eta.seconds, eta.low, eta.high].map(|seconds| duration(seconds.ceil()));
+            parts.push(format!("ETA {middle} ({low} to {high})"));
         }
         if self.problems > 0 {
             parts.push(count(self.problems, "problem"));
@@ -264,12 +307,24 @@ impl Progress {
         parts.join(" · ")
     }
 
-    /// Seconds left; none before there is something to go by.
-    fn remaining(&self) -> Option<f64> {
-        let (estimated, measured) = self.calibration;
-        if estimated <= 0.0 || self.began.elapsed() < Duration::from_secs(5) {
-            return None;
+    /// Time left, worked out at most once a second; none before there is something to go by, and where nothing is left.
+    fn remaining(&mut self) -> Option<Eta> {
+        if let Some((when, eta)) = self.eta
+            && when.elapsed() < Duration::from_secs(1)
+        {
+            return eta;
         }
-        Some((self.total() - self.done()) * measured / estimated / self.slots as f64)
+        let open = self.runs.values().filter(|watched| !watched.state.is_final());
+        let mut left: Vec<(bool, f64)> = open
+            .map(|watched| (watched.state != RunState::Running, watched.estimated * (1.0 - watched.share())))
+            .collect();
+        left.sort_by_key(|(waits, _)| *waits);
+        let mut left: Vec<f64> = left.into_iter().map(|(_, seconds)| seconds).collect();
+        if self.later > 0.0 {
+            left.extend(std::iter::repeat_n(self.later / self.slots as f64, self.slots));
+        }
+        let eta = if left.is_empty() { None } else { self.estimator.eta(&left, self.slots) };
+        self.eta = Some((Instant::now(), eta));
+        eta
     }
 }

@@ -29,7 +29,12 @@ pub(crate) async fn among(
     selector: &[String],
 ) -> Result<Selection, Failure> {
     let selector = Selector::parse(selector).map_err(|error| Failure::usage(error.to_string()))?;
-    let sweep = place.choose(store, sweep).await?;
+    // A run that is named is looked for in every sweep.
+    let named = if sweep.is_none() { selector.only_run() } else { None };
+    let sweep = match named {
+        Some(named) if store.runs_beginning(named).await?.len() == 1 => one(store, named).await?.0,
+        _ => place.choose(store, sweep).await?,
+    };
     let views = store.views(sweep.sweep_id).await?;
     let of = views.iter().filter(|run| run.wanted).count();
     let runs: Vec<RunView> = views.into_iter().filter(|run| run.wanted && selector.matches(&run.candidate())).collect();
@@ -52,7 +57,13 @@ pub(crate) async fn one(store: &Store, wanted: &str) -> Result<(SweepRow, RunVie
     let run = match found[..] {
         [run] => run,
         [] => return Err(Failure::usage(format!("no run begins with {wanted}; `scalelaw runs ls` lists them"))),
-        _ => return Err(Failure::usage(format!("several runs begin with {wanted}; give more of its digits"))),
+        ref several => {
+            let some: Vec<String> = several.iter().take(4).map(ToString::to_string).collect();
+            let more = if several.len() > some.len() { ", and more" } else { "" };
+            let message =
+                format!("several runs begin with {wanted} ({}{more}); give more of its digits", some.join(", "));
+            return Err(Failure::usage(message));
+        }
     };
     let missing = || Failure::usage(format!("no sweep has asked for run {run}"));
     let sweep = store.sweep_of(run).await?.ok_or_else(missing)?;

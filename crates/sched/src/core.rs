@@ -244,8 +244,8 @@ impl Core {
             return Some(Over::TooFewDevices);
         }
         // What others use now may be free later.
-        let affordable = placeable.any(|one| self.budget.allows(0.0, self.need(one)));
-        (!affordable).then_some(Over::Budget)
+        let needed = placeable.map(|one| self.need(one)).fold(f64::INFINITY, f64::min);
+        (!self.budget.allows(0.0, needed)).then(|| Over::Budget { needed, left: self.budget.left() })
     }
 
     fn forgive_gap(&mut self, now: Duration) {

@@ -10,6 +10,7 @@ use store::Task;
 
 use crate::SchedError;
 use crate::filesystem::file_system;
+use crate::process;
 
 /// The folder of the database and that of the runs.
 #[derive(Clone, Debug)]
@@ -95,6 +96,11 @@ impl StateFolder {
     pub fn is_scheduled(&self) -> bool {
         let Ok(file) = File::open(self.path.join("lock")) else { return false };
         matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(rustix::io::Errno::WOULDBLOCK))
+    }
+
+    /// Processes that work on a run, whoever started them.
+    pub fn at_work(&self, run: RunId) -> Vec<i32> {
+        process::at_work(&self.run(run), None).iter().map(|pid| pid.as_raw_nonzero().get()).collect()
     }
 
     /// The folder of a run.

@@ -195,7 +195,16 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 
 /// The last lines of a log, for a message.
 pub(crate) fn tail(log: &Path) -> String {
-    last_lines(log, 3).join(" | ")
+    let lines = last_lines(log, 3);
+    // Of a traceback of Python, the last line is what went wrong; those before it quote the program.
+    let is_error = |line: &String| {
+        let name = line.split(':').next().unwrap_or_default();
+        !line.starts_with(' ') && (name.ends_with("Error") || name.ends_with("Exception"))
+    };
+    match lines.last() {
+        Some(last) if lines.len() > 1 && is_error(last) => last.clone(),
+        _ => lines.join(" | "),
+    }
 }
 
 /// At most so many last lines of a log that are not empty, as far as they lie in its last 4 kB. A log that cannot be read has none.

@@ -78,11 +78,14 @@ pub async fn settle_jobs(
 /// Writes down what an attempt came to that has ended unseen.
 async fn close(store: &Store, folder: &StateFolder, attempt: &OpenAttempt) -> Result<(), SchedError> {
     let journal = folder.journal(attempt.run, attempt.attempt);
-    let added = follow::read(&journal, attempt.journal_bytes).map_err(io("reading", &journal))?;
-    store.ingest(attempt.run, attempt.attempt, &added.lines, attempt.journal_bytes, added.end).await?;
-    // The last line may have been read before: then the whole journal is looked at once more.
+    // The last line may have been read before: the whole journal is looked at once more.
     let whole = follow::read(&journal, 0).map_err(io("reading", &journal))?;
-    let (outcome, transition) = match whole.last() {
+    let is_foreign = whole.foreign(attempt.run, attempt.attempt).is_some();
+    if !is_foreign {
+        let added = follow::read(&journal, attempt.journal_bytes).map_err(io("reading", &journal))?;
+        store.ingest(attempt.run, attempt.attempt, &added.lines, attempt.journal_bytes, added.end).await?;
+    }
+    let (outcome, transition) = match whole.last().filter(|_| !is_foreign) {
         Some(Event::Finished(_)) => (Outcome::Completed, Transition::Complete),
         Some(Event::Diverged { .. }) => (Outcome::Diverged, Transition::Diverge),
         // Whatever it was: its scheduler died, so the run is not to blame.

@@ -157,8 +157,10 @@ pub(crate) struct Attempt {
     pub(crate) beats: bool,
     /// The line after which none follows, once it has come.
     pub(crate) last: Option<JournalEvent>,
-    /// Whether its journal could not be read, which has been told.
-    pub(crate) unreadable: bool,
+    /// What is wrong with its journal, which has been told.
+    pub(crate) complaint: Option<String>,
+    /// Whether its journal is of somebody else.
+    pub(crate) is_foreign: bool,
 }
 
 /// What is kept of a run: only what other runs have to do with it.

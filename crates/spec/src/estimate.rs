@@ -12,6 +12,9 @@ pub struct Estimator {
 /// Standard deviations from the middle to an end of the range: nine sweeps in ten lie inside, were the estimates' errors normal.
 const WIDTH: f64 = 1.645;
 
+/// Seconds in which a scheduler notices that an attempt has to stop, and tells it.
+pub const LATENESS: f64 = 1.0;
+
 /// Standard deviations above the mean that nine in ten lie below.
 const NINE_IN_TEN: f64 = 1.2816;
 
@@ -67,6 +70,17 @@ impl Estimator {
         let Some((mean, spread)) = self.ratio() else { return UNKNOWN.exp() * seconds };
         let spread = if self.count < 2.0 { UNKNOWN } else { NINE_IN_TEN * spread };
         seconds * mean * spread.exp()
+    }
+
+    /// How many times their estimates finished runs took; none before the first.
+    pub fn factor(&self) -> Option<f64> {
+        self.ratio().map(|(mean, _)| mean)
+    }
+
+    /// Device seconds to set aside for a run on `devices` that is estimated at `seconds`: what it will hardly exceed, and the time in
+    /// which it can be stopped, `grace` seconds.
+    pub fn reservation(&self, seconds: f64, devices: u32, grace: f64) -> f64 {
+        (self.most(seconds) + grace + LATENESS) * f64::from(devices)
     }
 
     /// Time until runs with these estimated seconds left are done on `slots` slots, those that run already first; none before the

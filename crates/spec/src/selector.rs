@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::fields::suggestion;
 use crate::run::{RunId, short};
 use crate::state::{Failure, RunState};
 
@@ -61,11 +62,16 @@ enum Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
     /// Neither a condition nor the identity of a run.
-    #[error("{0:?} is no condition; expected one such as model=F3, lr>0.8, state=failed, or the 16 digits of a run")]
+    #[error(
+        "{0:?} is no condition; expected one such as model=F3, lr>0.8, state=failed, or at least four of the digits of a run"
+    )]
     NoCondition(String),
-    /// A field that runs do not have.
-    #[error("{0:?}: runs have no such field; there are run, model, state, failure, epochs, lr, seed")]
-    UnknownField(String),
+    /// A text without a condition: perhaps a variable that is not set.
+    #[error("an empty condition, which would mean every run; model=* says so")]
+    Empty,
+    /// A field that runs do not have, and what they have.
+    #[error("{0:?}: runs have no such field{1}")]
+    UnknownField(String, String),
     /// Nothing behind the sign, or between two commas.
     #[error("{0:?}: a value is missing")]
     NoValue(String),
@@ -78,22 +84,22 @@ pub enum SelectorError {
         value: String,
     },
     /// A word that the field does not take.
-    #[error("{term:?}: {value:?} is not one of {known}")]
+    #[error("{term:?}: {value:?} is unknown{known}")]
     UnknownWord {
         /// The whole condition.
         term: String,
         /// Its value.
         value: String,
         /// What the field can be.
-        known: &'static str,
+        known: String,
     },
     /// An order of what has none, or an order against several values.
     #[error("{0:?}: only epochs, lr and seed have an order, and only against one number")]
     NoOrder(String),
 }
 
-const STATES: &str = "queued, running, completed, diverged, failed, cancelled";
-const FAILURES: &str = "oom, node, code, data, timeout";
+const STATES: [&str; 6] = ["queued", "running", "completed", "diverged", "failed", "cancelled"];
+const FAILURES: [&str; 5] = ["oom", "node", "code", "data", "timeout"];
 
 /// Digits that the beginning of an identity has to have where it stands alone, so that it is not taken for a slip.
 const FEWEST_DIGITS: usize = 4;
@@ -105,6 +111,9 @@ impl Selector {
         let mut terms = Vec::new();
         let mut runs = Vec::new();
         for text in texts {
+            if text.as_ref().trim().is_empty() {
+                return Err(SelectorError::Empty);
+            }
             for word in joined(text.as_ref()).split_whitespace() {
                 match word.find(['=', '<', '>', '!']) {
                     Some(at) => terms.push(term(word, at)?),
@@ -122,6 +131,14 @@ impl Selector {
     /// Whether it holds for all runs.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The beginning of an identity, where nothing else is asked.
+    pub fn only_run(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Term::Word(Field::Run, true, runs)] if runs.len() == 1 => Some(&runs[0]),
+            _ => None,
+        }
     }
 
     /// Whether the run is meant.
@@ -159,7 +176,9 @@ fn term(word: &str, at: usize) -> Result<Term, SelectorError> {
     ];
     let sign = signs.iter().find_map(|(sign, comparison)| Some((rest.strip_prefix(sign)?, *comparison)));
     let Some((values, comparison)) = sign else { return Err(SelectorError::NoCondition(word.to_owned())) };
-    let field = Field::named(name).ok_or_else(|| SelectorError::UnknownField(name.to_owned()))?;
+    let field = Field::named(name).ok_or_else(|| {
+        SelectorError::UnknownField(name.to_owned(), suggestion(name, &Field::ALL.map(|(_, name)| name)))
+    })?;
     let values: Vec<&str> = values.split(',').collect();
     if values.contains(&"") {
         return Err(SelectorError::NoValue(word.to_owned()));
@@ -203,11 +222,11 @@ impl Field {
     }
 
     /// What the field can be, where it cannot be `value`.
-    fn refuses(self, value: &str) -> Option<&'static str> {
+    fn refuses(self, value: &str) -> Option<String> {
         match self {
-            Field::State if !STATES.split(", ").any(|state| state == value) => Some(STATES),
-            Field::Failure if value.parse::<Failure>().is_err() => Some(FAILURES),
-            Field::Run if !is_beginning(value) => Some("up to 16 of the digits 0-9 and a-f"),
+            Field::State if !STATES.contains(&value) => Some(suggestion(value, &STATES)),
+            Field::Failure if value.parse::<Failure>().is_err() => Some(suggestion(value, &FAILURES)),
+            Field::Run if !is_beginning(value) => Some(": up to 16 of the digits 0-9 and a-f".to_owned()),
             _ => None,
         }
     }

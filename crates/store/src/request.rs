@@ -135,6 +135,17 @@ impl Store {
         Ok(())
     }
 
+    /// Devices and nodes that were out of use are used again.
+    pub async fn forgive_devices(&self, session_ms: i64, sweep_id: i64) -> Result<(), StoreError> {
+        sqlx::query("update device_session set quarantined = null where session_ms = ?1 and sweep_id = ?2")
+            .bind(session_ms)
+            .bind(sweep_id)
+            .execute(&self.pool)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(())
+    }
+
     /// Why a sweep starts nothing; `None` while it does.
     pub async fn paused(&self, sweep_id: i64) -> Result<Option<String>, StoreError> {
         let row: Option<Option<String>> = sqlx::query_scalar("select paused from sweep where sweep_id = ?1")

@@ -14,8 +14,10 @@ use crate::{Store, StoreError};
 pub struct Standing {
     /// How many runs are in each state, by its word.
     pub states: BTreeMap<String, usize>,
-    /// Estimated device seconds of all of them.
+    /// Estimated device seconds of those that were not cancelled.
     pub estimated_seconds: f64,
+    /// Of these, seconds of runs that have a result.
+    pub done_seconds: f64,
     /// Runs that something will still happen to by itself: those at work first, then as they will start.
     pub open: Vec<OpenRun>,
     /// Runs that failed, and those that crashed and will be tried again; cheapest first.
@@ -33,6 +35,8 @@ pub struct Standing {
 pub struct OpenRun {
     /// Whether an attempt works on it.
     pub running: bool,
+    /// Estimated device seconds of what is done of it.
+    pub done_seconds: f64,
     /// Estimated device seconds that are left of it.
     pub left_seconds: f64,
 }
@@ -48,10 +52,11 @@ impl Standing {
         self.states.get(state).copied().unwrap_or(0)
     }
 
-    /// Share of the estimated compute that is done or given up: 1 once nothing is left.
+    /// Share of the estimated compute that is done: 1 once every run that was not cancelled has a result.
     pub fn share(&self) -> f64 {
-        let left: f64 = self.open.iter().map(|run| run.left_seconds).sum();
-        if self.estimated_seconds > 0.0 { 1.0 - left / self.estimated_seconds } else { 1.0 }
+        let begun: f64 = self.open.iter().map(|run| run.done_seconds).sum();
+        let done = self.done_seconds + begun;
+        if self.estimated_seconds > 0.0 { (done / self.estimated_seconds).min(1.0) } else { 1.0 }
     }
 }
 
@@ -70,8 +75,16 @@ impl Store {
     pub async fn standing(&self, sweep_id: i64) -> Result<Standing, StoreError> {
         let mut standing = Standing::default();
         for row in &self.rows(STATES, sweep_id).await? {
-            standing.states.insert(row.get("state"), row.get::<i64, _>("runs") as usize);
-            standing.estimated_seconds += row.get::<f64, _>("seconds");
+            let (state, seconds): (String, f64) = (row.get("state"), row.get("seconds"));
+            match state.as_str() {
+                "cancelled" => {}
+                "completed" | "diverged" => {
+                    standing.done_seconds += seconds;
+                    standing.estimated_seconds += seconds;
+                }
+                _ => standing.estimated_seconds += seconds,
+            }
+            standing.states.insert(state, row.get::<i64, _>("runs") as usize);
         }
         standing.open = self.rows(OPEN, sweep_id).await?.iter().map(open).collect();
         standing.problems = self.views_of(sweep_id, Part::Problems).await?;
@@ -89,8 +102,10 @@ impl Store {
 fn open(row: &SqliteRow) -> OpenRun {
     let number = |column| row.get::<i64, _>(column) as u64;
     let done = share_done(number("step"), number("steps"), number("before"));
+    let seconds: f64 = row.get("estimated_seconds");
     OpenRun {
         running: row.get::<&str, _>("state") == RunState::Running.word(),
-        left_seconds: row.get::<f64, _>("estimated_seconds") * (1.0 - done),
+        done_seconds: seconds * done,
+        left_seconds: seconds * (1.0 - done),
     }
 }

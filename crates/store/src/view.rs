@@ -64,14 +64,6 @@ impl RunView {
         let Recipe { epochs, lr, seed } = self.recipe;
         Candidate { run: self.run, model: &self.model, epochs, lr, seed, state: self.state }
     }
-
-    /// Share of its own steps that are done; all of them once nothing more will happen by itself.
-    pub fn done(&self) -> f64 {
-        if self.state.is_final() {
-            return 1.0;
-        }
-        share_done(self.step, self.steps, self.shared_steps)
-    }
 }
 
 macro_rules! views {
@@ -119,7 +111,7 @@ impl Part {
             Part::All => views!("order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id"),
             Part::Problems => views!(
                 "and sweep_run.wanted and sweep_run.run_id in (
-                     select run_id from run where state = 'failed' or crashes > 0 and state in ('queued', 'running'))
+                     select run_id from run where state = 'failed' or state in ('queued', 'running') and (crashes > 0 or state = 'queued' and message is not null))
                  order by sweep_run.estimated_seconds, cell.lr, run.seed, run.run_id"
             ),
             Part::Excluded => views!(
@@ -199,10 +191,10 @@ impl Store {
         rows.iter().map(|row| decode(row).map_err(|error| StoreError::Row(error.to_string()))).collect()
     }
 
-    /// Runs whose identity begins with `beginning`, at most two.
+    /// Runs whose identity begins with `beginning`, at most five.
     pub async fn runs_beginning(&self, beginning: &str) -> Result<Vec<RunId>, StoreError> {
         let rows: Vec<String> =
-            sqlx::query_scalar("select run_id from run where substr(run_id, 1, length(?1)) = ?1 limit 2")
+            sqlx::query_scalar("select run_id from run where substr(run_id, 1, length(?1)) = ?1 limit 5")
                 .bind(beginning)
                 .fetch_all(&self.pool)
                 .await

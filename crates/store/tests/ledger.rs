@@ -14,6 +14,8 @@ struct Attempt {
     devices: &'static str,
 }
 
+const OUTCOMES: [&str; 3] = ["crashed", "preempted", "completed"];
+
 /// Useful seconds by counting: a step is useful where no later attempt begins at or before it.
 fn useful(attempts: &[Attempt]) -> f64 {
     let of = |(index, attempt): (usize, &Attempt)| {
@@ -21,7 +23,8 @@ fn useful(attempts: &[Attempt]) -> f64 {
         let reached = || earlier.iter().map(|one| one.to).max().unwrap_or(0);
         let steps = attempt.from.unwrap_or_else(reached)..attempt.to;
         if steps.is_empty() {
-            return if later.is_empty() { attempt.seconds } else { 0.0 };
+            let has_crashed = OUTCOMES[index % 3] == "crashed";
+            return if later.is_empty() && !has_crashed { attempt.seconds } else { 0.0 };
         }
         let kept =
             steps.clone().filter(|step| later.iter().all(|one| one.from.is_none_or(|from| from > *step))).count();
@@ -66,7 +69,7 @@ async fn add(connection: &mut SqliteConnection, number: usize, state: &str, atte
         )
         .bind(&run)
         .bind(index as i64 + 1)
-        .bind(["crashed", "preempted", "completed"][index % 3])
+        .bind(OUTCOMES[index % 3])
         .bind(attempt.seconds)
         .bind(attempt.from.map(|from| from as i64))
         .bind(attempt.to as i64)

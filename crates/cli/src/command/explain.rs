@@ -59,7 +59,7 @@ pub(crate) async fn run(place: &Place, options: &OneRun) -> Result<u8, Failure> 
         text += &format!("\n{}", attempt_table(&attempts));
     }
     if !moves.is_empty() {
-        text += "\n\nwhat happened to it\n";
+        text += "\nwhat happened to it\n";
         moves.iter().skip(moves.len().saturating_sub(MOVES)).for_each(|one| text += &told(one));
     }
     print(&text);
@@ -88,22 +88,34 @@ async fn why(place: &Place, store: &Store, sweep_id: i64, run: &RunView) -> Resu
             vec![reason("its learning rate was too high: that is a result, and it is not tried again")]
         }
         RunState::Cancelled => {
-            vec![with("a person took it back", format!("`scalelaw runs retry {}` queues it", run.run))]
+            let again = place.command(&format!("runs retry {}", run.run));
+            vec![with("a person took it back", format!("{again} queues it"))]
         }
         RunState::Failed(class) => {
-            vec![reason(said), with(meaning(class), format!("`scalelaw runs retry {}`", run.run))]
+            vec![reason(said), with(meaning(class), place.command(&format!("runs retry {}", run.run)))]
         }
-        RunState::Running if !place.state.is_scheduled() => {
-            vec![with("its scheduler has ended, and its trainer with it", "`scalelaw run` with the sweep file goes on")]
-        }
+        RunState::Running if !place.state.is_scheduled() => vec![abandoned(place, run)],
         RunState::Running => {
             vec![with(
                 format!("attempt {} works on it, {} of {} steps done", run.attempt, run.step, run.steps),
-                format!("`scalelaw runs logs {} -f` follows it", run.run),
+                format!("{} follows it", place.command(&format!("runs logs {} -f", run.run))),
             )]
         }
         RunState::Queued => waits(place, store, sweep_id, run).await?,
     })
+}
+
+/// A run at work whose scheduler is gone.
+fn abandoned(place: &Place, run: &RunView) -> Reason {
+    let left: Vec<String> = place.state.at_work(run.run).iter().map(ToString::to_string).collect();
+    let what = match left.is_empty() {
+        true => "its scheduler has ended, and its trainer with it".to_owned(),
+        false => format!(
+            "its scheduler has ended, but its trainer goes on (process {}): what it writes still counts if it comes to its result",
+            left.join(", ")
+        ),
+    };
+    with(what, "`scalelaw run` with the sweep file stops what is left and goes on")
 }
 
 /// What stands before a run that waits.
@@ -112,11 +124,28 @@ async fn waits(place: &Place, store: &Store, sweep_id: i64, run: &RunView) -> Re
     if !run.wanted {
         return Ok(vec![reason("the sweep file no longer asks for it")]);
     }
-    if !place.state.is_scheduled() {
-        reasons.push(with("no scheduler is at work", "`scalelaw run` with the sweep file starts one"));
+    let scheduled = place.state.is_scheduled();
+    match store.paused(sweep_id).await? {
+        Some(why) => {
+            let next =
+                if scheduled { place.command("resume") } else { "`scalelaw run` with the sweep file".to_owned() };
+            reasons.push(with(format!("nothing of its sweep starts: {why}"), format!("{next} goes on")));
+        }
+        None if !scheduled => {
+            reasons.push(with("no scheduler is at work", "`scalelaw run` with the sweep file starts one"));
+        }
+        None => {}
     }
-    if let Some(why) = store.paused(sweep_id).await? {
-        reasons.push(with(format!("the sweep is paused: {why}"), "`scalelaw resume` goes on"));
+    let ledger = store.ledger(sweep_id).await?;
+    let unused: Vec<&str> = ledger
+        .newest_devices()
+        .iter()
+        .filter(|device| device.quarantined.is_some())
+        .map(|device| device.device.as_str())
+        .collect();
+    if scheduled && !unused.is_empty() {
+        let what = format!("{} used no more after failures in a row", are(&unused));
+        reasons.push(with(what, format!("{} tries again", place.command("resume"))));
     }
     if let Some(message) = &run.message {
         let crashed =
@@ -140,22 +169,35 @@ async fn waits(place: &Place, store: &Store, sweep_id: i64, run: &RunView) -> Re
             && one.state == RunState::Queued
             && (one.priority > run.priority || one.priority == run.priority && *index < position)
     });
-    let before = before.count();
+    let (before, highest) =
+        before.fold((0, run.priority), |(count, highest), (_, one)| (count + 1, highest.max(one.priority)));
     let working = views.iter().filter(|one| one.state == RunState::Running).count();
     if before > 0 {
         let ahead = format!("{} before it in the queue, {working} at work", count(before, "run"));
-        reasons.push(with(ahead, format!("`scalelaw runs prioritise 1 run={}` puts it first", run.run)));
-    } else {
+        let first = place.command(&format!("runs prioritise {} run={}", highest + 1, run.run));
+        reasons.push(with(ahead, format!("{first} puts it first")));
+    } else if scheduled {
         reasons.push(reason(format!("it is the next; {working} at work")));
     }
+    if run.priority != 0 {
+        reasons.push(reason(format!("its priority is {}", run.priority)));
+    }
     Ok(reasons)
+}
+
+/// `cpu0 is`, `cpu0 and cpu1 are`.
+fn are(names: &[&str]) -> String {
+    match names {
+        [one] => format!("{one} is"),
+        _ => format!("{} are", names.join(" and ")),
+    }
 }
 
 /// What a class of failure means, and what mends it.
 fn meaning(class: Class) -> &'static str {
     match class {
         Class::Oom => {
-            "memory ran out although the batch was halved as often as policy.oom_halvings says: a smaller batch or a larger device helps"
+            "memory ran out, and its batch may not be computed in smaller parts (policy.oom_halvings): a smaller batch or a larger device helps"
         }
         Class::Node => {
             "the machine failed it as often as policy.retries allows: look at disk, memory and devices (`scalelaw doctor`), then try again"
@@ -169,8 +211,20 @@ fn meaning(class: Class) -> &'static str {
 fn told(one: &MoveView) -> String {
     let ago = duration((now_ms() - one.at_ms).max(0) as f64 / 1000.0);
     let attempt = one.attempt.map(|attempt| format!(", attempt {attempt}")).unwrap_or_default();
-    let message = one.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-    format!("  {ago} ago: {}{attempt}{message}\n", one.transition)
+    // What ended an attempt stands in the table of attempts.
+    let message = one.message.as_ref().filter(|_| one.attempt.is_none());
+    let message = message.map(|message| format!(": {message}")).unwrap_or_default();
+    let what = match one.transition.as_str() {
+        "start" => "started",
+        "complete" => "got its result",
+        "diverge" => "diverged",
+        "requeue" => "went back into the queue",
+        "fail" => "failed",
+        "cancel" => "was cancelled",
+        "retry" => "was queued again by a person",
+        other => other,
+    };
+    format!("  {ago} ago: {what}{attempt}{message}\n")
 }
 
 fn log_path(place: &Place, run: &RunView) -> std::path::PathBuf {

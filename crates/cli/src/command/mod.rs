@@ -6,6 +6,7 @@ pub(crate) mod exclude;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod fit;
+pub(crate) mod fits;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod plot;

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
+use spec::estimate::Estimator;
 use spec::plan::{Outcomes, Plan, PlannedRun, WaitingRuns};
 use spec::run::{RunId, RunSpec, short};
 use spec::state::RunState;
 use spec::trunk::Trunk;
 use store::{Applied, StateRow};
 
+use super::fits;
 use super::table::{bytes, count, duration, hours, si, si_of, table};
 use crate::args::SweepFile;
-use crate::exit::{Failure, print, say};
+use crate::exit::{BUDGET, Failure, print, say};
 use crate::place::Place;
 use crate::sweepfile;
 
@@ -20,7 +22,7 @@ pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failur
     let loaded = sweepfile::load(&options.sweep)?;
     let facts = loaded.facts()?;
     let blind = loaded.plan(&facts, &Outcomes::new())?;
-    let (known, outcomes) = known(place, &loaded.sweep.name).await?;
+    let Known { states: known, outcomes, spent, estimator } = known(place, &loaded.sweep.name).await?;
     let mut plan = if outcomes.is_empty() { blind } else { loaded.plan(&facts, &outcomes)? };
     for run in &mut plan.runs {
         // Who is done and has kept no trunk will not train one.
@@ -29,15 +31,18 @@ pub(crate) async fn run(place: &Place, options: &SweepFile) -> Result<u8, Failur
         run.trunk = run.trunk.filter(|trunk| !gone(trunk));
     }
     let change = Change::between(&known, &plan);
+    let fit = fits::Fit::of(&loaded.sweep, &plan, |run| change.is_done(run), spent, &estimator);
     if place.json {
-        print(&as_json(&loaded.sweep.name, &plan, &change).to_string());
-        return Ok(0);
+        let mut whole = as_json(&loaded.sweep.name, &plan, &change);
+        whole["fit"] = fit.as_json();
+        print(&whole.to_string());
+    } else {
+        print(&(as_text(&loaded.sweep.name, &plan, &change) + &fit.as_text()));
+        for skipped in &plan.skipped {
+            say(&format!("left out: {} ({})", skipped.cell, skipped.reason));
+        }
     }
-    print(&as_text(&loaded.sweep.name, &plan, &change));
-    for skipped in &plan.skipped {
-        say(&format!("left out: {} ({})", skipped.cell, skipped.reason));
-    }
-    Ok(0)
+    Ok(if fit.is_hopeless() { BUDGET } else { 0 })
 }
 
 /// What applying the plan would change.
@@ -68,17 +73,29 @@ impl Change {
     }
 }
 
-/// The runs that the database has of this sweep, and what all runs in it have come to; nothing where there is no database.
-async fn known(place: &Place, name: &str) -> Result<(Vec<StateRow>, Outcomes), Failure> {
+/// What the database has of a sweep: nothing, where there is none.
+#[derive(Default)]
+struct Known {
+    states: Vec<StateRow>,
+    /// What all runs in the database have come to.
+    outcomes: Outcomes,
+    /// Device seconds that the runs of the sweep were billed.
+    spent: f64,
+    estimator: Estimator,
+}
+
+async fn known(place: &Place, name: &str) -> Result<Known, Failure> {
     if !place.state.database().exists() {
-        return Ok((Vec::new(), Outcomes::new()));
+        return Ok(Known::default());
     }
     let store = place.read().await?;
-    let rows = match store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) {
-        Some(sweep) => store.states(sweep.sweep_id).await?,
-        None => Vec::new(),
+    let outcomes = store.outcomes().await?;
+    let Some(sweep) = store.sweeps().await?.into_iter().find(|sweep| sweep.name == name) else {
+        return Ok(Known { outcomes, ..Known::default() });
     };
-    Ok((rows, store.outcomes().await?))
+    let id = sweep.sweep_id;
+    let (states, estimator) = (store.states(id).await?, store.estimator(id).await?);
+    Ok(Known { states, outcomes, spent: store.ledger(id).await?.billed(), estimator })
 }
 
 fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
@@ -138,22 +155,20 @@ fn as_text(name: &str, plan: &Plan, change: &Change) -> String {
     let largest = bytes_of_runs.chain(plan.waiting.iter().map(|one| one.price.bytes)).max().unwrap_or(0);
     let _ = writeln!(
         text,
-        "\n{name}: {}, {}, about {} device hours ({} on one device; {} still to run), at most {} a run",
+        "\n{name}: {}, {}, about {} of device time ({} still to run), at most {} a run",
         count(plan.runs.len() + later_runs, "run"),
         si_of(flops, "FLOPs"),
-        hours(seconds).trim_end_matches(" h"),
-        duration(seconds),
-        duration(left),
+        hours(seconds),
+        hours(left),
         bytes(largest),
     );
     if plan.runs.iter().any(|run| run.trunk.is_some()) {
         let own = |part: fn(&PlannedRun) -> f64| plan.runs.iter().map(|run| run.own_share() * part(run)).sum::<f64>();
         let _ = writeln!(
             text,
-            "with shared trunks: {}, about {} device hours ({} on one device)",
+            "with shared trunks: {}, about {} of device time",
             si_of(own(|run| run.price.flops) + later_flops, "FLOPs"),
-            hours(own(|run| run.price.seconds) + later_seconds).trim_end_matches(" h"),
-            duration(own(|run| run.price.seconds) + later_seconds),
+            hours(own(|run| run.price.seconds) + later_seconds),
         );
     }
     let _ = writeln!(

@@ -16,7 +16,7 @@ use spec::trainer::Trainer;
 use store::{OpenAttempt, QueueRow, StateRow, Store};
 
 use super::status;
-use super::table::count;
+use super::table::{count, hours};
 use crate::args::Run;
 use crate::exit::{BUDGET, Failure, SOME_FAILED, say};
 use crate::growth::{Growth, now_ms, try_again};
@@ -39,6 +39,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         None => place::worker(options.worker.as_deref())?,
         Some(_) => PathBuf::new(),
     };
+    // A pretended hang has to be over in seconds.
+    let simulated_stall = (!simulated.faults.is_empty()).then_some(SIMULATED_STALL);
     let others = others(loaded, simulated)?;
     if sweep.slurm.is_none() {
         find_program(&others.folder, sweep)?;
@@ -65,7 +67,10 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let (taken_over, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_ours);
     sched::settle_jobs(&store, &place.state, &jobs, grace).await?;
     // Whoever starts it again has mended what was wrong.
-    store.pause(sweep_id, None).await?;
+    if let Some(why) = store.paused(sweep_id).await? {
+        say(&format!("goes on, though it had stopped: {why}"));
+        store.pause(sweep_id, None).await?;
+    }
     let again = try_again(&store, store.states(sweep_id).await?.iter()).await?;
     if again > 0 && sweep.grows() {
         // A search that had given them up waits for their results now.
@@ -73,6 +78,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         store.apply(&sweep.name, &loaded.text, &plan, now_ms()).await?;
     }
     let rows = store.queue(sweep_id).await?;
+    let results =
+        rows.iter().filter(|row| row.wanted && matches!(row.state, RunState::Completed | RunState::Diverged)).count();
     let waiting: usize = plan.waiting.iter().map(|waiting| waiting.runs).sum();
     let [fewest, most] = plan.following(|_| 1.0).map(|runs| runs as usize);
     let devices = devices(sweep, options, &gpus, &rows, waiting + most);
@@ -80,7 +87,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         devices.iter().map(|device| device.runs as usize).sum::<usize>() / sweep.resources.gpus_per_run as usize;
     let spent = store.ledger(sweep_id).await?.billed();
     say(&format!(
-        "{}: {}{}{} ({} new, {} kept, {} dropped), {} at a time",
+        "{}: {}{}{} ({} new, {} kept, {} dropped{}), {} at a time",
         sweep.name,
         count(plan.runs.len(), "run"),
         if most > 0 { format!(" and {fewest} to {most} of the search to follow") } else { String::new() },
@@ -88,6 +95,8 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         applied.new,
         applied.kept,
         applied.dropped,
+        // Results belong to runs, and runs to all sweeps that ask for them.
+        if results > 0 { format!("; {results} with a result already") } else { String::new() },
         slots,
     ));
     if settled + jobs.len() > 0 {
@@ -106,7 +115,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         on_gpus: here,
         skip_busy: sweep.resources.skip_busy_gpus,
         slurm: sweep.slurm.clone().map(|settings| OnSlurm { settings, name: sweep.name.clone() }),
-        rules: rules(sweep, grace, spent),
+        rules: rules(sweep, grace, spent, simulated_stall),
         canaries: plan.canaries.clone(),
         sweep_id,
         checkpoint_seconds: sweep.policy.checkpoint_seconds,
@@ -114,7 +123,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     };
     let later = plan.waiting.iter().map(|waiting| waiting.runs as f64 * waiting.price.seconds).sum::<f64>()
         + plan.following(|price| price.seconds)[0];
-    let mut progress = Progress::new(options.progress, &rows, later, slots);
+    let mut progress = Progress::new(options.progress, &rows, later, slots, (spent, store.estimator(sweep_id).await?));
     let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
     // Ten thousand specifications are not kept while the runs go on.
     drop(plan);
@@ -133,6 +142,22 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
             say(&format!("not fine-tuned: {cell}: a run of its pre-training has no result"));
         }
     }
+    // What stands in the way is said by `scalelaw status` as well, until somebody starts it again.
+    let obstacle = match &end {
+        End::Over(Over::Budget { needed, left }) => Some(format!(
+            "what is left does not fit into budget.device_hours: the run that needs least has {} set aside, its time to stop among it, \
+             and {} are left",
+            hours(*needed),
+            hours(*left),
+        )),
+        End::Over(Over::TooFewDevices) => {
+            Some(format!("what is left needs {} devices a run, and there are fewer", sweep.resources.gpus_per_run))
+        }
+        _ => None,
+    };
+    if let Some(obstacle) = &obstacle {
+        store.pause(sweep_id, Some(obstacle)).await?;
+    }
     drop(lock);
     status::show(place, &store, sweep_id, &sweep.name).await?;
     store.close().await;
@@ -147,14 +172,12 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
             say(&format!("stopped starting runs: {why}; mend the cause, then the same command goes on from here"));
             SOME_FAILED
         }
-        End::Over(Over::Budget) => {
-            say(
-                "what is left does not fit into budget.device_hours; with more hours the same command goes on from here",
-            );
+        End::Over(Over::Budget { .. }) => {
+            say("with more hours in budget.device_hours the same command goes on from here");
             BUDGET
         }
         End::Over(Over::TooFewDevices) => {
-            say(&format!("what is left needs {} devices a run, and there are fewer", sweep.resources.gpus_per_run));
+            say("with more devices the same command goes on from here");
             SOME_FAILED
         }
         End::Over(_) if complete => 0,
@@ -188,19 +211,22 @@ fn find_program(folder: &Path, sweep: &Sweep) -> Result<(), Failure> {
     if found { Ok(()) } else { Err(Failure::environment(format!("trainer.command: {remedy}"))) }
 }
 
-fn rules(sweep: &Sweep, grace: Duration, spent: f64) -> Rules {
+fn rules(sweep: &Sweep, grace: Duration, spent: f64, simulated_stall: Option<Duration>) -> Rules {
     let policy = &sweep.policy;
     Rules {
         retries: policy.retries,
         grace,
         failures_in_a_row: policy.failures_in_a_row,
         silence: SILENCE,
-        stall: Duration::from_secs_f64(policy.stall_seconds),
+        stall: simulated_stall.unwrap_or(Duration::MAX).min(Duration::from_secs_f64(policy.stall_seconds)),
         tells_steps: !matches!(sweep.trainer, Some(Trainer::Command { .. })),
         halvings: policy.oom_halvings,
         budget: (sweep.budget_hours.map(|hours| 3600.0 * hours), spent),
     }
 }
+
+/// How long a simulated trainer may be without a step, where faults are wanted.
+const SIMULATED_STALL: Duration = Duration::from_secs(5);
 
 /// The built-in trainer writes a heartbeat every five seconds.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@ use spec::state::RunState;
 use spec::sweep::Strategy;
 use store::RunRow;
 
+use super::status;
 use crate::args::{Search, Searched};
 use crate::exit::{Failure, print};
 use crate::place::Place;
@@ -28,6 +29,16 @@ pub(crate) async fn run(place: &Place, options: &Search) -> Result<u8, Failure> 
             sweep.name,
             open.label(),
             open.state
+        )));
+    }
+    if store
+        .source(sweep.sweep_id)
+        .await
+        .is_ok_and(|source| status::parsed(&source).is_some_and(|sweep| sweep.search.strategy != Strategy::Grid))
+    {
+        return Err(Failure::usage(format!(
+            "{}: its learning rates were searched, so it is no grid that a search could be judged by; run one without [search]",
+            sweep.name
         )));
     }
     let measured: Vec<Measured> = grid.iter().map(|row| measured(row)).collect();

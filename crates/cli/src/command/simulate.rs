@@ -12,11 +12,8 @@ use spec::trainer::Trainer;
 use super::run;
 use crate::args::Simulate;
 use crate::exit::{Failure, say};
-use crate::place::Place;
+use crate::place::{Place, USUAL_FOLDER};
 use crate::sweepfile::{self, Loaded};
-
-/// Where runs happen if nobody says it.
-const USUAL: &str = ".scalelaw";
 
 pub(crate) async fn run(place: Place, options: &Simulate) -> Result<u8, Failure> {
     let mut loaded = sweepfile::load(&options.run.sweep)?;
@@ -35,8 +32,8 @@ pub(crate) async fn run(place: Place, options: &Simulate) -> Result<u8, Failure>
         loaded.sweep.slurm = None;
     }
     // Pretended results must never stand among real ones.
-    let place = match place.state.path() == Path::new(USUAL) {
-        true => Place { state: StateFolder::at(&Path::new(USUAL).join("simulated"), None), ..place },
+    let place = match place.state.path() == Path::new(USUAL_FOLDER) {
+        true => Place { state: StateFolder::at(&Path::new(USUAL_FOLDER).join("simulated"), None), ..place },
         false => place,
     };
     let folder = place.state.path().display();

@@ -9,7 +9,7 @@ use spec::estimate::{Estimator, Eta};
 use spec::journal::Usage;
 use spec::state::RunState;
 use spec::sweep::Sweep;
-use store::{DeviceLedger, Ledger, Standing, Store};
+use store::{DeviceLedger, Ledger, RunView, Standing, Store};
 
 use super::table::{count, duration, hours};
 use crate::args::Chosen;
@@ -29,13 +29,14 @@ pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str
     let source = store.source(sweep_id).await?;
     let (standing, scheduled) = (store.standing(sweep_id).await?, place.state.is_scheduled());
     let report = Report {
+        place,
         name,
         ledger: store.ledger(sweep_id).await?,
         // Only what works comes to an end.
         estimator: if scheduled { store.estimator(sweep_id).await? } else { Estimator::default() },
         devices: if place.json { store.ledger_by_device(sweep_id).await? } else { Vec::new() },
         paused: store.paused(sweep_id).await?,
-        budget: budget(&source),
+        budget: parsed(&source).and_then(|sweep| sweep.budget_hours),
         scheduled,
         standing,
     };
@@ -43,14 +44,15 @@ pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str
     Ok(())
 }
 
-/// Hours that the file of a sweep lets it spend.
-fn budget(source: &str) -> Option<f64> {
+/// The sweep in the text of a file, in whatever format it is written.
+pub(crate) fn parsed(source: &str) -> Option<Sweep> {
     let formats = [Format::Toml, Format::Yaml, Format::Json];
-    formats.into_iter().find_map(|format| Sweep::parse(source, format).ok())?.budget_hours
+    formats.into_iter().find_map(|format| Sweep::parse(source, format).ok())
 }
 
 /// What is known of a sweep.
 struct Report<'a> {
+    place: &'a Place,
     name: &'a str,
     standing: Standing,
     ledger: Ledger,
@@ -61,7 +63,7 @@ struct Report<'a> {
     scheduled: bool,
 }
 
-/// Problems that are named one by one.
+/// Causes of problems that are named one by one.
 const MOST_PROBLEMS: usize = 10;
 
 impl Report<'_> {
@@ -126,6 +128,7 @@ impl Report<'_> {
         match seen {
             _ if self.scheduled => "scheduler at work".to_owned(),
             _ if self.standing.open.is_empty() => "nothing left to run".to_owned(),
+            Some(seen) if now_ms() - seen < 1000 => "no scheduler at work".to_owned(),
             Some(seen) => format!("no scheduler at work for {}", duration((now_ms() - seen).max(0) as f64 / 1000.0)),
             None => "no scheduler has worked yet".to_owned(),
         }
@@ -134,8 +137,9 @@ impl Report<'_> {
     fn problems(&self, text: &mut String) {
         let running = self.standing.count("running");
         if let Some(why) = &self.paused {
-            let next = if self.scheduled { "`scalelaw resume`" } else { "`scalelaw run` with the sweep file" };
-            let _ = writeln!(text, "  {why}: nothing starts; {next} goes on");
+            let resume = self.place.command(&format!("resume {}", self.name));
+            let next = if self.scheduled { resume } else { "`scalelaw run` with the sweep file".to_owned() };
+            let _ = writeln!(text, "  nothing starts: {why}; {next} goes on");
         }
         // The rows of a scheduler that was killed still say "running"; its workers have ended with it.
         if running > 0 && !self.scheduled {
@@ -145,18 +149,7 @@ impl Report<'_> {
                 "  no scheduler is at work: {runs} interrupted; `scalelaw run` with the sweep file goes on"
             );
         }
-        let problems = &self.standing.problems;
-        for run in problems.iter().take(MOST_PROBLEMS) {
-            let why = run.message.as_deref().unwrap_or("no message");
-            let _ = writeln!(text, "  {}: {}: {why} (run {})", run.label(), run.state, run.run);
-            if matches!(run.state, RunState::Failed(_)) {
-                let _ = writeln!(text, "    see `scalelaw runs logs {0}`, then `scalelaw runs retry {0}`", run.run);
-            }
-        }
-        if problems.len() > MOST_PROBLEMS {
-            let more = count(problems.len() - MOST_PROBLEMS, "more problem");
-            let _ = writeln!(text, "  and {more}; `scalelaw runs ls state=failed` lists what failed");
-        }
+        self.problem_runs(text);
         for device in self.ledger.newest_devices() {
             if let Some(why) = &device.quarantined {
                 let _ =
@@ -170,6 +163,43 @@ impl Report<'_> {
         if self.ledger.damaged_examples > 0 {
             let examples = count(self.ledger.damaged_examples as usize, "damaged example");
             let _ = writeln!(text, "  {examples} left out of training, listed by verify samples --json");
+        }
+    }
+
+    /// Runs that failed or crashed, those with the same cause together.
+    fn problem_runs(&self, text: &mut String) {
+        let mut causes: Vec<(String, Vec<&RunView>)> = Vec::new();
+        for run in &self.standing.problems {
+            let cause = format!("{}: {}", run.state, run.message.as_deref().unwrap_or("no message"));
+            match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, runs)) => runs.push(run),
+                None => causes.push((cause, vec![run])),
+            }
+        }
+        for (cause, runs) in causes.iter().take(MOST_PROBLEMS) {
+            let first = runs[0];
+            let which = match runs.len() {
+                1 => first.label(),
+                several => format!("{}, such as {}", count(several, "run"), first.label()),
+            };
+            let _ = writeln!(text, "  {which}: {cause}");
+            let next = match first.state {
+                RunState::Failed(_) => format!(
+                    "{}, then {}",
+                    self.place.command(&format!("runs logs {}", first.run)),
+                    self.place.command(&match runs.len() {
+                        1 => format!("runs retry {}", first.run),
+                        _ => format!("runs retry --sweep {} state=failed", self.name),
+                    })
+                ),
+                _ => self.place.command(&format!("explain {}", first.run)),
+            };
+            let _ = writeln!(text, "    {next}");
+        }
+        if causes.len() > MOST_PROBLEMS {
+            let more = count(causes.len() - MOST_PROBLEMS, "more cause");
+            let list = self.place.command(&format!("runs ls --sweep {} state=failed", self.name));
+            let _ = writeln!(text, "  and {more}; {list} lists what failed");
         }
     }
 
@@ -192,9 +222,11 @@ impl Report<'_> {
 
     fn as_json(&self) -> serde_json::Value {
         let (ledger, hour) = (&self.ledger, |seconds: f64| seconds / 3600.0);
-        let failed = self.standing.problems.iter().filter(|run| matches!(run.state, RunState::Failed(_)));
-        let problems =
-            failed.map(|run| json!({"run_id": run.run, "state": run.state.to_string(), "message": run.message}));
+        let problems = self
+            .standing
+            .problems
+            .iter()
+            .map(|run| json!({"run_id": run.run, "state": run.state.to_string(), "message": run.message}));
         let quarantined = ledger.newest_devices().iter().filter_map(|device| {
             device.quarantined.as_ref().map(|why| json!({"device": device.device, "reason": why}))
         });

@@ -89,7 +89,7 @@ pub(crate) fn hours(seconds: f64) -> String {
         _ if hours >= 1000.0 => format!("{} h", si(hours)),
         _ if hours >= 10.0 => format!("{hours:.1} h"),
         _ if hours >= 0.1 => format!("{hours:.2} h"),
-        _ => format!("{hours:.4} h"),
+        _ => duration(seconds),
     }
 }
 

@@ -36,6 +36,8 @@ async fn of_sweep(place: &Place, options: &Chosen, wish: Wish) -> Result<u8, Fai
     let sweep = place.choose(&store, options.sweep.as_deref()).await?;
     store.close().await;
     let answers = make(place, sweep.sweep_id, &[wish]).await?;
+    let named = |answer: String| format!("{}: {answer}", sweep.name);
+    let answers: Vec<_> = answers.into_iter().map(|answer| answer.map(named)).collect();
     show(place, &sweep.name, &answers);
     Ok(0)
 }

@@ -13,9 +13,6 @@ pub(super) struct Budget {
     estimator: Estimator,
 }
 
-/// An attempt that is told to stop may take its grace, and this for the scheduler to notice and to act.
-pub(super) const LATENESS: Duration = Duration::from_secs(1);
-
 impl Budget {
     pub(super) fn new(limit: Option<f64>, spent: f64) -> Budget {
         Budget { limit, spent, estimator: Estimator::default() }
@@ -26,9 +23,14 @@ impl Budget {
         self.estimator.learn(estimated, measured);
     }
 
-    /// Seconds to set aside for a run that is estimated at `seconds`.
-    pub(super) fn reserve(&self, seconds: f64) -> f64 {
-        self.estimator.most(seconds)
+    /// Device seconds to set aside for a run on `devices` that is estimated at `seconds`.
+    pub(super) fn reservation(&self, seconds: f64, devices: u32, grace: Duration) -> f64 {
+        self.estimator.reservation(seconds, devices, grace.as_secs_f64())
+    }
+
+    /// What has not been spent.
+    pub(super) fn left(&self) -> f64 {
+        self.limit.map_or(f64::INFINITY, |limit| (limit - self.spent).max(0.0))
     }
 
     /// Whether `need` more device seconds fit beside `promised` ones.

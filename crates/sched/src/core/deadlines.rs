@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::budget::LATENESS;
+use spec::estimate::LATENESS;
+
 use super::words::{Action, Waiting};
 use super::{Asked, Core};
 
@@ -31,12 +32,12 @@ impl Core {
 
     /// The most that attempts may cost from being asked to their end.
     pub(super) fn ending_cost(&self, devices: u32) -> f64 {
-        (self.rules.grace + LATENESS).as_secs_f64() * f64::from(devices)
+        (self.rules.grace.as_secs_f64() + LATENESS) * f64::from(devices)
     }
 
     /// Device seconds to set aside for a run that has not started.
     pub(super) fn need(&self, waiting: &Waiting) -> f64 {
-        self.budget.reserve(waiting.seconds_left()) * f64::from(waiting.devices) + self.ending_cost(waiting.devices)
+        self.budget.reservation(waiting.seconds_left(), waiting.devices, self.rules.grace)
     }
 
     pub(super) fn keep_budget(&mut self, now: Duration, actions: &mut Vec<Action>) {

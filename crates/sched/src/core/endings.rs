@@ -15,6 +15,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// An attempt that stops earlier than this, without a step, has stopped at once.
 const SOON: Duration = Duration::from_secs(60);
 
+/// Stopping at once so often in a row is worth a word.
+const OFTEN: u32 = 3;
+
 /// Attempts with a smaller share of their run to do say little of how long runs take.
 const ENOUGH_TO_LEARN: f64 = 0.2;
 
@@ -58,8 +61,8 @@ impl Core {
             }
             (Ending::Diverged, _) => settled(Outcome::Diverged, Transition::Diverge, None, None),
             (ending, Some(Asked::ToCancel)) => {
-                let outcome = if ending == Ending::Preempted { "saved its state" } else { "was ended" };
-                let message = format!("cancelled; the attempt {outcome}");
+                let outcome = if ending == Ending::Preempted { "stopped when it was asked to" } else { "was ended" };
+                let message = format!("cancelled: the attempt {outcome}");
                 settled(Outcome::Preempted, Transition::Cancel, None, Some(message))
             }
             (Ending::Withdrawn, _) => {
@@ -74,7 +77,10 @@ impl Core {
                 let at_once = !working.has_stepped && lasted < SOON;
                 waiting.stopped_at_once = if at_once { waiting.stopped_at_once + 1 } else { 0 };
                 waiting.not_before = now + if at_once { back_off(waiting.stopped_at_once) } else { Duration::ZERO };
-                settled(Outcome::Preempted, Transition::Requeue, None, None)
+                let message = (waiting.stopped_at_once >= OFTEN).then(|| {
+                    format!("stopped at once {} times in a row, without finishing a step", waiting.stopped_at_once)
+                });
+                settled(Outcome::Preempted, Transition::Requeue, None, message)
             }
             (Ending::Preempted, Some(why)) => {
                 let message = (why == Asked::ForBudget).then(|| "the budget of the sweep was spent".to_owned());
@@ -156,8 +162,10 @@ impl Core {
             // Memory that runs out says something of the run, not of the device.
             if class != Failure::Oom {
                 for place in self.health.bad(waiting.run, places) {
-                    let why =
-                        format!("{} runs in a row failed on it, the last one: {message}", self.rules.failures_in_a_row);
+                    let why = match self.rules.failures_in_a_row {
+                        0 | 1 => format!("a run failed on it: {message}"),
+                        row => format!("{row} runs in a row failed on it, the last one: {message}"),
+                    };
                     actions.push(Action::Quarantine { place, why });
                 }
             }

@@ -499,7 +499,7 @@ impl World {
                 let open = self.rows.iter().find(|(_, row)| !row.state.is_final());
                 assert!(open.is_none(), "{:?} never ended", open.map(|(run, _)| run));
             }
-            Some(Over::Budget) => {
+            Some(Over::Budget { .. }) => {
                 let limit = self.rules.budget.0.expect("there is one");
                 assert!(self.spent > 0.0 || limit < 1000.0, "an unspent budget");
             }

@@ -308,7 +308,7 @@ fn what_is_promised_is_not_promised_twice() {
     assert_eq!(stopped, [Action::Terminate(run(0)), Action::Terminate(run(1))]);
     core.handle(at(18), end(0, 1, Ending::Preempted));
     core.handle(at(18), end(1, 1, Ending::Preempted));
-    assert_eq!(core.over(), Some(Over::Budget));
+    assert!(matches!(core.over(), Some(Over::Budget { .. })));
 }
 
 #[test]
@@ -414,7 +414,7 @@ fn a_run_that_is_nearly_done_needs_little_of_the_budget() {
     let long = |done| Waiting { seconds: 60.0, steps: Steps { shared: 0, done, all: 100 }, ..waiting(0) };
     let mut core = Core::new(rules, devices(1), vec![long(0)]);
     assert_eq!(core.handle(at(0), Event::Tick), []);
-    assert_eq!(core.over(), Some(Over::Budget));
+    assert!(matches!(core.over(), Some(Over::Budget { .. })));
     let mut core = Core::new(rules, devices(1), vec![long(90)]);
     assert_eq!(started(&core.handle(at(0), Event::Tick)), [0]);
 }

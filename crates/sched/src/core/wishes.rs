@@ -43,11 +43,12 @@ impl Core {
     }
 
     pub(super) fn resume(&mut self, actions: &mut Vec<Action>) {
-        if matches!(self.mode, Mode::Paused { .. }) {
-            self.mode = Mode::Going;
-            actions.push(Action::Pause(None));
+        if self.is_stopping() {
+            return;
         }
+        self.mode = Mode::Going;
         self.health.forget();
+        actions.push(Action::Pause(None));
     }
 
     pub(super) fn stop(&mut self, now: Duration, actions: &mut Vec<Action>) {

@@ -245,7 +245,12 @@ pub enum Over {
     /// Too many failures.
     Paused(String),
     /// What is left does not fit into the budget.
-    Budget,
+    Budget {
+        /// Device seconds to set aside for the run that needs least.
+        needed: f64,
+        /// Device seconds that are left.
+        left: f64,
+    },
     /// What is left needs more devices than there are.
     TooFewDevices,
 }

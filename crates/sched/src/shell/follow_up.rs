@@ -38,12 +38,12 @@ impl Shell<'_> {
             // What of its journal is in the database already is not told again.
             let path = self.setup.folder.journal(attempt.run, attempt.attempt);
             let known = follow::read(&path, 0).map_err(io("reading", &path))?;
-            let known = known.lines.iter().map(|line| &line.event);
-            let beats = known.clone().any(|event| matches!(event, JournalEvent::Heartbeat { .. }));
-            let last = known.clone().rfind(|event| event.is_last()).cloned();
+            let beats = known.lines.iter().any(|line| matches!(line.event, JournalEvent::Heartbeat { .. }));
+            let last = known.last().cloned();
             let journal_bytes = attempt.journal_bytes;
-            let new =
-                Attempt { attempt: attempt.attempt, journal_bytes, step: row.step, beats, last, unreadable: false };
+            let is_foreign = known.foreign(attempt.run, attempt.attempt).is_some();
+            let (number, step, complaint) = (attempt.attempt, row.step, None);
+            let new = Attempt { attempt: number, journal_bytes, step, beats, last, complaint, is_foreign };
             self.attempts.insert(attempt.run, new);
             let waiting = self.waiting(row);
             self.core.adopt(self.began.elapsed(), waiting, attempt.node.clone());
@@ -86,15 +86,27 @@ impl Shell<'_> {
             Ok(added) => added,
             // It may be readable later, and no other run has to do with it.
             Err(error) => {
-                if !std::mem::replace(&mut attempt.unreadable, true) {
-                    let note = format!("{}: {error}; it is read again later", path.display());
+                let note = format!("{}: {error}; it is read again later", path.display());
+                if attempt.complaint.as_ref() != Some(&note) {
+                    attempt.complaint = Some(note.clone());
                     (self.watch)(News::Noted { run, note });
                 }
                 return Ok(false);
             }
         };
-        attempt.unreadable = false;
         if added.end == attempt.journal_bytes {
+            return Ok(false);
+        }
+        let foreign = added.foreign(run, attempt.attempt);
+        attempt.is_foreign |= foreign.is_some();
+        if let Some(wrong) = foreign.or_else(|| added.mistake.clone())
+            && attempt.complaint.is_none()
+        {
+            attempt.complaint = Some(wrong.clone());
+            (self.watch)(News::Noted { run, note: format!("its journal: {wrong}") });
+        }
+        if attempt.is_foreign {
+            attempt.journal_bytes = added.end;
             return Ok(false);
         }
         let write = opened(self.store, write).await?;

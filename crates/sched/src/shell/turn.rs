@@ -6,7 +6,7 @@ use store::{Ended, Placement, StoreError, Write};
 
 use super::{Attempt, KEEP_USES, News, Shell, now_ms};
 use crate::SchedError;
-use crate::core::{Action, Event, Settled};
+use crate::core::{Action, Ending, Event, Settled};
 use crate::executor::{Exit, Happening, Start};
 use crate::verdict::judge;
 
@@ -88,9 +88,15 @@ impl Shell<'_> {
     async fn judge(&mut self, exit: Exit, write: &mut Option<Write>) -> Result<Option<Event>, SchedError> {
         let (run, attempt) = (exit.run, exit.attempt);
         self.follow(run, write).await?;
-        let last = self.attempts.get(&run).and_then(|attempt| attempt.last.as_ref());
+        let known = self.attempts.get(&run);
+        let last = known.and_then(|attempt| attempt.last.as_ref());
         let exit = if last.is_none() { self.executor.put_off(exit) } else { Some(exit) };
-        let ending = exit.map(|exit| judge(last, &exit.how, &self.setup.folder.log(run, attempt)));
+        let mut ending = exit.map(|exit| judge(last, &exit.how, &self.setup.folder.log(run, attempt)));
+        if let Some(Ending::Crashed { message, .. }) = &mut ending
+            && let Some(wrong) = known.and_then(|attempt| attempt.complaint.as_ref())
+        {
+            *message += &format!("; of its journal: {wrong}");
+        }
         Ok(ending.map(|ending| Event::Ended { run, attempt, ending }))
     }
 
@@ -160,6 +166,9 @@ impl Shell<'_> {
                 Effect::Tell(news) => (self.watch)(news),
                 Effect::Pause(why) => {
                     self.store.pause(self.setup.sweep_id, why.as_deref()).await?;
+                    if why.is_none() {
+                        self.store.forgive_devices(self.session_ms, self.setup.sweep_id).await?;
+                    }
                     (self.watch)(News::Paused(why));
                 }
             }
@@ -210,7 +219,15 @@ impl Shell<'_> {
                 });
             }
         }
-        let new = Attempt { attempt, journal_bytes: 0, step: 0, beats: false, last: None, unreadable: false };
+        let new = Attempt {
+            attempt,
+            journal_bytes: 0,
+            step: 0,
+            beats: false,
+            last: None,
+            complaint: None,
+            is_foreign: false,
+        };
         self.attempts.insert(run, new);
         (self.watch)(News::Started { run, attempt });
         Ok(())

@@ -155,6 +155,7 @@ mod tests {
             arguments: arguments.iter().map(OsString::from).collect(),
             environment: vec![("OMP_NUM_THREADS".to_owned(), "2".into())],
             directory: None,
+            lock: None,
             log: "/runs/log.txt".into(),
         }
     }
@@ -163,7 +164,7 @@ mod tests {
     fn a_task_is_words() {
         assert_eq!(
             words(&task(&["a b", ""])).expect("no zero byte"),
-            b"/runs/log.txt\0\0OMP_NUM_THREADS=2\0\0/bin/worker\0a b\0\0"
+            b"/runs/log.txt\0\0\0OMP_NUM_THREADS=2\0\0/bin/worker\0a b\0\0"
         );
         assert!(words(&task(&["a\0b"])).is_err());
         let mut bad = task(&[]);
@@ -173,7 +174,7 @@ mod tests {
 
     fn text(settings: &Settings, shape: Shape, excluded: &[&str]) -> String {
         let excluded = excluded.iter().map(ToString::to_string).collect();
-        let all = arguments("scalelaw-x", Path::new("/r 1/50%"), 3, &shape, settings, &excluded);
+        let all = arguments("scalelaw-x", Path::new("/r 1/50%"), 0..3, &shape, settings, &excluded);
         all.iter().map(|one| one.to_str().expect("UTF-8")).collect::<Vec<_>>().join(" ")
     }
 

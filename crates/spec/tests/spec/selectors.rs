@@ -47,7 +47,9 @@ fn what_cannot_be_understood_is_refused() {
     let error = |text: &str| Selector::parse(&[text]).expect_err(text);
     assert_eq!(error("F3"), SelectorError::NoCondition("F3".to_owned()));
     assert_eq!(error("a!b"), SelectorError::NoCondition("a!b".to_owned()));
-    assert_eq!(error("learning=1"), SelectorError::UnknownField("learning".to_owned()));
+    assert!(error("modle=ok").to_string().contains("did you mean model?"), "{}", error("modle=ok"));
+    assert!(error("state=complete").to_string().contains("did you mean completed?"), "{}", error("state=complete"));
+    assert_eq!(Selector::parse(&["  "]), Err(SelectorError::Empty));
     assert_eq!(error("lr="), SelectorError::NoValue("lr=".to_owned()));
     assert_eq!(error("seed=1,,2"), SelectorError::NoValue("seed=1,,2".to_owned()));
     assert!(matches!(error("lr=high"), SelectorError::NotANumber { .. }));
