@@ -94,7 +94,8 @@ fn the_best_of_each_budget_is_fine_tuned_and_drawn() {
     let grid = lab.scalelaw("state", &["fit", "lr", "--json"]).json();
     assert_eq!(grid["groups"].as_array().map(Vec::len), Some(6), "{grid}");
 
-    lab.scalelaw("state", &["run", "tiny.toml"]).check(0, &["20 runs (0 new, 20 kept, 0 dropped)"]);
+    lab.scalelaw("state", &["run", "tiny.toml"])
+        .check(0, &["20 runs (0 new, 20 kept, 0 dropped; 20 with a result already)"]);
     assert_eq!(lab.journals("state").len(), 20, "nothing is trained twice");
 }
 
