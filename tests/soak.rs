@@ -109,6 +109,17 @@ fn soak(seed: u64, most: u64) -> u64 {
     assert_eq!(results.len(), 40, "seed {seed}");
     lab.scalelaw("state", &["verify", "database"]).check(0, &[]);
     lab.scalelaw("state", &["verify", "samples"]).check(0, &[]);
+    let status = lab.scalelaw("state", &["status", "--json"]).json();
+    let devices = status["device_hours_by_device"].as_array().expect("a list");
+    assert_eq!(devices.len(), 2, "seed {seed}: {status}");
+    for device in devices {
+        let seconds = |name: &str| 3600.0 * device[name].as_f64().expect("a number");
+        let billed = seconds("useful") + seconds("repeated") + seconds("failed");
+        // What a killed scheduler had not written down is lost on both sides, a second at most each time.
+        let lost = 1.5 * kills as f64;
+        assert!((billed - seconds("busy")).abs() <= lost, "seed {seed}: {device}");
+        assert!(seconds("repeated") > 0.0 || kills < 20, "seed {seed}: {device}");
+    }
     let mut finished: BTreeMap<String, u64> = BTreeMap::new();
     for (path, text) in lab.journals("state") {
         let run = path.ancestors().nth(3).and_then(|run| run.file_name()).expect("runs/RUN/attempts/N/journal.jsonl");

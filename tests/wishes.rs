@@ -31,6 +31,11 @@ fn runs_are_excluded_and_taken_back() {
     let hours = &status["device_hours"];
     let hours = |name: &str| hours[name].as_f64().unwrap_or(f64::NAN);
     assert!((hours("useful") + hours("repeated") + hours("failed") - hours("total")).abs() < 1e-12);
+    let devices = status["device_hours_by_device"].as_array().expect("a list");
+    for device in devices {
+        let hours = |name: &str| device[name].as_f64().unwrap_or(f64::NAN);
+        assert!((hours("useful") + hours("repeated") + hours("failed") - hours("busy")).abs() < 1e-12, "{device}");
+    }
     let fit = lab.scalelaw("state", &["fit", "frontier", "--json"]).json();
     let text = fit.to_string();
     assert_eq!(text.matches("excluded: wrong data").count(), 2, "{text}");

@@ -60,6 +60,8 @@ pub struct DeviceLedger {
     pub failed: f64,
     /// Held with nothing on it.
     pub idle: f64,
+    /// Held with something on it: what was billed, but for the last second before a scheduler was killed.
+    pub busy: f64,
 }
 
 impl Ledger {
@@ -103,10 +105,11 @@ const DEVICES: &str = "
         ), json_each(names) as device
         group by device.value
     ), held as (
-        select device, total(idle_seconds) as idle from device_session where sweep_id = ?1 group by device
+        select device, total(idle_seconds) as idle, total(busy_seconds) as busy from device_session where sweep_id = ?1
+        group by device
     )
     select device, coalesce(useful, 0.0) as useful, coalesce(repeated, 0.0) as repeated, coalesce(failed, 0.0) as failed,
-        coalesce(idle, 0.0) as idle
+        coalesce(idle, 0.0) as idle, coalesce(busy, 0.0) as busy
     from used full join held using (device) order by device";
 
 const USAGE: &str = "

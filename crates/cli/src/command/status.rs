@@ -238,6 +238,7 @@ impl Report<'_> {
                 "repeated": hour(device.repeated),
                 "failed": hour(device.failed),
                 "idle": hour(device.idle),
+                "busy": hour(device.busy),
             })
         });
         json!({
