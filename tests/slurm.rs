@@ -47,6 +47,17 @@ grace_seconds = 10
 
 const RUNS: usize = 8;
 
+/// The same cluster for one run that takes longer than its jobs may: a minute, of which they are told fifty seconds before its end.
+fn limited() -> String {
+    SWEEP
+        .replace("epochs = [60, 90]", "epochs = [450]")
+        .replace("lr = [0.1, 0.2]", "lr = [0.1]")
+        .replace("    { name = \"small\", parameters = 1e4, macs = 2e8 },\n", "")
+        .replace("partition = \"main\"", "partition = \"high\"\nsignal_seconds = 50")
+        .replace("time_minutes = 10", "time_minutes = 1")
+        .replace("name = \"queued\"", "name = \"limited\"")
+}
+
 /// A cluster of its own, gone with this value.
 struct Cluster {
     lab: Lab,
@@ -62,6 +73,7 @@ impl Cluster {
     fn new() -> Option<Cluster> {
         let cluster = Cluster { lab: Lab::without_worker() };
         cluster.lab.write("queued.toml", SWEEP);
+        cluster.lab.write("limited.toml", &limited());
         let up = cluster.script("up");
         if up.code == Some(0) {
             return Some(cluster);
@@ -95,15 +107,17 @@ impl Cluster {
         self.lab.path("cluster").join(name)
     }
 
-    fn command(&self, state: &str) -> Command {
-        let mut command = self.lab.command(state, &["simulate", "queued.toml", "--speed", "250", "--on-cluster"]);
+    fn command(&self, state: &str, arguments: &[&str]) -> Command {
+        let mut command = self.lab.command(state, arguments);
         command.env("SLURM_CONF", self.file("slurm.conf"));
         command
     }
 
     fn start(&self, state: &str) -> Child {
         let log = fs::File::create(self.lab.path(&format!("{state}.log"))).expect("writable");
-        self.command(state).stdout(Stdio::null()).stderr(log).spawn().expect("scalelaw starts")
+        let sweep = if state == "limited" { "limited.toml" } else { "queued.toml" };
+        let mut command = self.command(state, &["simulate", sweep, "--speed", "250", "--on-cluster"]);
+        command.stdout(Stdio::null()).stderr(log).spawn().expect("scalelaw starts")
     }
 
     /// Waits until so many attempts work at once on a node.
@@ -120,23 +134,7 @@ impl Cluster {
     fn on_node(&self, state: &str, node: &str) -> Vec<i32> {
         let began = Instant::now();
         loop {
-            let runs = self.lab.scalelaw(state, &["runs", "ls", "state=running", "--json"]);
-            let runs = if runs.code == Some(0) {
-                runs.json()["runs"].as_array().cloned().unwrap_or_default()
-            } else {
-                Vec::new()
-            };
-            let on_node = |run: &serde_json::Value| {
-                let run = run["run_id"].as_str()?;
-                let shown = self.lab.scalelaw(state, &["runs", "show", run, "--json"]).json();
-                let attempt = shown["attempt_list"].as_array()?.last()?.clone();
-                let folder =
-                    self.lab.path(state).join("runs").join(run).join("attempts").join(attempt["attempt"].to_string());
-                let journal = fs::read_to_string(folder.join("journal.jsonl")).ok()?;
-                let header: serde_json::Value = serde_json::from_str(journal.lines().next()?).ok()?;
-                (attempt["node"] == node).then(|| header["pid"].as_i64().map(|pid| pid as i32))?
-            };
-            let found: Vec<i32> = runs.iter().filter_map(on_node).collect();
+            let found = self.working_on(state, node);
             if !found.is_empty() {
                 return found;
             }
@@ -144,11 +142,32 @@ impl Cluster {
         }
     }
 
+    fn working_on(&self, state: &str, node: &str) -> Vec<i32> {
+        let runs = self.lab.scalelaw(state, &["runs", "ls", "state=running", "--json"]);
+        let runs =
+            if runs.code == Some(0) { runs.json()["runs"].as_array().cloned().unwrap_or_default() } else { Vec::new() };
+        let on_node = |run: &serde_json::Value| {
+            let run = run["run_id"].as_str()?;
+            let shown = self.lab.scalelaw(state, &["runs", "show", run, "--json"]).json();
+            let attempt = shown["attempt_list"].as_array()?.last()?.clone();
+            let folder =
+                self.lab.path(state).join("runs").join(run).join("attempts").join(attempt["attempt"].to_string());
+            let journal = fs::read_to_string(folder.join("journal.jsonl")).ok()?;
+            let header: serde_json::Value = serde_json::from_str(journal.lines().next()?).ok()?;
+            (attempt["node"] == node).then(|| header["pid"].as_i64().map(|pid| pid as i32))?
+        };
+        runs.iter().filter_map(on_node).collect()
+    }
+
     fn said(&self, state: &str) -> String {
         fs::read_to_string(self.lab.path(&format!("{state}.log"))).unwrap_or_default()
     }
 
     fn wait(&self, state: &str, scheduler: &mut Child) {
+        assert_eq!(self.ended(state, scheduler), Some(0), "{}", self.said(state));
+    }
+
+    fn ended(&self, state: &str, scheduler: &mut Child) -> Option<i32> {
         let began = Instant::now();
         while scheduler.try_wait().expect("our own child").is_none() {
             if began.elapsed() > Duration::from_secs(180) {
@@ -157,14 +176,13 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let code = scheduler.wait().expect("our own child").code();
-        assert_eq!(code, Some(0), "{}", self.said(state));
+        scheduler.wait().expect("our own child").code()
     }
 
     /// Every run has one result, and the database agrees with the journals; returns how many attempts there were.
-    fn check(&self, state: &str) -> usize {
+    fn check(&self, state: &str, wanted: usize) -> usize {
         let runs = self.lab.runs(state);
-        assert!(runs.len() == RUNS && runs.iter().all(|run| run["state"] == "completed"), "{runs:?}");
+        assert!(runs.len() == wanted && runs.iter().all(|run| run["state"] == "completed"), "{runs:?}");
         self.lab.scalelaw(state, &["verify", "database"]).check(0, &[]);
         self.lab.scalelaw(state, &["verify", "samples"]).check(0, &[]);
         let journals = self.lab.journals(state);
@@ -190,7 +208,7 @@ fn a_real_cluster_with_all_its_trouble_loses_nothing() {
     cluster.come_back();
     let mut scheduler = cluster.start("adopted");
     cluster.wait("adopted", &mut scheduler);
-    assert_eq!(cluster.check("adopted"), RUNS, "nothing was started a second time");
+    assert_eq!(cluster.check("adopted", RUNS), RUNS, "nothing was started a second time");
 
     // Jobs of another partition take the nodes.
     let mut scheduler = cluster.start("preempted");
@@ -200,16 +218,40 @@ fn a_real_cluster_with_all_its_trouble_loses_nothing() {
     urgent.env("SLURM_CONF", cluster.file("slurm.conf")).current_dir(cluster.lab.path(""));
     assert!(urgent.output().expect("sbatch is there").status.success());
     cluster.wait("preempted", &mut scheduler);
-    assert!(cluster.check("preempted") > RUNS, "nobody was pre-empted: {}", cluster.said("preempted"));
+    assert!(cluster.check("preempted", RUNS) > RUNS, "nobody was pre-empted: {}", cluster.said("preempted"));
 
-    // A node fails, and all that worked on it.
+    // Two runs are taken back while no scheduler works: one whose job does, and one that waits.
+    let mut scheduler = cluster.start("cancelled");
+    cluster.wait_for("cancelled", 3);
+    scheduler.kill().expect("our own child");
+    scheduler.wait().expect("our own child");
+    let cancel = ["runs", "cancel", "lr=0.1", "epochs=60", "--yes"];
+    let said = Said::of(&cluster.command("cancelled", &cancel).output().expect("scalelaw starts"));
+    said.check(0, &[]);
+    assert_eq!(said.out.matches(": cancelled").count(), 2, "{}", said.out);
+    let mut scheduler = cluster.start("cancelled");
+    assert_eq!(cluster.ended("cancelled", &mut scheduler), Some(1), "{}", cluster.said("cancelled"));
+    let runs = cluster.lab.runs("cancelled");
+    let count = |state: &str| runs.iter().filter(|run| run["state"] == state).count();
+    assert_eq!((count("cancelled"), count("completed")), (2, RUNS - 2), "{runs:?}");
+    cluster.lab.scalelaw("cancelled", &["verify", "database"]).check(0, &[]);
+
+    // A node fails, and all that worked on it. Beside it, a run saves its state whenever the time of its job is over.
+    let mut limited = cluster.start("limited");
     let mut scheduler = cluster.start("failed");
     cluster.wait_for("failed", 3);
     let victims = cluster.on_node("failed", "n1");
     kill(&cluster.file("run/slurmd-n1.pid"), Signal::KILL);
     victims.into_iter().for_each(|pid| kill_one(pid, Signal::KILL));
+    cluster.working_on("limited", "n1").into_iter().for_each(|pid| kill_one(pid, Signal::KILL));
     cluster.wait("failed", &mut scheduler);
-    assert!(cluster.check("failed") > RUNS, "{}", cluster.said("failed"));
+    assert!(cluster.check("failed", RUNS) > RUNS, "{}", cluster.said("failed"));
+
+    cluster.wait("limited", &mut limited);
+    assert!(cluster.check("limited", 1) > 1, "{}", cluster.said("limited"));
+    let saved =
+        cluster.lab.journals("limited").values().filter(|text| text.contains("\"event\":\"preempted\"")).count();
+    assert!(saved >= 1, "no job was told in time: {}", cluster.said("limited"));
 }
 
 fn kill_one(pid: i32, signal: Signal) {

@@ -42,6 +42,43 @@ impl Write {
     }
 }
 
+impl Write {
+    /// Takes in what an attempt wrote after it was given up, because its node was thought lost: a later attempt goes on from its state,
+    /// so what it did up to there is in the weights. Its result, if it came to one, does not count; the later attempt repeats it.
+    pub async fn ingest_late(&mut self, run: RunId, attempt: u32, lines: &[Line], to: u64) -> Result<(), StoreError> {
+        sqlx::query("update attempt set journal_bytes = ?3 where run_id = ?1 and attempt = ?2")
+            .bind(run.to_string())
+            .bind(attempt)
+            .bind(to as i64)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        let is_of_weights = |event: &Event| {
+            matches!(
+                event,
+                Event::Progress { .. } | Event::Evaluated { .. } | Event::Epoch { .. } | Event::Skipped { .. }
+            )
+        };
+        for line in lines.iter().filter(|line| is_of_weights(&line.event)) {
+            let stored = store(&mut self.transaction, &run.to_string(), attempt, &line.event).await;
+            stored.map_err(|error| self.sqlite(error))?;
+        }
+        Ok(())
+    }
+
+    /// How far the journals of the attempts on a run before `attempt` have been taken in; the oldest first.
+    pub async fn journals_before(&mut self, run: RunId, attempt: u32) -> Result<Vec<(u32, u64)>, StoreError> {
+        let query = "select attempt, journal_bytes from attempt where run_id = ?1 and attempt < ?2 order by attempt";
+        let rows: Vec<(u32, i64)> = sqlx::query_as(query)
+            .bind(run.to_string())
+            .bind(attempt)
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(|error| self.sqlite(error))?;
+        Ok(rows.into_iter().map(|(attempt, bytes)| (attempt, bytes as u64)).collect())
+    }
+}
+
 impl Store {
     /// The same in a transaction of its own.
     pub async fn ingest(

@@ -366,3 +366,30 @@ async fn an_older_database_is_refused_to_readers_and_brought_up_to_date_by_the_w
     let reader = Store::open_to_read(&path).await.expect("up to date");
     assert_eq!(reader.runs(sweep).await.expect("readable")[0].usage, None);
 }
+
+#[tokio::test]
+async fn what_a_lost_node_did_before_the_state_that_is_gone_on_from_is_taken_in_late() {
+    let world = World::new().await;
+    let run = world.first().await;
+    let store = &world.store;
+    let epoch = |epoch| Event::Epoch { epoch, samples: 100, digest: format!("{epoch}") };
+    start(store, run, 1, 10).await.expect("queued");
+    store.ingest(run, 1, &lines([started(0), progress(4, 2.0), epoch(0)]), 0, 100).await.expect("writable");
+    end(store, run, 1, &ended(Outcome::Crashed, Transition::Requeue), 20).await.expect("running");
+    start(store, run, 2, 30).await.expect("queued");
+    let mut write = store.write().await.expect("a transaction");
+    assert_eq!(write.journals_before(run, 2).await.expect("readable"), [(1, 100)]);
+    let finished: Line =
+        spec::journal::parse_line(r#"{"event": "finished", "heldout_loss": 1.0}"#).expect("a line of the journal");
+    let finished = finished.event;
+    let late = lines([progress(8, 1.5), epoch(1), epoch(2), progress(30, 1.0), finished]);
+    write.ingest_late(run, 1, &late, 300).await.expect("writable");
+    // The state that it goes on from has twenty steps: two epochs.
+    assert!(write.ingest(run, 2, &lines([started(20)]), 0, 50).await.expect("writable"));
+    write.commit().await.expect("durable");
+    assert_eq!(world.state(run).await, RunState::Running, "a stale result is none");
+    let row = world.rows().await.remove(0);
+    assert!(row.result.is_none());
+    let epochs: Vec<u64> = store.epochs(run).await.expect("readable").iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, [0, 1], "both ended before the state was saved");
+}

@@ -8,7 +8,7 @@ use store::{OpenAttempt, QueueRow, Request, Wish, Write};
 use super::turn::opened;
 use super::{Attempt, Kin, News, Shell, now_ms};
 use crate::core::{Canary, Event, Steps, Waiting};
-use crate::files::io;
+use crate::files::{StateFolder, io};
 use crate::{SchedError, follow};
 
 impl Shell<'_> {
@@ -110,6 +110,11 @@ impl Shell<'_> {
             return Ok(false);
         }
         let write = opened(self.store, write).await?;
+        let goes_on =
+            |event: &JournalEvent| matches!(event, JournalEvent::Started { resumed_step, .. } if *resumed_step > 0);
+        if self.setup.slurm.is_some() && added.lines.iter().any(|line| goes_on(&line.event)) {
+            catch_up(&self.setup.folder, write, run, attempt.attempt).await?;
+        }
         write.ingest(run, attempt.attempt, &added.lines, attempt.journal_bytes, added.end).await?;
         attempt.journal_bytes = added.end;
         if let Some(last) = added.last() {
@@ -200,4 +205,17 @@ impl Shell<'_> {
         (self.watch)(News::Added(rows));
         Ok(format!("{run}: queued again"))
     }
+}
+
+/// A node that was thought lost may have gone on with an attempt after it was settled, until it ended: what it did is in the state that
+/// the next attempt goes on from.
+async fn catch_up(folder: &StateFolder, write: &mut Write, run: RunId, attempt: u32) -> Result<(), SchedError> {
+    for (earlier, bytes) in write.journals_before(run, attempt).await? {
+        // What cannot be read is not there to be verified either, which `scalelaw verify samples` says.
+        let Ok(late) = follow::read(&folder.journal(run, earlier), bytes) else { continue };
+        if late.end > bytes && late.foreign(run, earlier).is_none() {
+            write.ingest_late(run, earlier, &late.lines, late.end).await?;
+        }
+    }
+    Ok(())
 }
