@@ -4,6 +4,8 @@
 //! of simulated sweeps with all kinds of trouble (`core/simulation.rs`).
 
 mod budget;
+#[cfg(test)]
+mod cluster_simulation;
 mod deadlines;
 mod endings;
 mod health;

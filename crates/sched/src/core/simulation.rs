@@ -19,15 +19,15 @@ const SEEDS: u64 = 1000;
 /// Steps of the world with trouble; then it calms down, and everything has to come to its end.
 const TROUBLED: u64 = 250;
 
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 = mix(self.0);
         self.0 % bound
     }
 
-    fn one_in(&mut self, chance: u64) -> bool {
+    pub(super) fn one_in(&mut self, chance: u64) -> bool {
         self.below(chance) == 0
     }
 }
