@@ -174,7 +174,8 @@ fn built_in(settings: &Settings<'_>, attempt: &Attempt<'_>) -> Result<Launch, La
 
 fn of_command(settings: &Settings<'_>, attempt: &Attempt<'_>, command: &[String]) -> Result<Launch, LaunchError> {
     let run_dir = attempt.folder.to_string_lossy();
-    let of = AttemptValues { run_dir: &run_dir, attempt: attempt.number, accumulate: attempt.accumulate };
+    let devices = attempt.devices.len() as u32;
+    let of = AttemptValues { run_dir: &run_dir, attempt: attempt.number, accumulate: attempt.accumulate, devices };
     let filled = command.iter().map(|text| fill(text, &attempt.task.spec, &of));
     let mut filled = filled.collect::<Result<Vec<String>, TemplateError>>()?.into_iter();
     let program = program(&settings.others.folder, &filled.next().ok_or(LaunchError::NoProgram)?);

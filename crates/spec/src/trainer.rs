@@ -23,8 +23,20 @@ pub enum Trainer {
 }
 
 /// Placeholders of a command, beside `setting.NAME` of models that only the trainer knows.
-pub const PLACEHOLDERS: [&str; 11] =
-    ["lr", "epochs", "model", "seed", "batch", "steps", "samples", "run_dir", "run_id", "attempt", "accumulate"];
+pub const PLACEHOLDERS: [&str; 12] = [
+    "lr",
+    "epochs",
+    "model",
+    "seed",
+    "batch",
+    "steps",
+    "samples",
+    "run_dir",
+    "run_id",
+    "attempt",
+    "accumulate",
+    "gpus_per_run",
+];
 
 /// What a command may be told of the attempt that it is started for.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +47,8 @@ pub struct AttemptValues<'a> {
     pub attempt: u32,
     /// Parts that a batch is computed in; `None`: as many as the run says.
     pub accumulate: Option<u32>,
+    /// Devices of the attempt.
+    pub devices: u32,
 }
 
 /// Why a text with placeholders cannot be filled in.
@@ -127,6 +141,7 @@ fn value(name: &str, run: &RunSpec, of: &AttemptValues<'_>) -> Option<String> {
         "run_id" => run.id().to_string(),
         "attempt" => of.attempt.to_string(),
         "accumulate" => of.accumulate.unwrap_or(run.train.arithmetic.accumulate).to_string(),
+        "gpus_per_run" => of.devices.to_string(),
         _ => setting(&run.model, name.strip_prefix("setting.")?)?,
     })
 }

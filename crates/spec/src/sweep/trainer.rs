@@ -55,7 +55,13 @@ fn check(name: &str, path: &str, place: Place, models: &[Model], problems: &mut 
     known.dedup();
     if !known.iter().any(|known| known == name) {
         let allowed: Vec<&str> = PLACEHOLDERS.into_iter().chain(known.iter().map(String::as_str)).collect();
-        problems.add(place, format!("{path}: unknown placeholder {{{name}}}{}", suggestion(name, &allowed)));
+        // Whoever writes JSON there means braces.
+        let is_name = |letter: char| letter.is_alphanumeric() || matches!(letter, '.' | '_' | '-');
+        let what = match name.chars().all(is_name) {
+            true => suggestion(name, &allowed),
+            false => "; a brace that is meant as it is, is written twice: {{ and }}".to_owned(),
+        };
+        problems.add(place, format!("{path}: unknown placeholder {{{name}}}{what}"));
         return;
     }
     for model in models.iter().filter(|model| !settings(model).iter().any(|known| known == name)) {

@@ -46,7 +46,8 @@ fn small() -> RunSpec {
 fn a_command_is_filled_in_with_the_values_of_a_run() {
     let run = small();
     let Some(Trainer::Command { command }) = &run.trainer else { panic!("{run:?}") };
-    let of = AttemptValues { run_dir: "/r", attempt: 3, accumulate: None };
+    let of = AttemptValues { run_dir: "/r", attempt: 3, accumulate: None, devices: 2 };
+    assert_eq!(fill("{gpus_per_run}", &run, &of), Ok("2".to_owned()));
     let filled: Vec<String> =
         command.iter().map(|text| fill(text, &run, &of).unwrap_or_else(|error| panic!("{text}: {error}"))).collect();
     let id = run.id().to_string();
@@ -95,8 +96,8 @@ fn mistakes_have_a_place_and_a_remedy() {
         assert!(CUSTOM.contains(from), "{from:?} is not in the sweep");
         problems(&CUSTOM.replace(from, to), Format::Toml)
     };
-    let allowed = "(allowed: lr, epochs, model, seed, batch, steps, samples, run_dir, run_id, attempt, accumulate, setting.act, \
-                   setting.bias, setting.depth, setting.scale)";
+    let allowed = "(allowed: lr, epochs, model, seed, batch, steps, samples, run_dir, run_id, attempt, accumulate, gpus_per_run, \
+                   setting.act, setting.bias, setting.depth, setting.scale)";
     assert_eq!(
         with("{setting.depth}", "{setting.dept}"),
         [format!(
