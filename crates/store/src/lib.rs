@@ -81,7 +81,9 @@ pub enum StoreError {
 
 fn hint(error: &sqlx::Error) -> &'static str {
     let text = error.to_string();
-    if text.contains("disk is full") || text.contains("code: 13") {
+    if text.contains("not a database") || text.contains("malformed") {
+        "; that file is no database of scalelaw or it is damaged: the journals in its runs folder still have all results"
+    } else if text.contains("disk is full") || text.contains("code: 13") {
         "; free some space and run again, nothing that was acknowledged is lost"
     } else if text.contains("readonly") || text.contains("unable to open") {
         "; is the folder writable?"

@@ -135,7 +135,11 @@ async fn slurm() -> Finding {
             Verdict::Absent,
             "none here; executor = \"slurm\" needs a machine from which jobs are submitted".to_owned(),
         ),
-        Err(error) => (Verdict::Missing, error.to_string()),
+        // Its commands may be installed where no cluster is.
+        Err(error) => (
+            Verdict::Absent,
+            format!("its commands are here, but no cluster answers ({error}); needed for executor = \"slurm\" only"),
+        ),
         Ok(limits) => {
             let partitions = slurm::partitions().await.unwrap_or_else(|error| vec![error.to_string()]);
             let accounting = if limits.accounting { "sacct works" } else { "no accounting, which is not needed" };
