@@ -146,6 +146,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often results are looked at, while there are other runs to start.
 const LOOK_AT_RESULTS: Duration = Duration::from_secs(1);
 
+/// Longest that news in a journal goes unread.
+const LONGEST_UNREAD: Duration = Duration::from_secs(10);
+
 /// How often the use of devices is written down: what a killed scheduler loses of it.
 const KEEP_USES: Duration = Duration::from_secs(1);
 
@@ -184,6 +187,7 @@ pub(crate) struct Shell<'a> {
     pub(crate) began: Instant,
     pub(crate) session_ms: i64,
     uses_kept: Instant,
+    followed: Instant,
     pub(crate) gpus: gpu::Watch,
 }
 
@@ -227,6 +231,7 @@ pub async fn run(
         began: now,
         session_ms,
         uses_kept: now,
+        followed: now,
         gpus: gpu::Watch::new(gpus, setup.skip_busy),
     };
     // First what works: others may wait for it.
@@ -307,6 +312,16 @@ impl Shell<'_> {
             }
             _ = listening.ticks.tick() => Happened::Tick,
         }
+    }
+
+    /// Whether journals are to be read: those on a file system that nodes share as often as the queue is looked at.
+    fn is_time_to_follow(&mut self) -> bool {
+        let poll = self.setup.slurm.as_ref().map_or(0.0, |slurm| slurm.settings.poll_seconds);
+        let is_time = self.followed.elapsed() >= Duration::from_secs_f64(poll).min(LONGEST_UNREAD);
+        if is_time {
+            self.followed = Instant::now();
+        }
+        is_time
     }
 
     /// Tells the core which GPUs nothing is to start on, where it is time to ask; `ended` is a run whose attempt is over.

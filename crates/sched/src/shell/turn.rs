@@ -28,7 +28,8 @@ impl Shell<'_> {
         let cancelled = self.grant_wishes().await?;
         let mut write = None;
         let mut actions = self.look_who_is_busy(None);
-        let runs: Vec<RunId> = self.attempts.keys().copied().collect();
+        let runs: Vec<RunId> =
+            if self.is_time_to_follow() { self.attempts.keys().copied().collect() } else { Vec::new() };
         for run in runs {
             if self.follow(run, &mut write).await?
                 && let Some(attempt) = self.attempts.get(&run)
