@@ -8,16 +8,22 @@
 //! [`Refusal`] that says why and which runs would mend it.
 
 mod band;
+mod dense;
 mod frontier;
 mod frontier_law;
+mod grid;
+mod huber;
 mod law;
 mod lr_law;
+mod newton;
 mod noise;
 mod optimum;
+mod parametric;
 mod power;
 mod profile;
 mod random;
 mod refusal;
+mod regression;
 mod saturating;
 mod solve;
 mod stat;
@@ -29,7 +35,9 @@ pub use law::{Form, LawFit};
 pub use lr_law::{LrLaw, LrPoint, lr_law};
 pub use noise::{NOISE_FLOOR, SeedNoise, seed_noise};
 pub use optimum::{Optimum, Side, Trial, optimal_lr};
+pub use parametric::{Allocation, Intervals, SurfaceFit, SurfacePoint, SurfaceSettings, parametric};
 pub use power::power;
 pub use refusal::Refusal;
+pub use regression::{Convergence, Loss};
 pub use saturating::saturating;
 pub use types::{Estimate, Excluded, Point, Quality, Settings};

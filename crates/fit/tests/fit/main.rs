@@ -8,6 +8,7 @@ mod learning_rate;
 mod order;
 mod planted;
 mod reference;
+mod surface;
 
 use fit::Point;
 
