@@ -4,6 +4,7 @@
 
 mod coverage;
 mod hostile;
+mod isoflop;
 mod learning_rate;
 mod order;
 mod planted;

@@ -1,6 +1,6 @@
 //! The surface L = E + A N^-alpha + B D^-beta: planted truth, outliers, coverage, units and order.
 
-use fit::{Estimate, Intervals, Loss, Refusal, SurfaceFit, SurfacePoint, SurfaceSettings, parametric};
+use fit::{Estimate, Intervals, Loss, Refusal, SurfacePoint, SurfaceSettings, parametric};
 use proptest::prelude::*;
 
 use crate::{Noise, assert_close};
