@@ -33,9 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fitted = parametric(&points, &settings)?;
     }
     for name in ["E", "A", "B", "alpha", "beta"] {
-        println!("{name} {:.6}", fitted.params[name].value);
+        println!("{name} {:.6}", fitted.summary.params[name].value);
     }
-    println!("a {:.6} {:.6} {:.6}", fitted.params["a"].value, fitted.params["a"].low, fitted.params["a"].high);
-    println!("starts {} reached_best {}", fitted.convergence.starts, fitted.convergence.reached_best);
+    println!(
+        "a {:.6} {:.6} {:.6}",
+        fitted.summary.params["a"].value, fitted.summary.params["a"].low, fitted.summary.params["a"].high
+    );
+    println!("starts {} reached_best {}", fitted.summary.convergence.starts, fitted.summary.convergence.reached_best);
     Ok(())
 }

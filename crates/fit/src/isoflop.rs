@@ -99,7 +99,10 @@ pub struct Isoflop {
     pub warnings: Vec<String>,
 }
 
-/// One group: places (ln size, ln samples) and ln loss, one per size.
+/// ln compute, ln size, ln samples, ln loss, and the row of a run.
+type Logs = (f64, f64, f64, f64, usize);
+
+/// One group: ln size, ln samples, ln loss and row of its runs, by size.
 struct Group {
     ln_compute: f64,
     runs: Vec<(f64, f64, f64, usize)>,
@@ -148,7 +151,7 @@ pub fn isoflop(points: &[IsoPoint], settings: &IsoSettings) -> Result<Isoflop, R
 
 fn groups(points: &[IsoPoint], tolerance: f64) -> (Vec<Group>, Vec<Excluded>) {
     let mut excluded = Vec::new();
-    let mut runs: Vec<(f64, f64, f64, f64, usize)> = Vec::new();
+    let mut runs: Vec<Logs> = Vec::new();
     for IsoPoint { point, compute } in points {
         let (good, mut bad) = usable(std::slice::from_ref(point));
         if let (true, Some(reason)) = (bad.is_empty(), crate::law::not_positive("compute", *compute)) {
@@ -160,14 +163,14 @@ fn groups(points: &[IsoPoint], tolerance: f64) -> (Vec<Group>, Vec<Excluded>) {
         excluded.extend(bad);
     }
     runs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.3.total_cmp(&b.3)).then(a.4.cmp(&b.4)));
-    let mut groups: Vec<Vec<(f64, f64, f64, f64, usize)>> = Vec::new();
+    let mut groups: Vec<Vec<Logs>> = Vec::new();
     for run in runs {
         match groups.last_mut() {
             Some(group) if run.0 - group[0].0 <= tolerance.max(0.0).ln_1p() => group.push(run),
             _ => groups.push(vec![run]),
         }
     }
-    let group = |runs: Vec<(f64, f64, f64, f64, usize)>| {
+    let group = |runs: Vec<Logs>| {
         let ln_compute = runs.iter().map(|run| run.0).sum::<f64>() / runs.len() as f64;
         let mut runs: Vec<(f64, f64, f64, usize)> = runs.into_iter().map(|(_, n, d, l, row)| (n, d, l, row)).collect();
         runs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.total_cmp(&b.2)).then(a.3.cmp(&b.3)));

@@ -1,5 +1,7 @@
 //! Damped Newton for a handful of parameters within bounds, on exact second derivatives.
 
+#![allow(clippy::needless_range_loop, reason = "matrices share their indices")]
+
 use crate::dense::{Square, form, solve};
 
 /// A function at one place.

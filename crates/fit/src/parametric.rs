@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::grid::{Theta, exponent_bounds, valleys};
 use crate::law::not_positive;
-use crate::noise::NOISE_FLOOR;
 use crate::random::Random;
-use crate::regression::{Bounds, Convergence, Fitted, Jet, Loss, Model, Row, Scale, finite, fit, resample};
+use crate::regression::{Bounds, Fitted, Intervals, Jet, Loss, Model, Row, Scale, fit, resample};
 use crate::stat::distinct;
-use crate::{Estimate, Excluded, Quality, Refusal};
+use crate::{Estimate, Excluded, Refusal, Summary};
 
 /// Points that the surface needs: five parameters, and one to judge them by.
 pub(crate) const NEEDED: usize = 6;
@@ -31,18 +30,6 @@ pub struct SurfacePoint {
     pub loss: f64,
     /// Runs of the same cell are drawn together by [`Intervals::Cells`]: seeds of one cell, or checkpoints of one run.
     pub cell: u64,
-}
-
-/// Where the intervals come from. One is chosen and stated; they are not mixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Intervals {
-    /// Student's t on the standard error of the delta method.
-    Delta,
-    /// Percentiles over fits to runs drawn with replacement.
-    Runs,
-    /// Percentiles over fits to whole cells drawn with replacement: for several checkpoints of a run.
-    Cells,
 }
 
 /// Settings of the fits of surfaces.
@@ -76,25 +63,9 @@ impl SurfaceSettings {
 /// A fitted surface.
 #[derive(Clone, Debug, Serialize)]
 pub struct SurfaceFit {
-    /// "E" (in nats), "A", "B" (in nats, at N = 1 and D = 1), "alpha", "beta" (no unit), and what follows from them for the
-    /// best use of compute: "a" of N* = G (C/k)^a and "b" of D* = (C/k)^b / G.
-    pub params: BTreeMap<&'static str, Estimate>,
-    /// Rows of the points that were fitted, ascending.
-    pub used: Vec<usize>,
-    /// Rows that were not, and why, ascending.
-    pub excluded: Vec<Excluded>,
-    /// How well the surface describes the used points.
-    pub quality: Quality,
-    /// What a reader of the numbers should know.
-    pub warnings: Vec<String>,
-    /// How the search ended.
-    pub convergence: Convergence,
-    /// Huber's delta, in units of ln loss; `None` for squares.
-    pub delta: Option<f64>,
-    /// Standard deviation of ln loss about the surface.
-    pub noise: f64,
-    /// Where the intervals come from.
-    pub intervals: Intervals,
+    /// Its `params` are "E" (in nats), "A", "B" (in nats, at N = 1 and D = 1), "alpha", "beta" (no unit), and what follows for
+    /// the best use of compute: "a" of N* = G (C/k)^a and "b" of D* = (C/k)^b / G.
+    pub summary: Summary,
     /// Smallest and largest size of the used points.
     pub size_range: (f64, f64),
     /// Smallest and largest number of samples seen.
@@ -238,43 +209,33 @@ pub fn parametric(points: &[SurfacePoint], settings: &SurfaceSettings) -> Result
     let column = |read: fn(&Row<Place>) -> f64| rows.iter().map(read).collect::<Vec<f64>>();
     let (n, d, v) = (column(|r| r.place.n), column(|r| r.place.d), column(|r| r.v));
     let starts: Vec<Theta> = valleys(&n, &d, &v).into_iter().map(|(_, theta)| theta).collect();
-    let bounds = bounds(&n, &d);
+    let bounds = bounds_of(&n, &d);
     let mut fitted = fit(&Surface, &rows, &starts, &bounds, settings.loss).ok_or_else(no_fall)?;
-    identified(&fitted, &bounds)?;
+    identified(&fitted.theta, &bounds.low, &bounds.high)?;
     // The bootstrap gives the intervals where it was asked for, and checks them where not.
     let clusters = clusters(&points, settings.intervals);
     let mut random = Random::new(settings.seed);
+    fitted.intervals = settings.intervals;
     fitted.draws = resample(&Surface, &rows, &clusters, &fitted, &bounds, settings.resamples(), &mut random);
 
-    let (observed, residuals): (Vec<f64>, Vec<f64>) =
-        rows.iter().map(|row| (row.v, Surface.jet(&fitted.theta, &row.place).value.ln())).unzip();
     let range = |read: fn(&SurfacePoint) -> f64| {
         points.iter().map(read).fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)))
     };
-    let mut used: Vec<usize> = points.iter().map(|p| p.row).collect();
-    used.sort_unstable();
     let mut surface = SurfaceFit {
-        params: BTreeMap::new(),
-        used,
-        excluded,
-        quality: Quality::of(&observed, &residuals),
-        warnings: Vec::new(),
-        convergence: fitted.convergence,
-        delta: Some(fitted.delta).filter(|delta| delta.is_finite()),
-        noise: fitted.scale,
-        intervals: settings.intervals,
+        summary: Summary::of(&Surface, &rows, &fitted, points.iter().map(|p| p.row), excluded),
         size_range: range(|p| p.size),
         samples_range: range(|p| p.samples),
         centre,
         fitted,
         flops_per: settings.flops_per,
     };
-    surface.params = surface.parameters();
-    surface.warnings = surface.judge(settings);
+    surface.summary.params = parameters(&surface.centre, |scale, read| surface.fitted.estimate(scale, 0.0, read));
+    surface.summary.warnings = surface.judge(settings);
     Ok(surface)
 }
 
-fn bounds(n: &[f64], d: &[f64]) -> Bounds<5> {
+/// Where the parameters of the surface may lie.
+pub(crate) fn bounds_of(n: &[f64], d: &[f64]) -> Bounds<5> {
     let range = |u: &[f64]| {
         let (low, high) = u.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), u| (l.min(*u), h.max(*u)));
         high - low
@@ -283,7 +244,7 @@ fn bounds(n: &[f64], d: &[f64]) -> Bounds<5> {
     Bounds { low: [0.0, -60.0, -60.0, alpha.0, beta.0], high: [1e3, 60.0, 60.0, alpha.1, beta.1] }
 }
 
-fn no_fall() -> Refusal {
+pub(crate) fn no_fall() -> Refusal {
     Refusal::NotIdentified {
         what: "the surface",
         why: "the loss does not fall with both the size and the samples".to_owned(),
@@ -291,14 +252,15 @@ fn no_fall() -> Refusal {
     }
 }
 
-fn identified(fitted: &Fitted<5>, bounds: &Bounds<5>) -> Result<(), Refusal> {
+/// Refuses a surface of which a part is at the end of its range.
+pub(crate) fn identified(theta: &[f64], low: &[f64], high: &[f64]) -> Result<(), Refusal> {
     for (what, i, term) in [("alpha", 3, 1), ("beta", 4, 2)] {
-        let (value, low, high) = (fitted.theta[i], bounds.low[i], bounds.high[i]);
+        let (value, low, high) = (theta[i], low[i], high[i]);
         let why = if value >= high * 0.999 {
             "the loss falls once and then stays level, like a step"
         } else if value <= low * 1.001 {
             "the fall is as straight as a logarithm, so that E could be anything"
-        } else if fitted.theta[term] < -25.0 {
+        } else if theta[term] < -25.0 {
             "the loss does not depend on it"
         } else {
             continue;
@@ -333,13 +295,9 @@ impl SurfaceFit {
 
     /// Where the loss of one new run is expected, with 95 % confidence, in nats: the interval of the surface and the noise
     /// between runs. The noise is that of the residuals, but not less than `seed_noise`, the standard deviation of ln loss
-    /// between seeds, nor than [`NOISE_FLOOR`].
+    /// between seeds, nor than [`NOISE_FLOOR`](crate::NOISE_FLOOR).
     pub fn predict_run(&self, size: f64, samples: f64, seed_noise: Option<f64>) -> Estimate {
-        self.at(size, samples, self.run_noise(seed_noise))
-    }
-
-    fn run_noise(&self, seed_noise: Option<f64>) -> f64 {
-        self.fitted.scale.max(seed_noise.filter(|noise| noise.is_finite()).unwrap_or(0.0)).max(NOISE_FLOOR)
+        self.at(size, samples, self.fitted.run_noise(seed_noise))
     }
 
     fn at(&self, size: f64, samples: f64, noise: f64) -> Estimate {
@@ -348,7 +306,7 @@ impl SurfaceFit {
         }
         let place = self.centre.place(size, samples);
         let scale = self.centre.loss;
-        self.estimate(Scale::Logarithm, noise, |theta| (Surface.jet(theta, &place).value.ln() + scale).exp())
+        self.fitted.estimate(Scale::Logarithm, noise, |theta| (Surface.jet(theta, &place).value.ln() + scale).exp())
     }
 
     /// The size and the samples that make the most of `compute` = k N D operations (Hoffmann et al. 2022, equation 4), with
@@ -364,77 +322,30 @@ impl SurfaceFit {
         };
         Allocation {
             compute,
-            size: self.estimate(Scale::Logarithm, 0.0, |theta| best(theta).0.exp()),
-            samples: self.estimate(Scale::Logarithm, 0.0, |theta| best(theta).1.exp()),
-            loss: self.estimate(Scale::Logarithm, 0.0, at_best),
-            run: self.estimate(Scale::Logarithm, self.run_noise(seed_noise), at_best),
+            size: self.fitted.estimate(Scale::Logarithm, 0.0, |theta| best(theta).0.exp()),
+            samples: self.fitted.estimate(Scale::Logarithm, 0.0, |theta| best(theta).1.exp()),
+            loss: self.fitted.estimate(Scale::Logarithm, 0.0, at_best),
+            run: self.fitted.estimate(Scale::Logarithm, self.fitted.run_noise(seed_noise), at_best),
         }
-    }
-
-    /// A quantity with the intervals that were chosen; `noise` is added to its variance in the logarithm.
-    pub(crate) fn estimate(&self, scale: Scale, noise: f64, read: impl Fn(&Theta) -> f64) -> Estimate {
-        let by_delta = |noise| self.fitted.by_delta(scale, noise, &read);
-        match (self.intervals, self.fitted.by_draws(&read)) {
-            (Intervals::Delta, _) | (_, None) => by_delta(noise),
-            (_, Some(drawn)) => {
-                // The noise of a run is independent of the draws: their half-widths add as squares do.
-                let half = |end: f64| (end / drawn.value).ln().abs().hypot(1.96 * noise);
-                if noise == 0.0 {
-                    drawn
-                } else {
-                    finite(drawn.value, drawn.value * (-half(drawn.low)).exp(), drawn.value * half(drawn.high).exp())
-                }
-            }
-        }
-    }
-
-    fn parameters(&self) -> BTreeMap<&'static str, Estimate> {
-        let centre = self.centre;
-        let positive = |read: &dyn Fn(&Theta) -> f64| self.estimate(Scale::Logarithm, 0.0, read);
-        let plain = |read: &dyn Fn(&Theta) -> f64| self.estimate(Scale::Plain, 0.0, read);
-        let mut floor = plain(&|theta| theta[0] * centre.loss.exp());
-        floor.low = floor.low.max(0.0);
-        BTreeMap::from([
-            ("E", floor),
-            ("A", positive(&|theta| (theta[1] + theta[3] * centre.size + centre.loss).exp())),
-            ("B", positive(&|theta| (theta[2] + theta[4] * centre.samples + centre.loss).exp())),
-            ("alpha", plain(&|theta| theta[3])),
-            ("beta", plain(&|theta| theta[4])),
-            ("a", plain(&|theta| theta[4] / (theta[3] + theta[4]))),
-            ("b", plain(&|theta| theta[3] / (theta[3] + theta[4]))),
-        ])
     }
 
     fn judge(&self, settings: &SurfaceSettings) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let found = self.convergence;
-        if !found.converged || found.decrement > 1e-6 {
-            warnings.push(format!("the search did not settle (a step more would gain {:.1e})", found.decrement));
-        }
-        if found.condition > 1e4 {
-            warnings.push(format!(
-                "the parameters are entangled (condition number {:.0}): trust predictions inside the data and the exponents a and b before A, B and E",
-                found.condition
-            ));
-        }
+        let mut warnings = self.fitted.warnings(settings.resamples());
+        let params = &self.summary.params;
         for name in ["alpha", "beta"] {
-            let Estimate { low, high, .. } = self.params[name];
+            let Estimate { low, high, .. } = params[name];
             if low <= 0.0 || high > 4.0 * low {
                 warnings.push(format!("{name} is hardly identified: its interval runs from {low:.3} to {high:.3}"));
             }
         }
-        let floor = self.params["E"];
+        let floor = params["E"];
         if floor.low <= 1e-9 * floor.high {
             warnings.push(format!("E is not identified: its interval runs from 0 to {:.4}", floor.high));
         }
-        if self.fitted.draws.len() * 10 < settings.resamples() * 9 {
-            let failed = settings.resamples() - self.fitted.draws.len();
-            warnings.push(format!("{failed} of {} resamples could not be fitted", settings.resamples()));
-        }
         let share = |theta: &Theta| theta[4] / (theta[3] + theta[4]);
-        if let (Intervals::Delta, Some(drawn)) = (self.intervals, self.fitted.by_draws(share)) {
-            let a = self.params["a"];
-            if drawn.high - drawn.low > 1.5 * (a.high - a.low) && self.used.len() >= 20 {
+        if let (Intervals::Delta, Some(drawn)) = (settings.intervals, self.fitted.by_draws(share)) {
+            let a = params["a"];
+            if drawn.high - drawn.low > 1.5 * (a.high - a.low) && self.summary.used.len() >= 20 {
                 warnings.push(format!(
                     "resampling the runs gives a wider interval of a ({:.3} to {:.3}): the noise is uneven or a run is far off",
                     drawn.low, drawn.high
@@ -443,6 +354,26 @@ impl SurfaceFit {
         }
         warnings
     }
+}
+
+/// The parameters as a reader knows them, by what estimates a function of the five of the search.
+pub(crate) fn parameters(
+    centre: &Centre,
+    estimate: impl Fn(Scale, &dyn Fn(&Theta) -> f64) -> Estimate,
+) -> BTreeMap<&'static str, Estimate> {
+    let positive = |read: &dyn Fn(&Theta) -> f64| estimate(Scale::Logarithm, read);
+    let plain = |read: &dyn Fn(&Theta) -> f64| estimate(Scale::Plain, read);
+    let mut floor = plain(&|theta| theta[0] * centre.loss.exp());
+    floor.low = floor.low.max(0.0);
+    BTreeMap::from([
+        ("E", floor),
+        ("A", positive(&|theta| (theta[1] + theta[3] * centre.size + centre.loss).exp())),
+        ("B", positive(&|theta| (theta[2] + theta[4] * centre.samples + centre.loss).exp())),
+        ("alpha", plain(&|theta| theta[3])),
+        ("beta", plain(&|theta| theta[4])),
+        ("a", plain(&|theta| theta[4] / (theta[3] + theta[4]))),
+        ("b", plain(&|theta| theta[3] / (theta[3] + theta[4]))),
+    ])
 }
 
 /// (ln N*, ln D*) at ln(C / k).

@@ -1,13 +1,15 @@
 //! Robust regression of ln y on a positive function of a few parameters: what all laws of several parameters share.
 
+#![allow(clippy::needless_range_loop, reason = "matrices share their indices")]
+
 use serde::{Deserialize, Serialize};
 
-use crate::Estimate;
 use crate::dense::{Square, condition, form, inverse};
 use crate::huber::{EFFICIENT, SMALLEST_DELTA, huber, robust_scale};
 use crate::newton::{Local, Minimum, Search, minimise};
 use crate::random::Random;
-use crate::stat::{central_95, t975};
+use crate::stat::{Z975, central_95, t975};
+use crate::{Estimate, NOISE_FLOOR};
 
 /// How a residual of ln y counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,18 @@ pub struct Convergence {
     pub condition: f64,
 }
 
+/// Where the intervals come from. One is chosen and stated; they are not mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intervals {
+    /// Student's t on the standard error of the delta method.
+    Delta,
+    /// Percentiles over fits to runs drawn with replacement.
+    Runs,
+    /// Percentiles over fits to whole cells drawn with replacement: for several checkpoints of a run.
+    Cells,
+}
+
 /// A positive function S at a place, with its derivatives by the parameters; of the second ones the lower triangle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Jet<const K: usize> {
@@ -64,12 +78,16 @@ pub(crate) struct Row<P> {
 #[derive(Clone, Debug)]
 pub(crate) struct Fitted<const K: usize> {
     pub(crate) theta: [f64; K],
+    pub(crate) objective: f64,
     /// Huber's delta in the end; infinite for squares.
     pub(crate) delta: f64,
     /// Standard deviation of the residuals, for intervals: Huber's own, which counts a far residual as delta.
     pub(crate) scale: f64,
+    /// Twice a rise of the objective by this counts as one unit of chi-square (Schrader and Hettmansperger 1980).
+    pub(crate) dispersion: f64,
     pub(crate) df: usize,
     pub(crate) covariance: Option<Square<K>>,
+    pub(crate) intervals: Intervals,
     pub(crate) draws: Vec<[f64; K]>,
     pub(crate) convergence: Convergence,
 }
@@ -172,7 +190,7 @@ pub(crate) fn fit<const K: usize, M: Model<K>>(
     // Within the rounding of exact data every optimum is the best.
     let same = |other: &&Minimum<K>| other.value <= end.value * (1.0 + 1e-6) + 1e-26 * rows.len() as f64;
     let gram = gram(model, rows, &end.at, |_| 1.0);
-    let (scale, df) = noise(model, rows, &end.at, delta);
+    let (scale, inside, df) = noise(model, rows, &end.at, delta);
     let convergence = Convergence {
         starts: starts.len(),
         reached_best: ends.iter().take(starts.len()).filter(same).count(),
@@ -181,7 +199,20 @@ pub(crate) fn fit<const K: usize, M: Model<K>>(
         condition: condition(&gram),
     };
     let covariance = covariance(model, rows, &end.at, scale);
-    Some(Fitted { theta: end.at, delta, scale, df, covariance, draws: Vec::new(), convergence })
+    let dispersion = scale * scale * inside;
+    let intervals = Intervals::Delta;
+    Some(Fitted {
+        theta: end.at,
+        objective: end.value,
+        delta,
+        scale,
+        dispersion,
+        df,
+        covariance,
+        intervals,
+        draws: Vec::new(),
+        convergence,
+    })
 }
 
 fn best<const K: usize>(ends: &[Minimum<K>]) -> Option<&Minimum<K>> {
@@ -221,9 +252,14 @@ pub(crate) fn gram<const K: usize, M: Model<K>>(
 }
 
 /// The standard deviation of the noise as the covariance of a Huber estimate needs it (Huber 1981, equations 7.6.1 and
-/// 7.6.10), which for squares is the usual one, and its degrees of freedom. Residuals beyond delta are not counted among
+/// 7.6.10), which for squares is the usual one, the share of residuals within delta, and degrees of freedom. Residuals beyond delta are not counted among
 /// the latter (unless they are more than half): with all of them the intervals of 16 runs hold the truth too seldom.
-fn noise<const K: usize, M: Model<K>>(model: &M, rows: &[Row<M::Place>], theta: &[f64; K], delta: f64) -> (f64, usize) {
+fn noise<const K: usize, M: Model<K>>(
+    model: &M,
+    rows: &[Row<M::Place>],
+    theta: &[f64; K],
+    delta: f64,
+) -> (f64, f64, usize) {
     let n = rows.len();
     let df = n.saturating_sub(K);
     let (mut squares, mut inside) = (0.0, 0.0);
@@ -233,11 +269,11 @@ fn noise<const K: usize, M: Model<K>>(model: &M, rows: &[Row<M::Place>], theta: 
         inside += bent / n as f64;
     }
     if df == 0 || inside <= 0.0 {
-        return (f64::INFINITY, df);
+        return (f64::INFINITY, 1.0, df);
     }
     let counted = ((n as f64 * inside.max(0.5)).round() as usize).saturating_sub(K).max(1);
     let correction = 1.0 + K as f64 / n as f64 * (1.0 - inside) / inside;
-    (correction * (squares / df as f64).sqrt() / inside, counted)
+    (correction * (squares / df as f64).sqrt() / inside, inside, counted)
 }
 
 /// s^2 (J'WJ)^-1 J'W^2J (J'WJ)^-1, which without weights is s^2 (J'J)^-1.
@@ -285,6 +321,50 @@ pub(crate) fn resample<const K: usize, M: Model<K>>(
         .collect()
 }
 
+/// The 95 % interval of parameter `index` by profile likelihood: the values at which the best fit of all others is not
+/// worse by more than Student's t allows. Ends at `limits` where it is open.
+pub(crate) fn profile<const K: usize, M: Model<K>>(
+    model: &M,
+    rows: &[Row<M::Place>],
+    fitted: &Fitted<K>,
+    bounds: &Bounds<K>,
+    index: usize,
+    limits: (f64, f64),
+) -> (f64, f64) {
+    let allowed = 0.5 * t975(fitted.df).powi(2) * fitted.dispersion;
+    let end = |limit: f64| {
+        let (mut inside, mut theta) = (fitted.theta[index], fitted.theta);
+        // Whether the law with this value is possible, from the last possible one.
+        let mut possible = |value: f64, theta: &mut [f64; K]| {
+            let mut fixed = *bounds;
+            (fixed.low[index], fixed.high[index]) = (value, value);
+            let best =
+                minimise(*theta, &fixed.exactly(rows.len()), |theta| objective(model, rows, theta, fitted.delta));
+            let good = best.value - fitted.objective <= allowed;
+            if good {
+                *theta = best.at;
+            }
+            good
+        };
+        const STEPS: i32 = 24;
+        let step = (limit - fitted.theta[index]) / f64::from(STEPS);
+        let outside = (1..=STEPS).map(|i| fitted.theta[index] + step * f64::from(i)).find(|value| {
+            let good = possible(*value, &mut theta);
+            if good {
+                inside = *value;
+            }
+            !good
+        });
+        let Some(mut outside) = outside else { return limit };
+        for _ in 0..20 {
+            let middle = 0.5 * (inside + outside);
+            if possible(middle, &mut theta) { inside = middle } else { outside = middle }
+        }
+        inside
+    };
+    (end(limits.0), end(limits.1))
+}
+
 /// On which scale the interval of a quantity is symmetric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
@@ -311,6 +391,44 @@ impl<const K: usize> Fitted<K> {
         let half = t975(self.df) * error;
         let back = |x: f64| if scale == Scale::Logarithm { x.exp() } else { x };
         finite(value, back(on_scale(value) - half), back(on_scale(value) + half))
+    }
+
+    /// A quantity with the intervals that were chosen; `noise`, a standard deviation, is added on its scale.
+    pub(crate) fn estimate(&self, scale: Scale, noise: f64, read: impl Fn(&[f64; K]) -> f64) -> Estimate {
+        match (self.intervals, self.by_draws(&read)) {
+            (Intervals::Delta, _) | (_, None) => self.by_delta(scale, noise, read),
+            (_, Some(drawn)) if noise == 0.0 => drawn,
+            (_, Some(drawn)) => {
+                // The noise of a run is independent of the draws: their half-widths add as squares do.
+                let half = |end: f64| (end / drawn.value).ln().abs().hypot(Z975 * noise);
+                finite(drawn.value, drawn.value * (-half(drawn.low)).exp(), drawn.value * half(drawn.high).exp())
+            }
+        }
+    }
+
+    /// The noise of one run that a prediction has to hold: that of the residuals, but not less than the one between seeds,
+    /// nor than the floor.
+    pub(crate) fn run_noise(&self, seed_noise: Option<f64>) -> f64 {
+        self.scale.max(seed_noise.filter(|noise| noise.is_finite()).unwrap_or(0.0)).max(NOISE_FLOOR)
+    }
+
+    /// What every reader of the numbers should know.
+    pub(crate) fn warnings(&self, resamples: usize) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let found = self.convergence;
+        if !found.converged || found.decrement > 1e-6 {
+            warnings.push(format!("the search did not settle (a step more would gain {:.1e})", found.decrement));
+        }
+        if found.condition > 1e4 {
+            warnings.push(format!(
+                "the parameters are entangled (condition number {:.0}): trust predictions inside the data before single parameters",
+                found.condition
+            ));
+        }
+        if self.draws.len() * 10 < resamples * 9 {
+            warnings.push(format!("{} of {resamples} resamples could not be fitted", resamples - self.draws.len()));
+        }
+        warnings
     }
 
     /// The same from the resampled fits: their 2.5 % and 97.5 % quantiles. `None` below 100 draws.

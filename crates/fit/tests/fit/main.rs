@@ -9,6 +9,7 @@ mod learning_rate;
 mod order;
 mod planted;
 mod reference;
+mod repeated;
 mod surface;
 
 use fit::Point;

@@ -50,10 +50,10 @@ proptest! {
         let truth = Truth { e, a: share * 4e8f64.powf(alpha), b: share * ratio * 6e9f64.powf(beta), alpha, beta };
         let fit = parametric(&grid(truth, sizes, budgets, 0.0, 1), &QUICK).unwrap();
         for (name, value) in [("alpha", alpha), ("beta", beta), ("A", truth.a), ("B", truth.b)] {
-            assert_close(fit.params[name].value, value, 1e-9);
+            assert_close(fit.summary.params[name].value, value, 1e-9);
         }
-        prop_assert!((fit.params["E"].value - e).abs() < 1e-9, "{:?}", fit.params);
-        assert_close(fit.params["a"].value, beta / (alpha + beta), 1e-9);
+        prop_assert!((fit.summary.params["E"].value - e).abs() < 1e-9, "{:?}", fit.summary.params);
+        assert_close(fit.summary.params["a"].value, beta / (alpha + beta), 1e-9);
         let best = fit.allocate(1e22, None);
         assert_close(best.size.value * best.samples.value * 6.0, 1e22, 1e-9);
         let g = (alpha * truth.a / (beta * truth.b)).powf(1.0 / (alpha + beta));
@@ -78,7 +78,7 @@ proptest! {
     fn order_leaves_no_trace(runs in Just(grid(CHINCHILLA, 4, 5, 0.003, 11)).prop_shuffle()) {
         let sorted = parametric(&grid(CHINCHILLA, 4, 5, 0.003, 11), &QUICK).unwrap();
         let shuffled = parametric(&runs, &QUICK).unwrap();
-        prop_assert_eq!(&sorted.params, &shuffled.params);
+        prop_assert_eq!(&sorted.summary.params, &shuffled.summary.params);
         prop_assert_eq!(sorted.allocate(1e21, None), shuffled.allocate(1e21, None));
     }
 
@@ -91,11 +91,11 @@ proptest! {
         let scaled: Vec<SurfacePoint> = runs.iter().map(|p| SurfacePoint { size: c * p.size, ..*p }).collect();
         let other = parametric(&scaled, &QUICK).unwrap();
         for name in ["E", "B", "alpha", "beta", "a"] {
-            assert_close(other.params[name].value, one.params[name].value, 1e-6);
-            assert_close(other.params[name].high, one.params[name].high, 1e-6);
+            assert_close(other.summary.params[name].value, one.summary.params[name].value, 1e-6);
+            assert_close(other.summary.params[name].high, one.summary.params[name].high, 1e-6);
         }
-        let alpha = one.params["alpha"].value;
-        assert_close(other.params["A"].value, one.params["A"].value * c.powf(alpha), 1e-5);
+        let alpha = one.summary.params["alpha"].value;
+        assert_close(other.summary.params["A"].value, one.summary.params["A"].value * c.powf(alpha), 1e-5);
     }
 }
 
@@ -104,10 +104,14 @@ fn every_loss_finds_its_optimum() {
     let runs = grid(CHINCHILLA, 6, 6, 0.003, 5);
     for loss in [Loss::Squares, Loss::Robust, Loss::Huber(1e-3), Loss::Huber(1e-2)] {
         let fit = parametric(&runs, &SurfaceSettings { loss, ..QUICK }).unwrap();
-        println!("{loss:?}: {:?} noise {} delta {:?}", fit.convergence, fit.noise, fit.delta);
-        assert!(fit.convergence.converged && fit.convergence.decrement < 1e-9, "{:?}", fit.convergence);
-        assert_eq!(fit.convergence.reached_best, fit.convergence.starts);
-        assert!((fit.noise / 0.003).ln().abs() < 0.5, "{}", fit.noise);
+        println!("{loss:?}: {:?} noise {} delta {:?}", fit.summary.convergence, fit.summary.noise, fit.summary.delta);
+        assert!(
+            fit.summary.convergence.converged && fit.summary.convergence.decrement < 1e-9,
+            "{:?}",
+            fit.summary.convergence
+        );
+        assert_eq!(fit.summary.convergence.reached_best, fit.summary.convergence.starts);
+        assert!((fit.summary.noise / 0.003).ln().abs() < 0.5, "{}", fit.summary.noise);
     }
 }
 
@@ -128,7 +132,7 @@ fn what_cannot_be_fitted_is_refused() {
     let mut bad = full.clone();
     bad[3].loss = f64::NAN;
     let fit = parametric(&bad, &QUICK).unwrap();
-    assert_eq!((fit.used.len(), fit.excluded[0].row), (15, 3));
+    assert_eq!((fit.summary.used.len(), fit.summary.excluded[0].row), (15, 3));
 }
 
 fn holds(estimate: Estimate, truth: f64) -> usize {
@@ -153,10 +157,10 @@ fn coverage(sizes: u32, budgets: u32, sd: f64, intervals: Intervals, sets: u64) 
         let loss = truth.at(n, 1e22 / 6.0 / n);
         let run = loss * (sd * noise.normal()).exp();
         let found = [
-            holds(fit.params["alpha"], truth.alpha),
-            holds(fit.params["beta"], truth.beta),
-            holds(fit.params["a"], a),
-            holds(fit.params["E"], truth.e),
+            holds(fit.summary.params["alpha"], truth.alpha),
+            holds(fit.summary.params["beta"], truth.beta),
+            holds(fit.summary.params["a"], a),
+            holds(fit.summary.params["E"], truth.e),
             holds(best.size, n),
             holds(best.loss, loss),
             holds(best.run, run),
