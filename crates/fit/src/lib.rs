@@ -7,12 +7,16 @@
 //! not used is listed with its reason ([`Excluded`]). And when the data cannot carry the fit, the answer is a
 //! [`Refusal`] that says why and which runs would mend it.
 
+mod backtest;
 mod band;
+mod choose;
+mod curve;
 mod dense;
 mod frontier;
 mod frontier_law;
 mod grid;
 mod huber;
+mod interval;
 mod isoflop;
 mod law;
 mod lr_law;
@@ -27,12 +31,17 @@ mod refusal;
 mod regression;
 mod repeated;
 mod saturating;
+mod sensitivity;
+mod shapes;
 mod solve;
 mod stat;
 mod summary;
 mod trend;
 mod types;
 
+pub use backtest::{Backtest, Miss, Step, backtest_curve, backtest_repeated, backtest_surface};
+pub use choose::{Candidate, Choice, SurfaceForm, choose_curve, choose_surface};
+pub use curve::{CurveFit, CurveForm, CurveSettings, curve};
 pub use frontier::{Frontier, FrontierPoint, RunPoint, frontier};
 pub use frontier_law::frontier_law;
 pub use isoflop::{Bias, IsoPoint, IsoSettings, Isoflop, Valley, isoflop};
@@ -46,6 +55,7 @@ pub use refusal::Refusal;
 pub use regression::{Convergence, Intervals, Loss};
 pub use repeated::{RepeatedFit, repeated};
 pub use saturating::saturating;
+pub use sensitivity::{Variant, sensitivity_curve, sensitivity_surface};
 pub use summary::Summary;
 pub use trend::Trend;
 pub use types::{Estimate, Excluded, Point, Quality, Settings};

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Theta, exponent_bounds, valleys};
+use crate::interval::{Scale, resample};
 use crate::law::not_positive;
 use crate::random::Random;
-use crate::regression::{Bounds, Fitted, Intervals, Jet, Loss, Model, Row, Scale, fit, resample};
+use crate::regression::{Bounds, Fitted, Intervals, Jet, Loss, Model, Row, fit};
 use crate::stat::distinct;
 use crate::{Estimate, Excluded, Refusal, Summary};
 

@@ -9,9 +9,10 @@
 use serde::Serialize;
 
 use crate::grid::valleys;
-use crate::parametric::{Centre, Surface, bounds_of, clusters, no_fall, require, usable};
+use crate::interval::{Scale, profile, resample};
+use crate::parametric::{Centre, Surface, bounds_of, clusters, identified, no_fall, require, usable};
 use crate::random::Random;
-use crate::regression::{Bounds, Fitted, Jet, Model, Row, Scale, fit, profile, resample};
+use crate::regression::{Bounds, Fitted, Jet, Model, Row, fit};
 use crate::stat::distinct;
 use crate::{Estimate, Excluded, Refusal, Summary, SurfacePoint, SurfaceSettings};
 
@@ -116,8 +117,7 @@ pub fn repeated(points: &[SurfacePoint], settings: &SurfaceSettings) -> Result<R
     let starts = starts(&rows);
     let bounds = bounds(&rows);
     let mut fitted = fit(&Decaying, &rows, &starts, &bounds, settings.loss).ok_or_else(no_fall)?;
-    let inner = crate::parametric::identified(&fitted.theta, &bounds.low, &bounds.high);
-    inner?;
+    identified(&fitted.theta, &bounds.low, &bounds.high)?;
     fitted.intervals = settings.intervals;
     let mut random = Random::new(settings.seed);
     let clusters = clusters(&points, settings.intervals);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::regression::finite;
+use crate::interval::finite;
 use crate::solve::{Solution, least_squares};
 use crate::stat::{Z975, distinct, t975};
 use crate::{Estimate, Refusal};

@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, reason = "a test shows what it measured")]
 
 mod coverage;
+mod curve;
+mod honesty;
 mod hostile;
 mod isoflop;
 mod learning_rate;
