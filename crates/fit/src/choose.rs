@@ -8,8 +8,8 @@ use crate::{
     CurveForm, CurveSettings, NOISE_FLOOR, Point, Refusal, SurfacePoint, SurfaceSettings, curve, parametric, repeated,
 };
 
-/// A richer form has to beat a simpler one by this factor in the root mean square error, to which the noise of a run is
-/// added as squares are: errors below the noise tell nothing.
+/// A richer form has to beat a simpler one by this factor in the root mean square error, to which its noise about the
+/// points is added as squares are: errors below the noise tell nothing.
 const MARGIN: f64 = 0.8;
 
 /// A form of a surface.
@@ -97,8 +97,8 @@ fn rank<F: Copy + PartialEq, const K: usize>(
     seed_noise: Option<f64>,
 ) -> Result<Choice<F>, Refusal> {
     let first = tested[0].3.clone().err();
-    let residual = tested.iter().filter_map(|form| form.3.as_ref().ok()).copied().fold(f64::INFINITY, f64::min);
-    let noise = if residual.is_finite() { residual } else { 0.0 }.max(seed_noise.unwrap_or(0.0)).max(NOISE_FLOOR);
+    let noise = |own: f64| own.max(seed_noise.unwrap_or(0.0)).max(NOISE_FLOOR);
+    let noises: Vec<f64> = tested.iter().map(|form| noise(*form.3.as_ref().unwrap_or(&0.0))).collect();
     let mut candidates: Vec<Candidate<F>> = tested
         .into_iter()
         .map(|(form, parameters, backtest, fitted)| {
@@ -128,11 +128,11 @@ fn rank<F: Copy + PartialEq, const K: usize>(
     let error = |c: &Candidate<F>| {
         let misses: Vec<f64> =
             shared.iter().flat_map(|i| &c.backtest.steps[*i].misses).map(|miss| miss.error.powi(2)).collect();
-        let error = (misses.iter().sum::<f64>() / misses.len() as f64).sqrt().hypot(noise);
+        let error = (misses.iter().sum::<f64>() / misses.len() as f64).sqrt();
         if c.refusal.is_some() || error.is_nan() { f64::INFINITY } else { error }
     };
     let winner = candidates.iter().enumerate().fold(None, |best: Option<(usize, f64)>, (i, c)| match best {
-        Some((_, least)) if error(c) >= MARGIN * least => best,
+        Some((_, least)) if error(c).hypot(noises[i]) >= MARGIN * least.hypot(noises[i]) => best,
         _ => Some((i, error(c))),
     });
     let winner = winner.map_or(0, |(i, _)| i);
