@@ -7,9 +7,10 @@
 
 use serde::Serialize;
 
+use crate::allocate::best_use;
 use crate::interval::finite;
 use crate::noise::NOISE_FLOOR;
-use crate::parametric::{best_use, usable};
+use crate::parametric::usable;
 use crate::solve::least_squares;
 use crate::stat::{Z975, line, t975};
 use crate::trend::{Found, Trend, trend};

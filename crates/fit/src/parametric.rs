@@ -79,21 +79,6 @@ pub struct SurfaceFit {
     pub(crate) flops_per: f64,
 }
 
-/// The best use of some compute.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Allocation {
-    /// C, in operations.
-    pub compute: f64,
-    /// N*, in the unit of the sizes.
-    pub size: Estimate,
-    /// D*, in samples.
-    pub samples: Estimate,
-    /// The surface at (N*, D*), in nats.
-    pub loss: Estimate,
-    /// Where the loss of one run there is expected: the surface's interval and the noise between runs, in nats.
-    pub run: Estimate,
-}
-
 /// The place about which sizes, samples and losses are written, in logarithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Centre {
@@ -310,26 +295,6 @@ impl SurfaceFit {
         self.fitted.estimate(Scale::Logarithm, noise, |theta| (Surface.jet(theta, &place).value.ln() + scale).exp())
     }
 
-    /// The size and the samples that make the most of `compute` = k N D operations (Hoffmann et al. 2022, equation 4), with
-    /// the loss they reach. `seed_noise` as in [`predict_run`](SurfaceFit::predict_run).
-    pub fn allocate(&self, compute: f64, seed_noise: Option<f64>) -> Allocation {
-        let products = (compute / self.flops_per).ln();
-        let centre = self.centre;
-        let best = |theta: &Theta| best_use(theta, &centre, products);
-        let at_best = |theta: &Theta| {
-            let (n, d) = best(theta);
-            let place = Place { n: n - centre.size, d: d - centre.samples };
-            (Surface.jet(theta, &place).value.ln() + centre.loss).exp()
-        };
-        Allocation {
-            compute,
-            size: self.fitted.estimate(Scale::Logarithm, 0.0, |theta| best(theta).0.exp()),
-            samples: self.fitted.estimate(Scale::Logarithm, 0.0, |theta| best(theta).1.exp()),
-            loss: self.fitted.estimate(Scale::Logarithm, 0.0, at_best),
-            run: self.fitted.estimate(Scale::Logarithm, self.fitted.run_noise(seed_noise), at_best),
-        }
-    }
-
     fn judge(&self, settings: &SurfaceSettings) -> Vec<String> {
         let mut warnings = self.fitted.warnings(settings.resamples());
         let params = &self.summary.params;
@@ -375,15 +340,6 @@ pub(crate) fn parameters(
         ("a", plain(&|theta| theta[4] / (theta[3] + theta[4]))),
         ("b", plain(&|theta| theta[3] / (theta[3] + theta[4]))),
     ])
-}
-
-/// (ln N*, ln D*) at ln(C / k).
-pub(crate) fn best_use(theta: &Theta, centre: &Centre, products: f64) -> (f64, f64) {
-    let [_, a, b, alpha, beta] = *theta;
-    let (ln_a, ln_b) = (a + alpha * centre.size, b + beta * centre.samples);
-    let ln_g = (alpha.ln() + ln_a - beta.ln() - ln_b) / (alpha + beta);
-    let n = ln_g + beta / (alpha + beta) * products;
-    (n, products - n)
 }
 
 #[cfg(test)]

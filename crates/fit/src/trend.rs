@@ -77,11 +77,6 @@ impl Trend {
         if x > 0.0 && x.is_finite() { exponential(self.along(&[1.0, x.ln() - self.mean_u])) } else { NONE }
     }
 
-    /// Standard error of ln y at ln x.
-    pub(crate) fn error_at(&self, u: f64) -> f64 {
-        self.width / Z975 * self.solution.variance(&[1.0, u - self.mean_u]).sqrt()
-    }
-
     fn along(&self, at: &[f64; 2]) -> Estimate {
         let value = self.solution.predict(at);
         let half = self.width * self.solution.variance(at).sqrt();

@@ -2,8 +2,10 @@
 
 #![allow(clippy::print_stdout, reason = "a test shows what it measured")]
 
+mod claims;
 mod coverage;
 mod curve;
+mod decide;
 mod honesty;
 mod hostile;
 mod isoflop;
