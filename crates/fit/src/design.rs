@@ -32,10 +32,12 @@ pub struct PossibleRun {
 pub enum Goal {
     /// The exponent a of the best size N* = G (C/k)^a.
     Exponent,
-    /// The lowest loss at this compute, in operations.
+    /// The lowest loss at this compute.
     Loss {
-        /// The compute.
+        /// The compute, in operations.
         compute: f64,
+        /// Unique samples there are; without a number as many as are seen. Only laws of repeated data look at it.
+        unique: Option<f64>,
     },
     /// All parameters together.
     Parameters,
@@ -84,7 +86,6 @@ pub(crate) fn suggest<const K: usize>(
     budget: f64,
 ) -> Option<Suggestion> {
     let covariance = fitted.covariance?;
-    let width = t975(fitted.df);
     let greedy = |by_cost: bool| {
         let mut left: Vec<(PossibleRun, [f64; K])> = runs
             .iter()
@@ -106,11 +107,11 @@ pub(crate) fn suggest<const K: usize>(
             spread -= 0.5 * gain(&v, target, &g, noise);
             v = with(&v, &g, noise);
             spent += run.cost;
-            chosen.push(Suggested { run, half_width: width * spread.exp() });
+            chosen.push(Suggested { run, half_width: t975(fitted.df + chosen.len() + 1) * spread.exp() });
         }
         (chosen, spent)
     };
-    let before = width * spread(&covariance, target).exp();
+    let before = t975(fitted.df) * spread(&covariance, target).exp();
     let end = |chosen: &[Suggested]| chosen.last().map_or(before, |last| last.half_width);
     let (by_cost, by_gain) = (greedy(true), greedy(false));
     let (runs, cost) = if end(&by_gain.0) < 0.98 * end(&by_cost.0) { by_gain } else { by_cost };

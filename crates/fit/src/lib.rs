@@ -43,7 +43,7 @@ mod summary;
 mod trend;
 mod types;
 
-pub use allocate::Allocation;
+pub use allocate::{Allocation, EpochAllocation};
 pub use backtest::{Backtest, Miss, Step, backtest_curve, backtest_repeated, backtest_surface};
 pub use choose::{Candidate, Choice, SurfaceForm, choose_curve, choose_surface};
 pub use claims::{

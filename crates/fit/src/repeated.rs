@@ -34,9 +34,11 @@ pub struct RepeatedFit {
     /// Most epochs of any used point.
     pub epochs: f64,
     #[serde(skip)]
-    centre: Centre,
+    pub(crate) centre: Centre,
     #[serde(skip)]
-    fitted: Fitted<6>,
+    pub(crate) fitted: Fitted<6>,
+    #[serde(skip)]
+    pub(crate) flops_per: f64,
 }
 
 /// ln N and ln U about the centre, and the epochs after the first.
@@ -48,7 +50,7 @@ pub(crate) struct Place {
 }
 
 /// S = E + exp(a - alpha n) + exp(b - beta ln D') of (E, a, b, alpha, beta, ln R*).
-struct Decaying;
+pub(crate) struct Decaying;
 
 /// ln(D' / U) and its first two derivatives by ln R*.
 fn worth(ln_rate: f64, repeats: f64) -> (f64, f64, f64) {
@@ -59,6 +61,13 @@ fn worth(ln_rate: f64, repeats: f64) -> (f64, f64, f64) {
     let second = first - repeats * x * (-x).exp();
     let slope = first / (1.0 + gained);
     (gained.ln_1p(), slope, second / (1.0 + gained) - slope * slope)
+}
+
+/// How ln D' grows with ln D when more epochs are taken: 1 within the first, less and less after it.
+pub(crate) fn worth_of_more(ln_rate: f64, epochs: f64) -> f64 {
+    let (rate, repeats) = (ln_rate.exp(), epochs.max(1.0) - 1.0);
+    let gone = (-repeats / rate).exp();
+    (1.0 + repeats) * gone / (1.0 + rate * (1.0 - gone))
 }
 
 impl Model<6> for Decaying {
@@ -85,7 +94,7 @@ impl Model<6> for Decaying {
     }
 }
 
-fn place(centre: &Centre, size: f64, samples: f64, epochs: f64) -> Place {
+pub(crate) fn place(centre: &Centre, size: f64, samples: f64, epochs: f64) -> Place {
     let seen = epochs.max(1.0);
     Place { n: size.ln() - centre.size, u: (samples / seen).ln() - centre.samples, repeats: seen - 1.0 }
 }
@@ -143,7 +152,7 @@ pub fn repeated(points: &[SurfacePoint], settings: &SurfaceSettings) -> Result<R
             .push(format!("R* is weakly identified: anything from {:.1} to {:.1} fits", rate.low, rate.high));
     }
     let range = points.iter().map(|p| p.size).fold((f64::INFINITY, 0.0_f64), |(l, h), n| (l.min(n), h.max(n)));
-    Ok(RepeatedFit { summary, size_range: range, epochs: most, centre, fitted })
+    Ok(RepeatedFit { summary, size_range: range, epochs: most, centre, fitted, flops_per: settings.flops_per })
 }
 
 /// Refuses points that cannot tell a repeat from a fresh sample.

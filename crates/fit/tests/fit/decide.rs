@@ -27,7 +27,7 @@ fn possible() -> Vec<PossibleRun> {
 fn what_is_promised_is_what_the_runs_bring() {
     let before = grid(CHINCHILLA, 4, 4, 0.003, 3);
     let fit = parametric(&before, &QUICK).unwrap();
-    for goal in [Goal::Exponent, Goal::Loss { compute: 1e23 }, Goal::Parameters] {
+    for goal in [Goal::Exponent, Goal::Loss { compute: 1e23, unique: None }, Goal::Parameters] {
         let plan = fit.suggest(goal, &possible(), 20.0, None).unwrap();
         assert!(!plan.runs.is_empty() && plan.cost <= 20.0, "{plan:?}");
         let widths: Vec<f64> = plan.runs.iter().map(|run| run.half_width).collect();
@@ -44,14 +44,14 @@ fn what_is_promised_is_what_the_runs_bring() {
         let after = parametric(&after, &QUICK).unwrap();
         let half = |fit: &fit::SurfaceFit| match goal {
             Goal::Exponent => 0.5 * (fit.summary.params["a"].high - fit.summary.params["a"].low),
-            Goal::Loss { compute } => {
+            Goal::Loss { compute, .. } => {
                 let loss = fit.allocate(compute, None).loss;
                 0.5 * (loss.high / loss.low).ln()
             }
             Goal::Parameters => f64::NAN,
         };
         let (told, was) = (widths[widths.len() - 1] / plan.before, half(&after) / half(&fit));
-        // The new fit has smaller residuals and more degrees of freedom; both are no gain of the design.
+        // That the new fit has smaller residuals is no gain of the design.
         let same = after.summary.noise / fit.summary.noise;
         println!(
             "{goal:?}: {} runs for {:.1}: width times {told:.3}, then {:.3}",
@@ -59,7 +59,7 @@ fn what_is_promised_is_what_the_runs_bring() {
             plan.cost,
             was / same
         );
-        assert!((was / same / told).ln().abs() < 0.25, "{was} {same} {told}");
+        assert!((was / same / told).ln().abs() < 0.05, "{was} {same} {told}");
     }
 }
 

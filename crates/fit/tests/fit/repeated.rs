@@ -74,3 +74,31 @@ fn what_says_nothing_of_repeats_is_refused() {
     let fixed = why(&runs(15.0, &[1.0, 4.0, 16.0], &[2e9], 0.0, 1));
     assert!(fixed.to_string().contains("do not vary apart"), "{fixed}");
 }
+
+#[test]
+fn with_little_data_a_smaller_model_sees_it_more_often() {
+    let fit = repeated(&runs(15.0, &[1.0, 4.0, 16.0, 64.0], &[2e8, 2e9, 2e10], 0.0, 1), &QUICK).unwrap();
+    // With more data than it needs the answer is Hoffmann's.
+    let free = fit.allocate(1e21, 1e15, None);
+    let a = CHINCHILLA.beta / (CHINCHILLA.alpha + CHINCHILLA.beta);
+    let g = (CHINCHILLA.alpha * CHINCHILLA.a / (CHINCHILLA.beta * CHINCHILLA.b))
+        .powf(1.0 / (CHINCHILLA.alpha + CHINCHILLA.beta));
+    assert_close(free.size.value, g * (1e21 / 6.0_f64).powf(a), 1e-5);
+    assert_close(free.samples.value * free.size.value * 6.0, 1e21, 1e-9);
+    // With little, no neighbour along the line of equal compute is better.
+    let tight = fit.allocate(1e22, 2e9, None);
+    assert!(tight.epochs.value > 4.0 && tight.epochs.value < free.samples.value * 10.0 / 2e9, "{tight:?}");
+    for factor in [0.97, 1.03] {
+        let (size, samples) = (tight.size.value * factor, tight.samples.value / factor);
+        assert!(fit.predict(size, samples, samples / 2e9).value > tight.loss.value);
+    }
+    let possible: Vec<fit::PossibleRun> = [1.0, 4.0, 16.0, 64.0]
+        .iter()
+        .enumerate()
+        .map(|(row, &epochs)| fit::PossibleRun { row, size: 8e8, samples: 2e9 * epochs, epochs, cost: epochs })
+        .collect();
+    let goal = fit::Goal::Loss { compute: 1e22, unique: Some(2e9) };
+    let noisy = repeated(&runs(15.0, &[1.0, 4.0, 16.0], &[2e8, 2e9], 0.003, 1), &QUICK).unwrap();
+    let plan = noisy.suggest(goal, &possible, 100.0, None).unwrap();
+    assert!(plan.runs[0].half_width < plan.before && plan.cost <= 100.0, "{plan:?}");
+}
