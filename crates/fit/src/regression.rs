@@ -16,7 +16,7 @@ pub enum Loss {
     Squares,
     /// Huber's loss, delta being 1.345 robust standard deviations of the residuals.
     Robust,
-    /// Huber's loss with this delta, in units of ln y. 1e-3 is the published choice for language models.
+    /// Huber's loss with this delta, in units of ln y, 1e-6 at least. 1e-3 is the published choice for language models.
     Huber(f64),
 }
 
@@ -172,6 +172,8 @@ pub(crate) fn fit<const K: usize, M: Model<K>>(
             ends.push(current);
         }
         Loss::Huber(asked) => {
+            // Also where it is no number.
+            let asked = asked.max(SMALLEST_DELTA);
             let first = (EFFICIENT * scale_at(model, rows, &best(&ends)?.at)).max(asked);
             let mut steps = vec![asked];
             while steps[steps.len() - 1] < first {

@@ -8,6 +8,7 @@ mod curve;
 mod decide;
 mod honesty;
 mod hostile;
+mod hostile_surface;
 mod isoflop;
 mod learning_rate;
 mod order;

@@ -146,7 +146,8 @@ fn coverage(sizes: u32, budgets: u32, sd: f64, intervals: Intervals, sets: u64) 
     let mut hits = [0; 7];
     let mut fitted = 0;
     for seed in 1..=sets {
-        let settings = SurfaceSettings { seed, resamples: 400, intervals, loss: Loss::Robust, flops_per: 6.0 };
+        let resamples = if intervals == Intervals::Delta { 0 } else { 300 };
+        let settings = SurfaceSettings { seed, resamples, intervals, loss: Loss::Robust, flops_per: 6.0 };
         let Ok(fit) = parametric(&grid(truth, sizes, budgets, sd, seed), &settings) else { continue };
         fitted += 1;
         let a = truth.beta / (truth.alpha + truth.beta);
