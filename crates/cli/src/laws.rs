@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use fit::{Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial};
 
-use crate::args::Law;
+use crate::args::{How, Law};
 use crate::points::RunPoint;
+use crate::surfaces::{Wide, fit_wide};
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
@@ -13,6 +14,8 @@ pub(crate) enum Answer {
     Curve(Option<Frontier>, Box<LawFit>),
     /// Optimal learning rates, their law, and the noise between seeds that their intervals rest on, where it is known.
     Rates(Vec<Group>, Result<LrLaw, Refusal>, Option<SeedNoise>),
+    /// A robust curve, or a law of several variables.
+    Wide(Box<Wide>),
     /// The data cannot carry it.
     Refused(Refusal),
 }
@@ -26,7 +29,17 @@ pub(crate) struct Group {
 }
 
 /// Fits `law`. Points of a sweep go through its frontier; points of a file are all used by `power` and `saturating`.
-pub(crate) fn fit_law(law: Law, points: &[RunPoint], settings: &Settings) -> Answer {
+pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, sensitivity: bool) -> Answer {
+    let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
+    let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
+    if law == Law::Lr || (curve && !robust && !sensitivity) {
+        return fit_curve(law, points, &Settings { seed: how.seed, resamples: how.resamples });
+    }
+    fit_wide(law, points, how, sensitivity).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
+}
+
+/// Fits a law in one variable by least squares, or the learning rates.
+pub(crate) fn fit_curve(law: Law, points: &[RunPoint], settings: &Settings) -> Answer {
     let from_sweep = points.iter().any(|point| point.run.is_some());
     let form = if law == Law::Saturating { Form::Saturating } else { Form::Power };
     match law {
@@ -39,7 +52,7 @@ pub(crate) fn fit_law(law: Law, points: &[RunPoint], settings: &Settings) -> Ans
             let fitted = if form == Form::Power { fit::power(&all, settings) } else { fit::saturating(&all, settings) };
             fitted.map_or_else(Answer::Refused, |fitted| Answer::Curve(None, Box::new(fitted)))
         }
-        Law::Power | Law::Saturating | Law::Frontier => {
+        _ => {
             let fitted = fit::frontier_law(&frontier_runs(points), form, settings);
             fitted.map_or_else(Answer::Refused, |(frontier, fitted)| Answer::Curve(Some(frontier), Box::new(fitted)))
         }

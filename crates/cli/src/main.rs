@@ -15,8 +15,10 @@ mod progress;
 mod samples;
 mod selection;
 mod simulated;
+mod surfaces;
 mod sweepfile;
 mod transfer;
+mod wide_answer;
 mod write;
 
 use std::process::ExitCode;
