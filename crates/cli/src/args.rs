@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Include(Selected),
     /// Fit a law to a sweep, or to a CSV file from anywhere.
     Fit(Fit),
+    /// Predict the held-out loss of a run, or the best model and epochs for some compute, with intervals.
+    Predict(Predict),
+    /// Say which runs would narrow a law most for their device hours, and write them as a sweep file.
+    Suggest(Suggest),
     /// Draw figures as SVG and PNG, with a CSV of every number drawn.
     Plot(Plot),
     /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
@@ -254,7 +258,7 @@ pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) columns: Columns,
     /// Which compute of a sweep; train-hours where it is not given, and flops for laws of size and samples.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, conflicts_with = "points")]
     pub(crate) compute: Option<Compute>,
     /// Which runs of a sweep.
     #[arg(long, value_enum, default_value_t = Stage::Pretraining)]
@@ -264,6 +268,58 @@ pub(crate) struct Fit {
     /// Also show how the law moves with choices that the runs do not make: loss function, smallest and largest left out, form.
     #[arg(long)]
     pub(crate) sensitivity: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    #[command(flatten)]
+    pub(crate) columns: Columns,
+    /// For so much compute: operations for a sweep, the unit of the compute column for a file.
+    #[arg(long = "compute", id = "at_compute", value_parser = positive, value_name = "C")]
+    pub(crate) at_compute: Option<f64>,
+    /// For this model.
+    #[arg(long, value_name = "NAME", conflicts_with = "at_compute")]
+    pub(crate) model: Option<String>,
+    /// Epochs that the model is trained for.
+    #[arg(long, value_parser = positive, value_name = "E")]
+    pub(crate) epochs: Option<f64>,
+    /// Samples in the data set; as the runs have them where it is not given.
+    #[arg(long, value_parser = positive, value_name = "U")]
+    pub(crate) unique: Option<f64>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Args)]
+pub(crate) struct Suggest {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// Device hours that the runs may cost in all.
+    #[arg(long, value_parser = positive, value_name = "HOURS")]
+    pub(crate) budget: f64,
+    /// What they are to narrow.
+    #[arg(long, value_enum, default_value_t = Aim::Exponent)]
+    pub(crate) goal: Aim,
+    /// For the goal `loss`: the compute, in operations, at which the lowest loss is to be predicted.
+    #[arg(long = "compute", id = "at_compute", value_parser = positive, value_name = "C")]
+    pub(crate) at_compute: Option<f64>,
+    /// Write the runs as a sweep file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Aim {
+    /// The exponent with which the best size grows with compute.
+    Exponent,
+    /// The lowest loss at some compute.
+    Loss,
+    /// All parameters of the surface.
+    Parameters,
 }
 
 /// How laws are fitted.
@@ -353,7 +409,7 @@ pub(crate) enum Stage {
 #[derive(Args)]
 pub(crate) struct Columns {
     /// Take the points from this CSV file instead of a sweep.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["sweep", "compute"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
     pub(crate) points: Option<PathBuf>,
     /// Column with the compute.
     #[arg(long, default_value = "compute", value_name = "NAME")]
@@ -388,7 +444,7 @@ pub(crate) struct Plot {
     #[command(flatten)]
     pub(crate) columns: Columns,
     /// Which compute of a sweep.
-    #[arg(long, value_enum, default_value_t = Compute::TrainHours)]
+    #[arg(long, value_enum, default_value_t = Compute::TrainHours, conflicts_with = "points")]
     pub(crate) compute: Compute,
     /// Folder for the figures; reports/SWEEP where it is not given.
     #[arg(long, value_name = "DIR")]

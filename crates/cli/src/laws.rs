@@ -33,7 +33,7 @@ pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, sensitivity: boo
     let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
     let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
     if law == Law::Lr || (curve && !robust && !sensitivity) {
-        return fit_curve(law, points, &Settings { seed: how.seed, resamples: how.resamples });
+        return fit_curve(law, points, &how.of_settings());
     }
     fit_wide(law, points, how, sensitivity).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
 }

@@ -67,6 +67,10 @@ impl How {
         SurfaceSettings { seed: self.seed, resamples: self.resamples, loss, intervals, flops_per }
     }
 
+    pub(crate) fn of_settings(&self) -> fit::Settings {
+        fit::Settings { seed: self.seed, resamples: self.resamples }
+    }
+
     pub(crate) fn of_curve(&self) -> CurveSettings {
         CurveSettings {
             seed: self.seed,

@@ -202,7 +202,7 @@ fn summary_text(summary: &Summary) -> String {
 }
 
 /// Large and small numbers by their digits, others by their places.
-fn wide_interval(estimate: &Estimate) -> String {
+pub(crate) fn wide_interval(estimate: &Estimate) -> String {
     if (0.01..1e4).contains(&estimate.value.abs()) || estimate.value == 0.0 {
         interval(estimate)
     } else {
