@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use fit::{Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side};
+use fit::{Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict};
 use serde_json::{Value, json};
 use spec::run::short;
 
 use crate::args::Law;
 use crate::command::table::{count, si, table};
-use crate::laws::{Answer, Group};
+use crate::laws::{Answer, Group, claims};
 use crate::points::Points;
 
 impl Answer {
@@ -66,6 +66,7 @@ impl Answer {
                     "points": {"used": inside, "excluded": not_inside.collect::<Vec<_>>(), "left_out": excluded(&[])},
                     "noise": noise,
                     "groups": groups.iter().map(group_json).collect::<Vec<_>>(),
+                    "claims": claims(&points.runs, groups),
                 });
                 match fitted {
                     Ok(law) => {
@@ -103,6 +104,7 @@ impl Answer {
             }
             Answer::Rates(groups, fitted, noise) => {
                 let mut text = rates_text(groups, fitted, *noise, points);
+                text += &claims_text(&claims(&points.runs, groups));
                 text += &reasons(points.left_out.iter());
                 text
             }
@@ -243,6 +245,19 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<S
         }
     }
     text
+}
+
+fn claims_text(claims: &[Claim]) -> String {
+    let mut text = String::new();
+    for Claim { claim, verdict, because, .. } in claims {
+        let verdict = match verdict {
+            Verdict::Yes => "yes",
+            Verdict::No => "no",
+            Verdict::CannotTell => "cannot tell",
+        };
+        let _ = writeln!(text, "{claim}?\n  {verdict}: {because}");
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// Three significant digits, zeros at the end kept, so that a column of them is even.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fit::{Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial};
+use fit::{Claim, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial, TriedCell};
 
 use crate::args::{How, Law};
 use crate::points::RunPoint;
@@ -94,8 +94,7 @@ pub(crate) fn groups(points: &[RunPoint]) -> Vec<Group> {
         cells.entry((model, point.epochs.map(f64::to_bits))).or_default().push(point);
     }
     let group = |points: Vec<&RunPoint>| {
-        let trial = |point: &&RunPoint| Trial { row: point.row, lr: point.lr.unwrap_or(f64::NAN), loss: point.loss };
-        let trials: Vec<Trial> = points.iter().map(trial).collect();
+        let trials: Vec<Trial> = points.iter().map(|point| trial(point)).collect();
         Group {
             model: points[0].model.clone(),
             parameters: points[0].parameters,
@@ -118,13 +117,45 @@ pub(crate) fn models(points: &[RunPoint]) -> Vec<String> {
     models.into_iter().map(|(_, name)| name).collect()
 }
 
-fn rates(points: &[RunPoint]) -> Answer {
-    let groups = groups(points);
+/// What is said of learning rates, put to the test on these; nothing where the sizes of the models are not known.
+pub(crate) fn claims(points: &[RunPoint], groups: &[Group]) -> Vec<Claim> {
+    if groups.iter().all(|group| group.parameters.is_none()) {
+        return Vec::new();
+    }
+    let optima = optima(groups);
+    let cell = |group: &Group| {
+        let of_cell = points.iter().filter(|point| point.model == group.model && point.epochs == group.epochs);
+        TriedCell {
+            size: group.parameters.unwrap_or(f64::NAN),
+            budget: group.epochs.unwrap_or(f64::NAN),
+            trials: of_cell.map(trial).collect(),
+        }
+    };
+    let cells: Vec<TriedCell> = groups.iter().map(cell).collect();
+    let noise = noise(points).map(|noise| noise.for_intervals());
+    vec![
+        fit::common_at_small_budgets(&optima),
+        fit::slow_monotone_fall(&optima),
+        fit::faster_for_larger(&optima),
+        fit::two_trials_suffice(&cells, noise),
+    ]
+}
+
+fn trial(point: &RunPoint) -> Trial {
+    Trial { row: point.row, lr: point.lr.unwrap_or(f64::NAN), loss: point.loss }
+}
+
+fn optima(groups: &[Group]) -> Vec<LrPoint> {
     let optima = groups.iter().enumerate().filter_map(|(index, group)| {
         let optimum = *group.optimum.as_ref().ok()?;
         Some(LrPoint { row: index + 1, budget: group.epochs.unwrap_or(f64::NAN), size: group.parameters, optimum })
     });
-    let optima: Vec<LrPoint> = optima.collect();
+    optima.collect()
+}
+
+fn rates(points: &[RunPoint]) -> Answer {
+    let groups = groups(points);
+    let optima = optima(&groups);
     match (optima.is_empty(), groups.iter().find_map(|group| group.optimum.as_ref().err())) {
         (true, Some(refusal)) => Answer::Refused(refusal.clone()),
         _ => Answer::Rates(groups, fit::lr_law(&optima), noise(points)),

@@ -11,6 +11,9 @@ use crate::interval::gradient;
 use crate::regression::{Fitted, Jet};
 use crate::stat::t975;
 
+/// A run that lowers ln of the variance by less, 0.5 % of the half-width, is not worth its start.
+const LEAST_GAIN: f64 = 0.01;
+
 /// A run that could be done.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PossibleRun {
@@ -102,7 +105,7 @@ pub(crate) fn suggest<const K: usize>(
             left.retain(|(run, _)| run.cost <= budget - spent);
             let best = (0..left.len())
                 .max_by(|a, b| worth(&left[*a]).total_cmp(&worth(&left[*b])).then(left[*b].0.row.cmp(&left[*a].0.row)));
-            let Some(best) = best.filter(|best| gain(&v, target, &left[*best].1, noise) > 1e-6) else { break };
+            let Some(best) = best.filter(|best| gain(&v, target, &left[*best].1, noise) >= LEAST_GAIN) else { break };
             let (run, g) = left.swap_remove(best);
             spread -= 0.5 * gain(&v, target, &g, noise);
             v = with(&v, &g, noise);

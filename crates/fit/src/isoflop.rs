@@ -112,8 +112,8 @@ struct Group {
 /// Groups runs by compute, finds the minimum of each group, and fits power laws through the minima.
 ///
 /// # Errors
-/// [`Refusal::TooFewDistinct`] when fewer than three groups have a minimum inside their sizes; `excluded` of the groups is
-/// then told in the refusal's count only, so look at the sizes of every budget.
+/// [`Refusal::NotIdentified`] when fewer than three groups have a minimum inside their sizes, with what is missing in the
+/// first of the others.
 pub fn isoflop(points: &[IsoPoint], settings: &IsoSettings) -> Result<Isoflop, Refusal> {
     let (groups, mut excluded) = groups(points, settings.tolerance);
     let shapes: Vec<Result<Shape, String>> = groups.iter().map(shape).collect();
@@ -140,7 +140,22 @@ pub fn isoflop(points: &[IsoPoint], settings: &IsoSettings) -> Result<Isoflop, R
             .map(|(valley, (v, error))| Found { u: valley.compute.ln(), v, error })
             .collect()
     };
-    const WHAT: &str = "compute with a minimum inside its sizes";
+    if valleys.len() < 3 {
+        let missing = shapes
+            .iter()
+            .find_map(|shape| shape.as_ref().err())
+            .map_or(String::new(), |why| format!("; in the first of the others {why}"));
+        return Err(Refusal::NotIdentified {
+            what: "the growth of the best size",
+            why: format!(
+                "{} of {} groups of equal compute have a minimum inside their sizes, and it takes 3{missing}",
+                valleys.len(),
+                groups.len()
+            ),
+            mend: "give three budgets of compute five sizes each, a factor 2 apart around the best one",
+        });
+    }
+    const WHAT: &str = "compute";
     let size = trend(&found(|v| v.ln_size), WHAT)?;
     let samples = trend(&found(|v| (v.samples.ln(), v.ln_size.1)), WHAT)?;
     let loss = trend(&found(|v| v.ln_loss), WHAT)?;

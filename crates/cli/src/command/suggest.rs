@@ -294,7 +294,8 @@ fn sweep_file(source: &str, next: &[Next], budget: f64) -> Result<String, Failur
     }
     if let Some(Toml::Table(grid)) = sweep.get_mut("grid") {
         grid.insert("epochs".to_owned(), numbers(next.iter().map(|run| run.epochs).collect()));
-        grid.insert("lr".to_owned(), numbers(next.iter().map(|run| run.lr).collect()));
+        // One is asked for; every cell that is left names its own.
+        grid.insert("lr".to_owned(), numbers(next.iter().take(1).map(|run| run.lr).collect()));
         grid.remove("seeds");
     }
     if let Some(Toml::Array(sizes)) = sweep.get_mut("model").and_then(|model| model.get_mut("sizes")) {
