@@ -6,7 +6,7 @@ use fit::{Claim, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedN
 
 use crate::args::{How, Law};
 use crate::points::RunPoint;
-use crate::surfaces::{Wide, fit_wide};
+use crate::surfaces::{Otherwise, Wide, fit_wide};
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
@@ -29,13 +29,14 @@ pub(crate) struct Group {
 }
 
 /// Fits `law`. Points of a sweep go through its frontier; points of a file are all used by `power` and `saturating`.
-pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, sensitivity: bool) -> Answer {
+/// With `otherwise`, the same runs counted otherwise, comes the table of choices.
+pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, otherwise: Option<&Otherwise>) -> Answer {
     let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
     let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
-    if law == Law::Lr || (curve && !robust && !sensitivity) {
+    if law == Law::Lr || (curve && !robust && otherwise.is_none()) {
         return fit_curve(law, points, &how.of_settings());
     }
-    fit_wide(law, points, how, sensitivity).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
+    fit_wide(law, points, how, otherwise).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
 }
 
 /// Fits a law in one variable by least squares, or the learning rates.

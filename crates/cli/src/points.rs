@@ -121,6 +121,38 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
     points
 }
 
+/// The same runs of a sweep counted otherwise, with what is counted: other sizes of a model, or another compute.
+pub(crate) fn otherwise(
+    rows: &[RunRow],
+    points: &Points,
+    compute: Compute,
+    of_sizes: bool,
+) -> Vec<(String, Vec<RunPoint>)> {
+    let with = |change: &dyn Fn(&mut RunPoint, &RunRow)| {
+        let mut runs = points.runs.clone();
+        for run in &mut runs {
+            if let Some(row) = rows.get(run.row.wrapping_sub(1)) {
+                change(run, row);
+            }
+        }
+        runs
+    };
+    if of_sizes {
+        return vec![
+            (
+                "sizes without the classifier".to_owned(),
+                with(&|run, row| run.parameters = Some(row.parameters_without_head as f64)),
+            ),
+            ("sizes by operations".to_owned(), with(&|run, row| run.parameters = Some(row.macs as f64))),
+        ];
+    }
+    [(Compute::Flops, "flops"), (Compute::DeviceHours, "device-hours"), (Compute::TrainHours, "train-hours")]
+        .into_iter()
+        .filter(|(other, _)| *other != compute)
+        .map(|(other, name)| (format!("compute in {name}"), with(&|run, row| run.compute = compute_of(row, other))))
+        .collect()
+}
+
 /// Why a run is no point.
 pub(crate) fn no_point(row: &RunRow) -> Option<String> {
     if let Some(reason) = &row.excluded {

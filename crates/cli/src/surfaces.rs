@@ -33,6 +33,9 @@ pub(crate) enum Fitted {
     Auto { curves: Result<Choice<CurveForm>, Refusal>, surfaces: Option<Choice<SurfaceForm>> },
 }
 
+/// The same runs counted otherwise, each with what is counted.
+pub(crate) type Otherwise = Vec<(String, Vec<RunPoint>)>;
+
 /// Points of a surface.
 pub(crate) struct Cells {
     pub(crate) points: Vec<SurfacePoint>,
@@ -162,12 +165,15 @@ impl Cells {
 }
 
 /// Fits one of the laws that this file knows.
-pub(crate) fn fit_wide(law: Law, points: &[RunPoint], how: &How, sensitivity: bool) -> Result<Wide, Refusal> {
+pub(crate) fn fit_wide(
+    law: Law,
+    points: &[RunPoint],
+    how: &How,
+    otherwise: Option<&Otherwise>,
+) -> Result<Wide, Refusal> {
     let seed_noise = noise(points).map(|noise| noise.for_intervals());
     match law {
-        Law::Parametric | Law::Repeated | Law::Isoflop => {
-            of_cells(law, cells(points, how), how, seed_noise, sensitivity)
-        }
+        Law::Parametric | Law::Repeated | Law::Isoflop => of_cells(law, cells(points, how), how, seed_noise, otherwise),
         Law::Auto => auto(points, how, seed_noise),
         Law::Power | Law::Saturating | Law::Shifted | Law::Broken | Law::Frontier | Law::Lr => {
             let form = match law {
@@ -180,7 +186,12 @@ pub(crate) fn fit_wide(law: Law, points: &[RunPoint], how: &How, sensitivity: bo
             let settings = how.of_curve();
             let fitted = fit::curve(&points, form, &settings)?;
             let backtest = fit::backtest_curve(&points, form, &settings, seed_noise);
-            let table = sensitivity.then(|| fit::sensitivity_curve(&points, form, &settings, None, &[]));
+            let table = otherwise.map(|all| {
+                let other =
+                    |(name, runs): &(String, Vec<RunPoint>)| (name.clone(), curve_points(runs, law == Law::Frontier).0);
+                let all: Vec<(String, Vec<fit::Point>)> = all.iter().map(other).collect();
+                fit::sensitivity_curve(&points, form, &settings, None, &all)
+            });
             let warnings = backtest.warning().into_iter().collect();
             Ok(Wide {
                 law: Fitted::Curve(Box::new(fitted)),
@@ -193,7 +204,13 @@ pub(crate) fn fit_wide(law: Law, points: &[RunPoint], how: &How, sensitivity: bo
     }
 }
 
-fn of_cells(law: Law, cells: Cells, how: &How, seed_noise: Option<f64>, sensitivity: bool) -> Result<Wide, Refusal> {
+fn of_cells(
+    law: Law,
+    cells: Cells,
+    how: &How,
+    seed_noise: Option<f64>,
+    otherwise: Option<&Otherwise>,
+) -> Result<Wide, Refusal> {
     let settings = how.of_surface(cells.flops_per);
     // As often as the intervals are asked for; a back-test needs none of its own check.
     let quick =
@@ -227,7 +244,11 @@ fn of_cells(law: Law, cells: Cells, how: &How, seed_noise: Option<f64>, sensitiv
     if law == Law::Parametric && cells.points.iter().any(|point| point.epochs > 1.0) {
         warnings.push("some runs repeat their data, which this law takes for fresh: compare `repeated`".to_owned());
     }
-    let table = sensitivity.then(|| fit::sensitivity_surface(&cells.points, &settings, None, &[]));
+    let table = otherwise.map(|all| {
+        let other = |(name, runs): &(String, Vec<RunPoint>)| (name.clone(), self::cells(runs, how).points);
+        let all: Vec<(String, Vec<SurfacePoint>)> = all.iter().map(other).collect();
+        fit::sensitivity_surface(&cells.points, &settings, None, &all)
+    });
     Ok(Wide { law: fitted, backtest, sensitivity: table, excluded: cells.excluded, warnings })
 }
 

@@ -21,7 +21,8 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     let wide = needs == Needs::SizeAndLoss || options.law == Law::Auto;
     let compute = options.compute.unwrap_or(if wide { Compute::Flops } else { Compute::TrainHours });
     if let Some(points) = points::of_file(&options.columns, needs)? {
-        let answer = laws::fit_law(options.law, &points.runs, &options.how, options.sensitivity);
+        let otherwise = options.sensitivity.then(Vec::new);
+        let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
         return Ok(show(place, options.law, &answer, &points));
     }
     let store = place.read().await?;
@@ -30,7 +31,9 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     let verdicts = samples::verdicts(&store, &rows).await?;
     let points = points::of_sweep(&rows, &verdicts, compute, options.stage);
     store.close().await;
-    let answer = laws::fit_law(options.law, &points.runs, &options.how, options.sensitivity);
+    let of_sizes = needs == Needs::SizeAndLoss;
+    let otherwise = options.sensitivity.then(|| points::otherwise(&rows, &points, compute, of_sizes));
+    let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
     keep(place, sweep.sweep_id, options, compute, &answer, &points).await;
     Ok(show(place, options.law, &answer, &points))
 }
