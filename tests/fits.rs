@@ -131,5 +131,17 @@ fn suggested_runs_are_a_sweep_that_can_be_run() {
     let runs = plan["runs"].as_array().expect("runs").len();
     let planned = lab.scalelaw("fresh", &["plan", "next.toml", "--json"]).json();
     assert_eq!(planned["runs"].as_array().map(Vec::len), Some(runs), "{planned}");
+    // A prediction is kept, and scored once its run has come in.
+    let ask = ["predict", "demo", "--model", "L", "--epochs", "2", "--save"];
+    lab.scalelaw(simulated, &ask).check(0, &["kept;"]);
+    let scores = |lab: &Lab| {
+        lab.scalelaw(simulated, &["predict", "demo", "--scores", "--json"]).json()["predictions"][0].clone()
+    };
+    assert!(scores(&lab)["loss"].is_null() && scores(&lab)["prediction"]["known"].is_null(), "{}", scores(&lab));
+    let longer =
+        std::fs::read_to_string(lab.path("demo.toml")).expect("there").replace("epochs = [0.125", "epochs = [2, 0.125");
+    lab.write("demo.toml", &longer);
+    lab.scalelaw(simulated, &seed).check(0, &[]);
+    assert!(scores(&lab)["error"].as_f64().is_some_and(|error| error.abs() < 0.2), "{}", scores(&lab));
     lab.scalelaw(simulated, &["suggest", "demo", "--budget", "1", "--goal", "loss"]).check(2, &["--compute C"]);
 }

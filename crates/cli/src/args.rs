@@ -288,6 +288,12 @@ pub(crate) struct Predict {
     /// Samples in the data set; as the runs have them where it is not given.
     #[arg(long, value_parser = positive, value_name = "U")]
     pub(crate) unique: Option<f64>,
+    /// Keep the prediction with its date, to be scored when its run exists.
+    #[arg(long, conflicts_with = "points")]
+    pub(crate) save: bool,
+    /// Show what was predicted with --save, and what came of it.
+    #[arg(long, conflicts_with_all = ["points", "save", "model", "at_compute"])]
+    pub(crate) scores: bool,
     #[command(flatten)]
     pub(crate) how: How,
 }

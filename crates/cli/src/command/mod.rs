@@ -11,6 +11,7 @@ pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod predict;
+pub(crate) mod predictions;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod search;

@@ -8,7 +8,8 @@ use spec::run::short;
 
 use crate::answer::interval;
 use crate::args::{Compute, Law, Predict, Stage};
-use crate::exit::{Failure, NO_FIT, print};
+use crate::command::predictions::{self, Kept, now_ms};
+use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
 use crate::place::Place;
 use crate::points::{self, Needs, Points, RunPoint};
@@ -20,24 +21,54 @@ use crate::wide_answer::wide_interval;
 const FAR: f64 = 10.0;
 
 pub(crate) async fn run(place: &Place, options: &Predict) -> Result<u8, Failure> {
-    let points = match points::of_file(&options.columns, Needs::SizeAndLoss)? {
-        Some(points) => points,
+    let (sweep, points) = match points::of_file(&options.columns, Needs::SizeAndLoss)? {
+        Some(points) => (None, points),
         None => {
             let store = place.read().await?;
             let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
             let rows = store.runs(sweep.sweep_id).await?;
             let verdicts = samples::verdicts(&store, &rows).await?;
             store.close().await;
-            points::of_sweep(&rows, &verdicts, Compute::Flops, Stage::Pretraining)
+            (Some(sweep.name), points::of_sweep(&rows, &verdicts, Compute::Flops, Stage::Pretraining))
         }
     };
+    if let (true, Some(sweep)) = (options.scores, &sweep) {
+        return predictions::scores(place, sweep, &points.runs);
+    }
     let prediction = match (options.at_compute, options.model.as_deref()) {
         (Some(compute), _) => at_compute(&points, options, compute),
         (None, Some(model)) => of_model(&points, options, model)?,
         (None, None) => return Err(Failure::usage("say what to predict: --compute C, or --model NAME --epochs E")),
     };
     print(&if place.json { prediction.as_json().to_string() } else { prediction.as_text() });
+    if let (true, Some(sweep)) = (options.save, sweep) {
+        keep(place, sweep, options, &prediction, &points.runs)?;
+    }
     Ok(if prediction.numbers.is_empty() { NO_FIT } else { 0 })
+}
+
+/// Keeps the loss of one run, or what else there is of the loss.
+fn keep(place: &Place, sweep: String, options: &Predict, found: &Prediction, runs: &[RunPoint]) -> Result<(), Failure> {
+    let of_one = found.numbers.iter().find(|(name, ..)| *name == "loss_of_one_run");
+    let Some((_, estimate, by)) = of_one.or(found.numbers.iter().find(|(name, ..)| *name == "loss")) else {
+        return Ok(());
+    };
+    let mut kept = Kept {
+        predicted_ms: now_ms(),
+        sweep,
+        model: options.model.clone(),
+        epochs: options.epochs.filter(|_| options.model.is_some()),
+        compute: options.at_compute,
+        value: estimate.value,
+        low: estimate.low,
+        high: estimate.high,
+        by: by.clone(),
+        known: None,
+    };
+    kept.known = kept.outcome(runs);
+    kept.keep(place)?;
+    say(&format!("kept; {} scores it", place.command("predict --scores")));
+    Ok(())
 }
 
 /// What is predicted, number by number.
