@@ -8,7 +8,7 @@ SETUP := scripts/libtorch.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
 export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
-.PHONY: help demo transfer-demo learning-rates test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched bench-plan clean
+.PHONY: help demo transfer-demo learning-rates test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched bench-plan bench-fit clean
 
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-train-gpu  the same on one NVIDIA GPU"
 	@echo "make bench-data  pictures per second from JPEG files to batches, against other loaders (fetches them, about 5.5 GB)"
 	@echo "make bench-sched  tasks per second and CPU per task against other schedulers (fetches them)"
+	@echo "make bench-fit  surface fits and their resamples against SciPy (fetches it)"
 	@echo "make bench-plan  seconds to plan and to apply a sweep of 100,000 cells"
 	@echo "make reports  draw every figure under reports/ again"
 
@@ -127,6 +128,18 @@ $(SCHED_VENV)/ready:
 bench-sched: setup $(SCHED_VENV)/ready
 	cargo build --locked --package cli
 	$(SCHED_VENV)/bin/python scripts/bench_sched.py
+
+# NumPy and SciPy, to compare fits with.
+FIT_VENV := $(CACHE)/fit-peers
+
+$(FIT_VENV)/ready:
+	python3 -m venv $(FIT_VENV)
+	$(FIT_VENV)/bin/pip install --quiet numpy==2.4.6 scipy==1.17.1
+	touch $@
+
+bench-fit: $(FIT_VENV)/ready
+	cargo build --locked --release --package fit --example surface
+	$(FIT_VENV)/bin/python scripts/bench_fit.py --converged
 
 bench-plan:
 	cargo run --locked --package store --example large_sweep

@@ -9,6 +9,7 @@ mod disk;
 mod disturbed;
 mod extend;
 mod finetune;
+mod fits;
 mod paper;
 mod pictures;
 mod screens;

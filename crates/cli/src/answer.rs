@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use fit::{Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side};
+use fit::{Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict};
 use serde_json::{Value, json};
 use spec::run::short;
 
 use crate::args::Law;
 use crate::command::table::{count, si, table};
-use crate::laws::{Answer, Group};
+use crate::laws::{Answer, Group, claims};
 use crate::points::Points;
 
 impl Answer {
@@ -43,6 +43,14 @@ impl Answer {
                     "warnings": warnings(&fitted.warnings, points),
                 })
             }
+            Answer::Wide(wide) => {
+                let mut answer = wide.as_json();
+                answer["schema_version"] = json!(1);
+                answer["law"] = json!(name);
+                answer["points"]["excluded"] = json!(excluded(&wide.excluded()));
+                answer["warnings"] = json!(warnings(&wide.warnings(), points));
+                answer
+            }
             Answer::Rates(groups, fitted, noise) => {
                 let inside = groups.iter().filter(|group| matches!(group.optimum, Ok(Optimum::Inside { .. }))).count();
                 let not_inside = groups.iter().enumerate().filter_map(|(index, group)| {
@@ -58,6 +66,7 @@ impl Answer {
                     "points": {"used": inside, "excluded": not_inside.collect::<Vec<_>>(), "left_out": excluded(&[])},
                     "noise": noise,
                     "groups": groups.iter().map(group_json).collect::<Vec<_>>(),
+                    "claims": claims(&points.runs, groups),
                 });
                 match fitted {
                     Ok(law) => {
@@ -82,8 +91,20 @@ impl Answer {
                 text
             }
             Answer::Curve(frontier, fitted) => curve_text(frontier.as_ref(), fitted, points),
+            Answer::Wide(wide) => {
+                let mut text = wide.as_text();
+                let excluded = wide.excluded();
+                let all = excluded.len() + points.left_out.len();
+                if let Some(used) = wide.used() {
+                    let _ = writeln!(text, "\n{used} points used, {all} not{}", of_export(points));
+                }
+                text += &reasons(excluded.iter().chain(&points.left_out));
+                warnings(&wide.warnings(), points).iter().for_each(|warning| text += &format!("warning: {warning}\n"));
+                text
+            }
             Answer::Rates(groups, fitted, noise) => {
                 let mut text = rates_text(groups, fitted, *noise, points);
+                text += &claims_text(&claims(&points.runs, groups));
                 text += &reasons(points.left_out.iter());
                 text
             }
@@ -98,6 +119,11 @@ fn warnings(of_law: &[String], points: &Points) -> Vec<String> {
 
 fn refusal_json(refusal: &Refusal) -> Value {
     json!({"reason": refusal.to_string(), "mend": refusal.mend()})
+}
+
+/// What row numbers mean.
+fn of_export(points: &Points) -> &'static str {
+    if points.runs.iter().any(|point| point.run.is_some()) { ", rows of `export csv`" } else { "" }
 }
 
 /// Rows named for one reason.
@@ -121,7 +147,13 @@ pub(crate) fn law_name(law: Law) -> &'static str {
         Law::Power => "power",
         Law::Saturating => "saturating",
         Law::Frontier => "frontier",
+        Law::Shifted => "shifted",
+        Law::Broken => "broken",
+        Law::Isoflop => "isoflop",
+        Law::Parametric => "parametric",
+        Law::Repeated => "repeated",
         Law::Lr => "lr",
+        Law::Auto => "auto",
     }
 }
 
@@ -141,7 +173,7 @@ pub(crate) fn equation(fitted: &LawFit) -> String {
     format!("L = {offset}{} C^-{exponent}", short(coefficient))
 }
 
-fn interval(estimate: &Estimate) -> String {
+pub(crate) fn interval(estimate: &Estimate) -> String {
     format!("{:.4} [{:.4}, {:.4}]", estimate.value, estimate.low, estimate.high)
 }
 
@@ -166,8 +198,7 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, points: &Points) -> 
     }
     let excluded = frontier.map_or(&fitted.excluded, |frontier| &frontier.excluded);
     let all = excluded.len() + points.left_out.len();
-    let of_export = if points.runs.iter().any(|point| point.run.is_some()) { ", rows of `export csv`" } else { "" };
-    let _ = writeln!(text, "\n{} points used, {all} not{of_export}", fitted.used.len());
+    let _ = writeln!(text, "\n{} points used, {all} not{}", fitted.used.len(), of_export(points));
     text += &reasons(excluded.iter().chain(&points.left_out));
     warnings(&fitted.warnings, points).iter().for_each(|warning| text += &format!("warning: {warning}\n"));
     text
@@ -214,6 +245,19 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<S
         }
     }
     text
+}
+
+fn claims_text(claims: &[Claim]) -> String {
+    let mut text = String::new();
+    for Claim { claim, verdict, because, .. } in claims {
+        let verdict = match verdict {
+            Verdict::Yes => "yes",
+            Verdict::No => "no",
+            Verdict::CannotTell => "cannot tell",
+        };
+        let _ = writeln!(text, "{claim}?\n  {verdict}: {because}");
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// Three significant digits, zeros at the end kept, so that a column of them is even.

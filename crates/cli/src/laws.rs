@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fit::{Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial};
+use fit::{Claim, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial, TriedCell};
 
-use crate::args::Law;
+use crate::args::{How, Law};
 use crate::points::RunPoint;
+use crate::surfaces::{Otherwise, Wide, fit_wide};
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
@@ -13,6 +14,8 @@ pub(crate) enum Answer {
     Curve(Option<Frontier>, Box<LawFit>),
     /// Optimal learning rates, their law, and the noise between seeds that their intervals rest on, where it is known.
     Rates(Vec<Group>, Result<LrLaw, Refusal>, Option<SeedNoise>),
+    /// A robust curve, or a law of several variables.
+    Wide(Box<Wide>),
     /// The data cannot carry it.
     Refused(Refusal),
 }
@@ -26,7 +29,18 @@ pub(crate) struct Group {
 }
 
 /// Fits `law`. Points of a sweep go through its frontier; points of a file are all used by `power` and `saturating`.
-pub(crate) fn fit_law(law: Law, points: &[RunPoint], settings: &Settings) -> Answer {
+/// With `otherwise`, the same runs counted otherwise, comes the table of choices.
+pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, otherwise: Option<&Otherwise>) -> Answer {
+    let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
+    let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
+    if law == Law::Lr || (curve && !robust && otherwise.is_none()) {
+        return fit_curve(law, points, &how.of_settings());
+    }
+    fit_wide(law, points, how, otherwise).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
+}
+
+/// Fits a law in one variable by least squares, or the learning rates.
+pub(crate) fn fit_curve(law: Law, points: &[RunPoint], settings: &Settings) -> Answer {
     let from_sweep = points.iter().any(|point| point.run.is_some());
     let form = if law == Law::Saturating { Form::Saturating } else { Form::Power };
     match law {
@@ -39,7 +53,7 @@ pub(crate) fn fit_law(law: Law, points: &[RunPoint], settings: &Settings) -> Ans
             let fitted = if form == Form::Power { fit::power(&all, settings) } else { fit::saturating(&all, settings) };
             fitted.map_or_else(Answer::Refused, |fitted| Answer::Curve(None, Box::new(fitted)))
         }
-        Law::Power | Law::Saturating | Law::Frontier => {
+        _ => {
             let fitted = fit::frontier_law(&frontier_runs(points), form, settings);
             fitted.map_or_else(Answer::Refused, |(frontier, fitted)| Answer::Curve(Some(frontier), Box::new(fitted)))
         }
@@ -81,8 +95,7 @@ pub(crate) fn groups(points: &[RunPoint]) -> Vec<Group> {
         cells.entry((model, point.epochs.map(f64::to_bits))).or_default().push(point);
     }
     let group = |points: Vec<&RunPoint>| {
-        let trial = |point: &&RunPoint| Trial { row: point.row, lr: point.lr.unwrap_or(f64::NAN), loss: point.loss };
-        let trials: Vec<Trial> = points.iter().map(trial).collect();
+        let trials: Vec<Trial> = points.iter().map(|point| trial(point)).collect();
         Group {
             model: points[0].model.clone(),
             parameters: points[0].parameters,
@@ -105,13 +118,45 @@ pub(crate) fn models(points: &[RunPoint]) -> Vec<String> {
     models.into_iter().map(|(_, name)| name).collect()
 }
 
-fn rates(points: &[RunPoint]) -> Answer {
-    let groups = groups(points);
+/// What is said of learning rates, put to the test on these; nothing where the sizes of the models are not known.
+pub(crate) fn claims(points: &[RunPoint], groups: &[Group]) -> Vec<Claim> {
+    if groups.iter().all(|group| group.parameters.is_none()) {
+        return Vec::new();
+    }
+    let optima = optima(groups);
+    let cell = |group: &Group| {
+        let of_cell = points.iter().filter(|point| point.model == group.model && point.epochs == group.epochs);
+        TriedCell {
+            size: group.parameters.unwrap_or(f64::NAN),
+            budget: group.epochs.unwrap_or(f64::NAN),
+            trials: of_cell.map(trial).collect(),
+        }
+    };
+    let cells: Vec<TriedCell> = groups.iter().map(cell).collect();
+    let noise = noise(points).map(|noise| noise.for_intervals());
+    vec![
+        fit::common_at_small_budgets(&optima),
+        fit::slow_monotone_fall(&optima),
+        fit::faster_for_larger(&optima),
+        fit::two_trials_suffice(&cells, noise),
+    ]
+}
+
+fn trial(point: &RunPoint) -> Trial {
+    Trial { row: point.row, lr: point.lr.unwrap_or(f64::NAN), loss: point.loss }
+}
+
+fn optima(groups: &[Group]) -> Vec<LrPoint> {
     let optima = groups.iter().enumerate().filter_map(|(index, group)| {
         let optimum = *group.optimum.as_ref().ok()?;
         Some(LrPoint { row: index + 1, budget: group.epochs.unwrap_or(f64::NAN), size: group.parameters, optimum })
     });
-    let optima: Vec<LrPoint> = optima.collect();
+    optima.collect()
+}
+
+fn rates(points: &[RunPoint]) -> Answer {
+    let groups = groups(points);
+    let optima = optima(&groups);
     match (optima.is_empty(), groups.iter().find_map(|group| group.optimum.as_ref().err())) {
         (true, Some(refusal)) => Answer::Refused(refusal.clone()),
         _ => Answer::Rates(groups, fit::lr_law(&optima), noise(points)),

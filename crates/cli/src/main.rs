@@ -15,8 +15,10 @@ mod progress;
 mod samples;
 mod selection;
 mod simulated;
+mod surfaces;
 mod sweepfile;
 mod transfer;
+mod wide_answer;
 mod write;
 
 use std::process::ExitCode;
@@ -59,6 +61,8 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Exclude(options) => command::exclude::exclude(&place, &options).await,
         Command::Include(options) => command::exclude::include(&place, &options).await,
         Command::Fit(options) => command::fit::run(&place, &options).await,
+        Command::Predict(options) => command::predict::run(&place, &options).await,
+        Command::Suggest(options) => command::suggest::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
         Command::Explain(options) => command::explain::run(&place, &options).await,
         Command::Search(options) => command::search::run(&place, &options).await,

@@ -23,6 +23,8 @@ pub(crate) struct RunPoint {
     pub(crate) model: String,
     pub(crate) parameters: Option<f64>,
     pub(crate) epochs: Option<f64>,
+    /// Samples seen in training, repeats counted.
+    pub(crate) samples: Option<f64>,
     pub(crate) lr: Option<f64>,
     pub(crate) seed: Option<u64>,
     /// Not a number where the run diverged and the compute is one of finished runs only.
@@ -70,6 +72,8 @@ pub(crate) enum Rates {
 pub(crate) enum Needs {
     /// Compute and loss.
     ComputeAndLoss,
+    /// Size, samples and loss; in the place of samples, compute will do.
+    SizeAndLoss,
     /// Learning rate and loss.
     LrAndLoss,
     /// Learning rate and epochs; without a loss the rates are taken for optimal ones.
@@ -105,6 +109,7 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
                 model: row.model.clone(),
                 parameters: Some(row.parameters as f64),
                 epochs: Some(row.spec.train.epochs),
+                samples: Some(row.spec.samples() as f64),
                 lr: Some(row.spec.train.lr),
                 seed: Some(row.spec.seed),
                 compute: compute_of(row, compute),
@@ -114,6 +119,38 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
         }
     }
     points
+}
+
+/// The same runs of a sweep counted otherwise, with what is counted: other sizes of a model, or another compute.
+pub(crate) fn otherwise(
+    rows: &[RunRow],
+    points: &Points,
+    compute: Compute,
+    of_sizes: bool,
+) -> Vec<(String, Vec<RunPoint>)> {
+    let with = |change: &dyn Fn(&mut RunPoint, &RunRow)| {
+        let mut runs = points.runs.clone();
+        for run in &mut runs {
+            if let Some(row) = rows.get(run.row.wrapping_sub(1)) {
+                change(run, row);
+            }
+        }
+        runs
+    };
+    if of_sizes {
+        return vec![
+            (
+                "sizes without the classifier".to_owned(),
+                with(&|run, row| run.parameters = Some(row.parameters_without_head as f64)),
+            ),
+            ("sizes by operations".to_owned(), with(&|run, row| run.parameters = Some(row.macs as f64))),
+        ];
+    }
+    [(Compute::Flops, "flops"), (Compute::DeviceHours, "device-hours"), (Compute::TrainHours, "train-hours")]
+        .into_iter()
+        .filter(|(other, _)| *other != compute)
+        .map(|(other, name)| (format!("compute in {name}"), with(&|run, row| run.compute = compute_of(row, other))))
+        .collect()
 }
 
 /// Why a run is no point.
@@ -158,9 +195,13 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
         |needed: bool, name: &str, flag: &str| if needed { must(name, flag).map(Some) } else { Ok(find(name)) };
     let compute = needed(needs == Needs::ComputeAndLoss, &columns.compute_column, "compute-column")?;
     let loss = needed(needs != Needs::LrAndEpochs, &columns.loss_column, "loss-column")?;
-    let lr = needed(needs != Needs::ComputeAndLoss, &columns.lr_column, "lr-column")?;
+    let rates = matches!(needs, Needs::LrAndLoss | Needs::LrAndEpochs);
+    let lr = needed(rates, &columns.lr_column, "lr-column")?;
+    let wide = needs == Needs::SizeAndLoss;
+    let parameters = needed(wide, &columns.params_column, "params-column")?;
+    let samples = needed(wide && compute.is_none(), &columns.samples_column, "samples-column")?;
     let epochs = needed(needs == Needs::LrAndEpochs, &columns.epochs_column, "epochs-column")?;
-    let (model, parameters, seed) = (find(&columns.model_column), find(&columns.params_column), find("seed"));
+    let (model, seed) = (find(&columns.model_column), find("seed"));
     let mut runs = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| refuse(error.to_string()))?;
@@ -178,6 +219,7 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
             model: model.and_then(|at| record.get(at)).unwrap_or("").to_owned(),
             parameters: number(parameters)?,
             epochs: number(epochs)?,
+            samples: number(samples)?,
             lr: number(lr)?,
             seed: number(seed)?.map(|seed| seed as u64),
             compute: number(compute)?.unwrap_or(f64::NAN),

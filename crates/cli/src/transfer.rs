@@ -71,6 +71,7 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
                 model: one.tuned.model.clone(),
                 parameters: Some(one.pretrained.parameters as f64),
                 epochs: Some(one.pretrained.spec.train.epochs),
+                samples: Some(one.pretrained.spec.samples() as f64),
                 lr: Some(one.tuned.spec.train.lr),
                 seed: Some(one.tuned.spec.seed),
                 compute: compute_of(one.pretrained, compute),

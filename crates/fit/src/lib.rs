@@ -7,29 +7,65 @@
 //! not used is listed with its reason ([`Excluded`]). And when the data cannot carry the fit, the answer is a
 //! [`Refusal`] that says why and which runs would mend it.
 
+mod allocate;
+mod backtest;
 mod band;
+mod choose;
+mod claims;
+mod curve;
+mod dense;
+mod design;
 mod frontier;
 mod frontier_law;
+mod grid;
+mod growth;
+mod huber;
+mod interval;
+mod isoflop;
 mod law;
 mod lr_law;
+mod newton;
 mod noise;
 mod optimum;
+mod parametric;
 mod power;
 mod profile;
 mod random;
 mod refusal;
+mod regression;
+mod repeated;
 mod saturating;
+mod sensitivity;
+mod shapes;
 mod solve;
 mod stat;
+mod summary;
+mod trend;
 mod types;
 
+pub use allocate::{Allocation, EpochAllocation};
+pub use backtest::{Backtest, Miss, Step, backtest_curve, backtest_repeated, backtest_surface};
+pub use choose::{Candidate, Choice, SurfaceForm, choose_curve, choose_surface};
+pub use claims::{
+    Claim, TriedCell, Verdict, common_at_small_budgets, faster_for_larger, slow_monotone_fall, two_trials_suffice,
+};
+pub use curve::{CurveFit, CurveForm, CurveSettings, curve};
+pub use design::{Goal, PossibleRun, Suggested, Suggestion};
 pub use frontier::{Frontier, FrontierPoint, RunPoint, frontier};
 pub use frontier_law::frontier_law;
+pub use growth::{Growth, growth};
+pub use isoflop::{Bias, IsoPoint, IsoSettings, Isoflop, Valley, isoflop};
 pub use law::{Form, LawFit};
-pub use lr_law::{LrLaw, LrPoint, lr_law};
+pub use lr_law::{LrLaw, LrPoint, LrTrend, lr_law, lr_law_with};
 pub use noise::{NOISE_FLOOR, SeedNoise, seed_noise};
 pub use optimum::{Optimum, Side, Trial, optimal_lr};
+pub use parametric::{SurfaceFit, SurfacePoint, SurfaceSettings, parametric};
 pub use power::power;
 pub use refusal::Refusal;
+pub use regression::{Convergence, Intervals, Loss};
+pub use repeated::{RepeatedFit, repeated};
 pub use saturating::saturating;
+pub use sensitivity::{Variant, sensitivity_curve, sensitivity_surface};
+pub use summary::Summary;
+pub use trend::Trend;
 pub use types::{Estimate, Excluded, Point, Quality, Settings};

@@ -10,7 +10,7 @@ use crate::stat::{Z975, distinct, t975};
 use crate::{Estimate, Excluded, Optimum, Quality, Refusal};
 
 /// What a power law leaves unexplained of an optimal learning rate, in octaves; added to every point's own error.
-const MODEL_ERROR: f64 = 0.1;
+pub(crate) const MODEL_ERROR: f64 = 0.1;
 
 /// The optimal learning rate of one model and epoch budget.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,17 @@ pub struct LrPoint {
     pub size: Option<f64>,
     /// The answer of [`optimal_lr`](crate::optimal_lr).
     pub optimum: Optimum,
+}
+
+/// What is assumed of the optimal learning rate beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrTrend {
+    /// Nothing.
+    Free,
+    /// It does not rise with the epoch budget or the size (arXiv 2310.16764, section 3): an exponent that would be positive
+    /// is held at 0.
+    Falling,
 }
 
 /// lr* = K budget^b (size / size_reference)^a
@@ -41,8 +52,11 @@ pub struct LrLaw {
     pub quality: Quality,
     /// What a reader of the numbers should know.
     pub warnings: Vec<String>,
+    /// Over the columns of the design that are not held at 0.
     #[serde(skip)]
     solution: Solution,
+    #[serde(skip)]
+    held: [bool; 3],
     /// Half-width of the 95 % interval per unit of standard error.
     #[serde(skip)]
     width: f64,
@@ -60,8 +74,9 @@ impl LrLaw {
     }
 
     fn along(&self, at: &[f64]) -> Estimate {
-        let value = self.solution.predict(at);
-        let half = self.width * self.solution.variance(at).sqrt();
+        let at: Vec<f64> = at.iter().zip(self.held).filter(|(_, held)| !held).map(|(at, _)| *at).collect();
+        let value = self.solution.predict(&at);
+        let half = self.width * self.solution.variance(&at).sqrt();
         Estimate { value, low: value - half, high: value + half }
     }
 }
@@ -77,6 +92,41 @@ impl LrLaw {
 /// [`Refusal::TooFewPoints`] when fewer optima lie inside than the law has parameters, plus one;
 /// [`Refusal::TooFewDistinct`] for a single epoch budget; [`Refusal::NotIdentified`] when budget and size move together.
 pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
+    lr_law_with(points, LrTrend::Free)
+}
+
+/// The same, with what is assumed beforehand. An exponent that is held at 0 keeps the lower end of its free interval;
+/// the bands of predictions are those of the law without it.
+///
+/// # Errors
+/// As [`lr_law`].
+pub fn lr_law_with(points: &[LrPoint], trend: LrTrend) -> Result<LrLaw, Refusal> {
+    let mut held = [false; 3];
+    let free = weighted(points, held)?;
+    if trend == LrTrend::Free {
+        return Ok(free);
+    }
+    let mut law = free.clone();
+    // Holding one may turn the other.
+    for _ in 0..2 {
+        for (index, name) in [(1, "b"), (2, "a")] {
+            held[index] |= law.params.get(name).is_some_and(|exponent| exponent.value > 0.0);
+        }
+        law = weighted(points, held)?;
+    }
+    for (_, name) in [(1, "b"), (2, "a")].into_iter().filter(|(index, _)| held[*index]) {
+        let without = free.params[name];
+        law.params.insert(name, Estimate { value: 0.0, low: without.low.min(0.0), high: 0.0 });
+        law.warnings.retain(|warning| !warning.starts_with(&format!("{name} (")));
+        law.warnings.push(format!(
+            "{name} is held at 0, for the optimal learning rate is assumed not to rise; free it would be {:+.2} ({:.2} to {:.2})",
+            without.value, without.low, without.high
+        ));
+    }
+    Ok(law)
+}
+
+fn weighted(points: &[LrPoint], held: [bool; 3]) -> Result<LrLaw, Refusal> {
     let (mut optima, mut excluded) = (Vec::new(), Vec::new());
     for point in points {
         match optimum_of(point) {
@@ -108,7 +158,7 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
     };
     let weight = |o: &Inside| 1.0 / o.error.hypot(MODEL_ERROR);
     let columns: Vec<Vec<f64>> =
-        (0..needed - 1).map(|k| optima.iter().map(|o| row(o)[k] * weight(o)).collect()).collect();
+        (0..needed - 1).filter(|k| !held[*k]).map(|k| optima.iter().map(|o| row(o)[k] * weight(o)).collect()).collect();
     let target: Vec<f64> = optima.iter().map(|o| o.lr * weight(o)).collect();
     let solution = least_squares(&columns, &target).ok_or(Refusal::NotIdentified {
         what: "the exponent of the size",
@@ -117,7 +167,9 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
     })?;
 
     let df = optima.len() + 1 - needed;
-    let fitted: Vec<f64> = optima.iter().map(|o| solution.predict(&row(o))).collect();
+    let free =
+        |row: Vec<f64>| row.into_iter().zip(held).filter(|(_, held)| !held).map(|(at, _)| at).collect::<Vec<f64>>();
+    let fitted: Vec<f64> = optima.iter().map(|o| solution.predict(&free(row(o)))).collect();
     let scatter: f64 = optima.iter().zip(&fitted).map(|(o, f)| ((o.lr - f) * weight(o)).powi(2)).sum();
     let natural = |values: Vec<f64>| values.into_iter().map(|v| v * std::f64::consts::LN_2).collect::<Vec<f64>>();
     let mut law = LrLaw {
@@ -129,6 +181,7 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
         warnings: Vec::new(),
         width: (t975(df) * (scatter / df as f64).sqrt()).max(Z975),
         solution,
+        held,
     };
     law.used.sort_unstable();
     law.params = BTreeMap::from([
@@ -143,16 +196,16 @@ pub fn lr_law(points: &[LrPoint]) -> Result<LrLaw, Refusal> {
 }
 
 /// An optimum inside its bracket, all in log2.
-struct Inside {
-    point: usize,
-    budget: f64,
-    size: Option<f64>,
-    lr: f64,
+pub(crate) struct Inside {
+    pub(crate) point: usize,
+    pub(crate) budget: f64,
+    pub(crate) size: Option<f64>,
+    pub(crate) lr: f64,
     /// Standard error in octaves.
-    error: f64,
+    pub(crate) error: f64,
 }
 
-fn optimum_of(point: &LrPoint) -> Result<Inside, String> {
+pub(crate) fn optimum_of(point: &LrPoint) -> Result<Inside, String> {
     let lr = match point.optimum {
         Optimum::Inside { lr, .. } => lr,
         Optimum::AtEdge { best_tried, .. } => {

@@ -2,11 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fit::Settings;
 use store::Store;
 
 use crate::answer::law_name;
-use crate::args::{Fit, Law};
+use crate::args::{Compute, Fit, Law};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
 use crate::place::Place;
@@ -14,20 +13,28 @@ use crate::points::{self, Needs, Points};
 use crate::samples;
 
 pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
-    let settings = Settings { seed: options.seed, resamples: options.resamples };
-    let needs = if options.law == Law::Lr { Needs::LrAndLoss } else { Needs::ComputeAndLoss };
+    let needs = match options.law {
+        Law::Lr => Needs::LrAndLoss,
+        Law::Isoflop | Law::Parametric | Law::Repeated => Needs::SizeAndLoss,
+        _ => Needs::ComputeAndLoss,
+    };
+    let wide = needs == Needs::SizeAndLoss || options.law == Law::Auto;
+    let compute = options.compute.unwrap_or(if wide { Compute::Flops } else { Compute::TrainHours });
     if let Some(points) = points::of_file(&options.columns, needs)? {
-        let answer = laws::fit_law(options.law, &points.runs, &settings);
+        let otherwise = options.sensitivity.then(Vec::new);
+        let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
         return Ok(show(place, options.law, &answer, &points));
     }
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
     let verdicts = samples::verdicts(&store, &rows).await?;
-    let points = points::of_sweep(&rows, &verdicts, options.compute, options.stage);
+    let points = points::of_sweep(&rows, &verdicts, compute, options.stage);
     store.close().await;
-    let answer = laws::fit_law(options.law, &points.runs, &settings);
-    keep(place, sweep.sweep_id, options, &answer, &points).await;
+    let of_sizes = needs == Needs::SizeAndLoss;
+    let otherwise = options.sensitivity.then(|| points::otherwise(&rows, &points, compute, of_sizes));
+    let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
+    keep(place, sweep.sweep_id, options, compute, &answer, &points).await;
     Ok(show(place, options.law, &answer, &points))
 }
 
@@ -37,7 +44,7 @@ fn show(place: &Place, law: Law, answer: &Answer, points: &Points) -> u8 {
 }
 
 /// Keeps the fit in the database, unless a scheduler is writing there: the fit can be made again at any time.
-async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points: &Points) {
+async fn keep(place: &Place, sweep: i64, options: &Fit, compute: Compute, answer: &Answer, points: &Points) {
     if answer.is_refusal() {
         return;
     }
@@ -45,7 +52,7 @@ async fn keep(place: &Place, sweep: i64, options: &Fit, answer: &Answer, points:
     let kept = async {
         let store = Store::open(&place.state.database()).await?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let law = format!("{} of {:?}, {:?}", law_name(options.law), options.compute, options.stage);
+        let law = format!("{} of {:?}, {:?}", law_name(options.law), compute, options.stage);
         let result = answer.as_json(options.law, points).to_string();
         store.save_fit(sweep, &law, &laws::points_hash(&points.runs), &result, now_ms).await?;
         store.close().await;

@@ -80,7 +80,7 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) ->
     if points.runs.iter().all(|point| point.loss.is_none()) {
         return Ok(Vec::new());
     }
-    let answer = laws::fit_law(Law::Frontier, &points.runs, &Settings::default());
+    let answer = laws::fit_curve(Law::Frontier, &points.runs, &Settings::default());
     let law = match &answer {
         Answer::Curve(_, fitted) if falls(fitted) => Some(&**fitted),
         Answer::Curve(..) => {
@@ -91,7 +91,7 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) ->
             say(&format!("drawn without a law: {refusal}; to mend it: {}", refusal.mend()));
             None
         }
-        Answer::Rates(..) => None,
+        Answer::Rates(..) | Answer::Wide(_) => None,
     };
     let axis = match options.compute {
         _ if options.columns.points.is_some() => options.columns.compute_column.clone(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const QUICK: Settings = Settings { seed: 0, resamples: 200 };
 
 /// Anything: hostile numbers, and enough ordinary ones that fits get under way.
-fn float() -> impl Strategy<Value = f64> {
+pub(crate) fn float() -> impl Strategy<Value = f64> {
     prop_oneof![
         2 => any::<f64>(),
         1 => prop::sample::select(vec![0.0, -0.0, 1.0, 1e-300, 1e300, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 5e-324, f64::MAX]),

@@ -2,12 +2,20 @@
 
 #![allow(clippy::print_stdout, reason = "a test shows what it measured")]
 
+mod claims;
 mod coverage;
+mod curve;
+mod decide;
+mod honesty;
 mod hostile;
+mod hostile_surface;
+mod isoflop;
 mod learning_rate;
 mod order;
 mod planted;
 mod reference;
+mod repeated;
+mod surface;
 
 use fit::Point;
 
