@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use fit::{LawFit, Settings};
 use serde_json::json;
 use spec::document::Format;
 use spec::estimate::{Estimator, Eta};
@@ -12,10 +13,12 @@ use spec::sweep::Sweep;
 use store::{DeviceLedger, Ledger, RunView, Standing, Store};
 
 use super::table::{count, duration, hours};
-use crate::args::Chosen;
+use crate::args::{Chosen, Compute, Law, Stage};
 use crate::exit::{Failure, print};
 use crate::growth::now_ms;
+use crate::laws::{self, Answer};
 use crate::place::Place;
+use crate::points;
 
 pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> {
     let store = place.read().await?;
@@ -28,6 +31,10 @@ pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> 
 pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str) -> Result<(), Failure> {
     let source = store.source(sweep_id).await?;
     let (standing, scheduled) = (store.standing(sweep_id).await?, place.state.is_scheduled());
+    let law = match standing.count("completed") {
+        0..FEWEST_FOR_LAW | MOST_FOR_LAW.. => None,
+        _ => law(store, sweep_id).await?,
+    };
     let report = Report {
         place,
         name,
@@ -39,9 +46,25 @@ pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str
         budget: parsed(&source).and_then(|sweep| sweep.budget_hours),
         scheduled,
         standing,
+        law,
     };
     print(&if place.json { report.as_json().to_string() } else { report.as_text() });
     Ok(())
+}
+
+/// Runs with a result that a law is looked for in while people wait; more take longer than a look.
+const FEWEST_FOR_LAW: usize = 4;
+const MOST_FOR_LAW: usize = 400;
+
+/// The straight line through the frontier so far, where the runs carry one; `scalelaw fit` has all of it.
+async fn law(store: &Store, sweep_id: i64) -> Result<Option<LawFit>, Failure> {
+    let rows = store.runs(sweep_id).await?;
+    let points = points::of_sweep(&rows, &BTreeMap::new(), Compute::Flops, Stage::Pretraining);
+    let settings = Settings { resamples: 200, ..Settings::default() };
+    Ok(match laws::fit_curve(Law::Frontier, &points.runs, &settings) {
+        Answer::Curve(_, law) => Some(*law),
+        _ => None,
+    })
 }
 
 /// The sweep in the text of a file, in whatever format it is written.
@@ -57,6 +80,8 @@ struct Report<'a> {
     standing: Standing,
     ledger: Ledger,
     estimator: Estimator,
+    /// Through the frontier of the runs that have a result so far.
+    law: Option<LawFit>,
     devices: Vec<DeviceLedger>,
     paused: Option<String>,
     budget: Option<f64>,
@@ -213,6 +238,18 @@ impl Report<'_> {
         if let Some((loss, run)) = self.standing.lowest_loss.as_ref().and_then(|run| Some((run.heldout_loss?, run))) {
             let _ = writeln!(text, "  lowest held-out loss {loss:.4}: {}", run.label());
         }
+        if let Some(law) = &self.law {
+            let alpha = law.params["alpha"];
+            let _ = writeln!(
+                text,
+                "  frontier so far: loss falls as FLOPs^-{:.3} (95 %: {:.3} to {:.3}), by {}; {} has all of it",
+                alpha.value,
+                alpha.low,
+                alpha.high,
+                count(law.used.len(), "point"),
+                self.place.command(&format!("fit frontier {}", self.name)),
+            );
+        }
         if let Some((accuracy, run)) =
             self.standing.highest_accuracy.as_ref().and_then(|run| Some((run.accuracy?, run)))
         {
@@ -264,6 +301,7 @@ impl Report<'_> {
             },
             "device_hours_by_device": devices.collect::<Vec<_>>(),
             "time_shares": phases(ledger.usage.as_ref()).into_iter().collect::<BTreeMap<_, _>>(),
+            "frontier": self.law.as_ref().map(|law| json!({"params": law.params, "points": law.used.len()})),
             "attempts": ledger.attempts,
             "damaged_examples": ledger.damaged_examples,
             "problems": problems.collect::<Vec<_>>(),
