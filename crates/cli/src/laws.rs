@@ -74,7 +74,11 @@ pub(crate) fn frontier_runs(points: &[RunPoint]) -> Vec<fit::RunPoint> {
     points.iter().map(run).collect()
 }
 
-/// The noise of ln loss between seeds, over all cells that have several.
+/// Cells whose mean loss lies further than this above the best of their model and epoch budget say nothing of the noise at the optimum:
+/// seeds differ most where training is about to diverge.
+const NEAR_THE_BEST: f64 = 1.1;
+
+/// The noise of ln loss between seeds, over all cells near the best of their model and epoch budget that have several.
 pub(crate) fn noise(points: &[RunPoint]) -> Option<SeedNoise> {
     let mut cells: BTreeMap<(&str, Option<u64>, u64), Vec<f64>> = BTreeMap::new();
     for point in points {
@@ -82,7 +86,15 @@ pub(crate) fn noise(points: &[RunPoint]) -> Option<SeedNoise> {
             cells.entry((&point.model, point.epochs.map(f64::to_bits), lr.to_bits())).or_default().push(loss);
         }
     }
-    fit::seed_noise(cells.values().map(Vec::as_slice))
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let mut best: BTreeMap<(&str, Option<u64>), f64> = BTreeMap::new();
+    for ((model, epochs, _), losses) in &cells {
+        let best = best.entry((model, *epochs)).or_insert(f64::INFINITY);
+        *best = best.min(mean(losses));
+    }
+    let near =
+        cells.iter().filter(|((model, epochs, _), losses)| mean(losses) <= NEAR_THE_BEST * best[&(*model, *epochs)]);
+    fit::seed_noise(near.map(|(_, losses)| losses.as_slice()))
 }
 
 /// The optimum of every model and epoch budget, models in the order of their size and then of their first point.
