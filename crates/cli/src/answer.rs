@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use fit::{Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict};
+use fit::{
+    Backtest, Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict,
+};
 use serde_json::{Value, json};
 use spec::run::short;
 
@@ -11,6 +13,7 @@ use crate::args::Law;
 use crate::command::table::{count, si, table};
 use crate::laws::{Answer, Group, claims};
 use crate::points::Points;
+use crate::wide_answer::backtest_text;
 
 impl Answer {
     /// Whether there is no fit.
@@ -30,7 +33,7 @@ impl Answer {
             Answer::Refused(refusal) => {
                 json!({"schema_version": 1, "law": name, "refusal": refusal_json(refusal), "left_out": excluded(&[])})
             }
-            Answer::Curve(frontier, fitted) => {
+            Answer::Curve(frontier, fitted, backtest) => {
                 let all = frontier.as_ref().map_or(&fitted.excluded, |frontier| &frontier.excluded);
                 json!({
                     "schema_version": 1,
@@ -40,6 +43,7 @@ impl Answer {
                     "points": {"used": fitted.used.len(), "rows": fitted.used, "excluded": excluded(all)},
                     "quality": fitted.quality,
                     "range": {"low": fitted.x_range.0, "high": fitted.x_range.1},
+                    "backtest": backtest,
                     "warnings": warnings(&fitted.warnings, points),
                 })
             }
@@ -90,7 +94,9 @@ impl Answer {
                 text += &reasons(points.left_out.iter());
                 text
             }
-            Answer::Curve(frontier, fitted) => curve_text(frontier.as_ref(), fitted, points),
+            Answer::Curve(frontier, fitted, backtest) => {
+                curve_text(frontier.as_ref(), fitted, backtest.as_ref(), points)
+            }
             Answer::Wide(wide) => {
                 let mut text = wide.as_text();
                 let excluded = wide.excluded();
@@ -177,7 +183,7 @@ pub(crate) fn interval(estimate: &Estimate) -> String {
     format!("{:.4} [{:.4}, {:.4}]", estimate.value, estimate.low, estimate.high)
 }
 
-fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, points: &Points) -> String {
+fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, backtest: Option<&Backtest>, points: &Points) -> String {
     let mut text = format!("{}\n", equation(fitted));
     for (name, estimate) in &fitted.params {
         let _ = writeln!(text, "  {name:<6} {}", interval(estimate));
@@ -195,6 +201,9 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, points: &Points) -> 
             vec![point.group.clone(), budget, lr, short(point.compute), format!("{:.4}", point.loss)]
         });
         let _ = write!(text, "\nfrontier\n{}", table(&["model", "epochs", "lr", "compute", "loss"], points));
+    }
+    if let Some(backtest) = backtest.filter(|backtest| !backtest.steps.is_empty()) {
+        text += &format!("\n{}", backtest_text(backtest));
     }
     let excluded = frontier.map_or(&fitted.excluded, |frontier| &frontier.excluded);
     let all = excluded.len() + points.left_out.len();

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use fit::{Claim, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise, Settings, Trial, TriedCell};
+use fit::{
+    Backtest, Claim, CurveForm, CurveSettings, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise,
+    Settings, Trial, TriedCell,
+};
 
 use crate::args::{How, Law};
 use crate::points::RunPoint;
@@ -10,8 +13,9 @@ use crate::surfaces::{Otherwise, Wide, fit_wide};
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
-    /// A law in one variable, with the frontier it goes through where it goes through one.
-    Curve(Option<Frontier>, Box<LawFit>),
+    /// A law in one variable, with the frontier it goes through where it goes through one, and how it extrapolates within its points,
+    /// where that was asked.
+    Curve(Option<Frontier>, Box<LawFit>, Option<Backtest>),
     /// Optimal learning rates, their law, and the noise between seeds that their intervals rest on, where it is known.
     Rates(Vec<Group>, Result<LrLaw, Refusal>, Option<SeedNoise>),
     /// A robust curve, or a law of several variables.
@@ -34,7 +38,13 @@ pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, otherwise: Optio
     let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
     let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
     if law == Law::Lr || (curve && !robust && otherwise.is_none()) {
-        return fit_curve(law, points, &how.of_settings());
+        return match fit_curve(law, points, &how.of_settings()) {
+            Answer::Curve(frontier, fitted, _) => {
+                let backtest = backtest(points, frontier.as_ref(), &fitted);
+                Answer::Curve(frontier, fitted, Some(backtest))
+            }
+            answer => answer,
+        };
     }
     fit_wide(law, points, how, otherwise).map_or_else(Answer::Refused, |wide| Answer::Wide(Box::new(wide)))
 }
@@ -51,13 +61,32 @@ pub(crate) fn fit_curve(law: Law, points: &[RunPoint], settings: &Settings) -> A
                 .map(|point| fit::Point { row: point.row, x: point.compute, y: point.loss.unwrap_or(f64::NAN) })
                 .collect();
             let fitted = if form == Form::Power { fit::power(&all, settings) } else { fit::saturating(&all, settings) };
-            fitted.map_or_else(Answer::Refused, |fitted| Answer::Curve(None, Box::new(fitted)))
+            fitted.map_or_else(Answer::Refused, |fitted| Answer::Curve(None, Box::new(fitted), None))
         }
         _ => {
             let fitted = fit::frontier_law(&frontier_runs(points), form, settings);
-            fitted.map_or_else(Answer::Refused, |(frontier, fitted)| Answer::Curve(Some(frontier), Box::new(fitted)))
+            fitted.map_or_else(Answer::Refused, |(frontier, fitted)| {
+                Answer::Curve(Some(frontier), Box::new(fitted), None)
+            })
         }
     }
+}
+
+/// The law fitted without its largest budgets, by least squares as itself, and put to the test on them.
+fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -> Backtest {
+    let point = |row, x, y| fit::Point { row, x, y };
+    let used: Vec<fit::Point> = match frontier {
+        Some(frontier) => {
+            frontier.pareto.iter().enumerate().map(|(row, one)| point(row, one.compute, one.loss)).collect()
+        }
+        None => {
+            let used = points.iter().filter(|one| fitted.used.contains(&one.row));
+            used.map(|one| point(one.row, one.compute, one.loss.unwrap_or(f64::NAN))).collect()
+        }
+    };
+    let form = if fitted.form == Form::Saturating { CurveForm::Saturating } else { CurveForm::Power };
+    let settings = CurveSettings { loss: fit::Loss::Squares, ..CurveSettings::default() };
+    fit::backtest_curve(&used, form, &settings, noise(points).map(|noise| noise.sd))
 }
 
 /// The points as the frontier wants them.

@@ -236,7 +236,7 @@ fn isoflop_text(found: &Isoflop) -> String {
     text
 }
 
-fn backtest_text(backtest: &Backtest) -> String {
+pub(crate) fn backtest_text(backtest: &Backtest) -> String {
     let mut text = "extrapolation: fitted without the largest budgets, which are then predicted\n".to_owned();
     for step in &backtest.steps {
         if let Some(refusal) = &step.refusal {

@@ -82,7 +82,7 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points, folder: &Path) ->
     }
     let answer = laws::fit_curve(Law::Frontier, &points.runs, &Settings::default());
     let law = match &answer {
-        Answer::Curve(_, fitted) if falls(fitted) => Some(&**fitted),
+        Answer::Curve(_, fitted, _) if falls(fitted) => Some(&**fitted),
         Answer::Curve(..) => {
             say("drawn without a law: by its interval the slope may be 0; more runs would narrow it");
             None

@@ -119,7 +119,7 @@ fn at_compute(points: &Points, options: &Predict, compute: f64) -> Prediction {
         answer => answer,
     };
     match curve {
-        Answer::Curve(_, fitted) => {
+        Answer::Curve(_, fitted, _) => {
             found.add(
                 "loss",
                 fitted.predict(compute),

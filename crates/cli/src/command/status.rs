@@ -62,7 +62,7 @@ async fn law(store: &Store, sweep_id: i64) -> Result<Option<LawFit>, Failure> {
     let points = points::of_sweep(&rows, &BTreeMap::new(), Compute::Flops, Stage::Pretraining);
     let settings = Settings { resamples: 200, ..Settings::default() };
     Ok(match laws::fit_curve(Law::Frontier, &points.runs, &settings) {
-        Answer::Curve(_, law) => Some(*law),
+        Answer::Curve(_, law, _) => Some(*law),
         _ => None,
     })
 }
