@@ -132,20 +132,44 @@ fn of_export(points: &Points) -> &'static str {
     if points.runs.iter().any(|point| point.run.is_some()) { ", rows of `export csv`" } else { "" }
 }
 
-/// Rows named for one reason.
-const MOST_ROWS: usize = 24;
+/// Ranges of rows named for one reason.
+const MOST_RANGES: usize = 24;
+
+/// Reasons that differ in numbers only, which JSON has: their beginning, and what people are told.
+const ALIKE: [(&str, &str, &str); 2] = [
+    (
+        "learning rate ",
+        " is not the best of its model",
+        "another learning rate of its model and epoch budget is better",
+    ),
+    ("not on the frontier: ", "", "not on the frontier: another run has no higher loss for no more compute"),
+];
 
 /// One line per reason, with the rows it holds for.
 fn reasons<'a>(excluded: impl Iterator<Item = &'a Excluded>) -> String {
-    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    excluded.for_each(|one| reasons.entry(&one.reason).or_default().push(one.row.to_string()));
-    let line = |(reason, rows): (&&str, &Vec<String>)| {
-        let shown = rows[..rows.len().min(MOST_ROWS)].join(", ");
-        let more = rows.len().saturating_sub(MOST_ROWS);
-        let more = if more > 0 { format!(" and {more} more (all with --json)") } else { String::new() };
-        format!("  row {shown}{more}: {reason}\n")
+    let mut reasons: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for one in excluded {
+        let alike = ALIKE.iter().find(|(start, part, _)| one.reason.starts_with(start) && one.reason.contains(part));
+        let reason = alike.map_or(one.reason.as_str(), |(_, _, said)| said);
+        reasons.entry(reason).or_default().push(one.row);
+    }
+    let line = |(reason, rows): (&&str, &mut Vec<usize>)| {
+        rows.sort_unstable();
+        let ranges: Vec<String> = rows.chunk_by(|a, b| a + 1 == *b).map(range).collect();
+        let shown = ranges[..ranges.len().min(MOST_RANGES)].join(", ");
+        let more = if ranges.len() > MOST_RANGES { ", ... (all with --json)" } else { "" };
+        format!("  {} {shown}{more}: {reason}\n", if rows.len() == 1 { "row" } else { "rows" })
     };
-    reasons.iter().map(line).collect()
+    reasons.iter_mut().map(line).collect()
+}
+
+/// `7`, `16-18`.
+fn range(rows: &[usize]) -> String {
+    match rows {
+        [first, .., last] => format!("{first}-{last}"),
+        [one] => one.to_string(),
+        [] => String::new(),
+    }
 }
 
 pub(crate) fn law_name(law: Law) -> &'static str {
