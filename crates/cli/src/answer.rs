@@ -44,6 +44,8 @@ impl Answer {
                     "quality": fitted.quality,
                     "range": {"low": fitted.x_range.0, "high": fitted.x_range.1},
                     "backtest": backtest,
+                    "compute": points.axes.compute,
+                    "loss": points.axes.loss,
                     "warnings": warnings(&fitted.warnings, points),
                 })
             }
@@ -51,6 +53,7 @@ impl Answer {
                 let mut answer = wide.as_json();
                 answer["schema_version"] = json!(1);
                 answer["law"] = json!(name);
+                (answer["compute"], answer["loss"]) = (json!(points.axes.compute), json!(points.axes.loss));
                 answer["points"]["excluded"] = json!(excluded(&wide.excluded()));
                 answer["warnings"] = json!(warnings(&wide.warnings(), points));
                 answer
@@ -98,7 +101,7 @@ impl Answer {
                 curve_text(frontier.as_ref(), fitted, backtest.as_ref(), points)
             }
             Answer::Wide(wide) => {
-                let mut text = wide.as_text();
+                let mut text = format!("C: {}; L: {}\n{}", points.axes.compute, points.axes.loss, wide.as_text());
                 let excluded = wide.excluded();
                 let all = excluded.len() + points.left_out.len();
                 if let Some(used) = wide.used() {
@@ -203,12 +206,18 @@ pub(crate) fn equation(fitted: &LawFit) -> String {
     format!("L = {offset}{} C^-{exponent}", short(coefficient))
 }
 
+/// Four decimals, or four digits where these would say little.
 pub(crate) fn interval(estimate: &Estimate) -> String {
-    format!("{:.4} [{:.4}, {:.4}]", estimate.value, estimate.low, estimate.high)
+    let Estimate { value, low, high } = *estimate;
+    let largest = value.abs().max(low.abs()).max(high.abs());
+    match largest {
+        _ if value != 0.0 && value.abs() < 1e-3 || largest >= 1e6 => format!("{value:.3e} [{low:.3e}, {high:.3e}]"),
+        _ => format!("{value:.4} [{low:.4}, {high:.4}]"),
+    }
 }
 
 fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, backtest: Option<&Backtest>, points: &Points) -> String {
-    let mut text = format!("{}\n", equation(fitted));
+    let mut text = format!("{}\n  C: {}; L: {}\n", equation(fitted), points.axes.compute, points.axes.loss);
     for (name, estimate) in &fitted.params {
         let _ = writeln!(text, "  {name:<6} {}", interval(estimate));
     }

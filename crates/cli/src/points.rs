@@ -6,6 +6,7 @@ use std::path::Path;
 use fit::Excluded;
 use spec::run::RunId;
 use spec::state::RunState;
+use spec::suggestion;
 use store::RunRow;
 
 use crate::args::{Columns, Compute, Stage};
@@ -42,6 +43,35 @@ pub(crate) struct Points {
     /// Runs of the sweep that are no points, and why.
     pub(crate) left_out: Vec<Excluded>,
     pub(crate) rates: Rates,
+    /// What `compute` and `loss` are, in words, with their units.
+    pub(crate) axes: Axes,
+}
+
+/// What the numbers of points are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Axes {
+    pub(crate) compute: String,
+    pub(crate) loss: String,
+}
+
+impl Axes {
+    pub(crate) fn of_sweep(compute: Compute, stage: Stage) -> Axes {
+        let compute = match compute {
+            Compute::Flops => "operations of the training (FLOPs)",
+            Compute::DeviceHours => "billed device hours",
+            Compute::TrainHours => "hours of training (steps times the median step time)",
+        };
+        let loss = match stage {
+            Stage::Pretraining => "held-out loss in nats",
+            Stage::Finetuning => "top-1 error in percent",
+        };
+        Axes { compute: compute.to_owned(), loss: loss.to_owned() }
+    }
+
+    fn of_columns(columns: &Columns) -> Axes {
+        let column = |name: &str| format!("the column {name}");
+        Axes { compute: column(&columns.compute_column), loss: column(&columns.loss_column) }
+    }
 }
 
 impl Points {
@@ -97,7 +127,12 @@ pub(crate) fn of_sweep(rows: &[RunRow], verdicts: &BTreeMap<RunId, Verdict>, com
 }
 
 fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
-    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
+    let mut points = Points {
+        runs: Vec::new(),
+        left_out: Vec::new(),
+        rates: Rates::Tried,
+        axes: Axes::of_sweep(compute, Stage::Pretraining),
+    };
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.spec.pretrained.is_none()) {
         let number = index + 1;
         if let Some(reason) = no_point(row) {
@@ -188,8 +223,12 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
     let find = |name: &str| header.iter().position(|column| column == name);
     let must = |name: &str, flag: &str| {
         let there: Vec<&str> = header.iter().collect();
-        find(name)
-            .ok_or_else(|| refuse(format!("no column {name:?}; choose one of {} with --{flag}", there.join(", "))))
+        let unlike = match &there[..] {
+            [] => "; the file is empty".to_owned(),
+            [one] if one.contains([';', '\t']) => "; columns are separated by commas here".to_owned(),
+            _ => format!("; --{flag} says which it is{}", suggestion(name, &there)),
+        };
+        find(name).ok_or_else(|| refuse(format!("no column {name:?}{unlike}")))
     };
     let needed =
         |needed: bool, name: &str, flag: &str| if needed { must(name, flag).map(Some) } else { Ok(find(name)) };
@@ -228,5 +267,5 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
         });
     }
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };
-    Ok(Points { runs, left_out: Vec::new(), rates })
+    Ok(Points { runs, left_out: Vec::new(), rates, axes: Axes::of_columns(columns) })
 }

@@ -6,8 +6,8 @@ use fit::Excluded;
 use spec::run::short;
 use store::RunRow;
 
-use crate::args::Compute;
-use crate::points::{Points, Rates, RunPoint, compute_of, no_point};
+use crate::args::{Compute, Stage};
+use crate::points::{Axes, Points, Rates, RunPoint, compute_of, no_point};
 
 /// Why a model and budget is left out whose best run makes no mistake.
 pub(crate) const FLAWLESS: &str = "a run of its model and budget makes no mistake, and an error of 0 has no logarithm";
@@ -33,7 +33,8 @@ impl Tuned<'_> {
 /// Top-1 error against the compute of the pre-training. Epochs are those of the pre-training, learning rates those of the
 /// fine-tuning. Where runs of several pre-training rates were fine-tuned, those of the rate with the lowest error count.
 pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
-    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried };
+    let axes = Axes::of_sweep(compute, Stage::Finetuning);
+    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried, axes };
     let by_id = store::by_id(rows);
     let mut groups: BTreeMap<(&str, u64), Vec<Tuned<'_>>> = BTreeMap::new();
     for (index, tuned) in rows.iter().enumerate() {

@@ -271,7 +271,7 @@ pub(crate) fn whole(path: &str, node: &Node, low: u64, high: u64, problems: &mut
 }
 
 /// `; did you mean X?` where X is near, and what is allowed.
-pub(crate) fn suggestion(found: &str, allowed: &[&str]) -> String {
+pub fn suggestion(found: &str, allowed: &[&str]) -> String {
     let nearest = allowed
         .iter()
         .map(|word| (strsim::damerau_levenshtein(&found.to_lowercase(), &word.to_lowercase()), *word))

@@ -30,3 +30,5 @@ pub mod trainer;
 pub mod trunk;
 pub mod units;
 pub mod vit;
+
+pub use fields::suggestion;

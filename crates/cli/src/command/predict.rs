@@ -21,7 +21,12 @@ use crate::wide_answer::wide_interval;
 const FAR: f64 = 10.0;
 
 pub(crate) async fn run(place: &Place, options: &Predict) -> Result<u8, Failure> {
-    let (sweep, points) = match points::of_file(&options.columns, Needs::SizeAndLoss)? {
+    // Without sizes there is still the law of compute.
+    let of_file = points::of_file(&options.columns, Needs::SizeAndLoss).or_else(|failure| match options.at_compute {
+        Some(_) => points::of_file(&options.columns, Needs::ComputeAndLoss),
+        None => Err(failure),
+    });
+    let (sweep, points) = match of_file? {
         Some(points) => (None, points),
         None => {
             let store = place.read().await?;

@@ -60,8 +60,7 @@ const MOST_FOR_LAW: usize = 400;
 async fn law(store: &Store, sweep_id: i64) -> Result<Option<LawFit>, Failure> {
     let rows = store.runs(sweep_id).await?;
     let points = points::of_sweep(&rows, &BTreeMap::new(), Compute::Flops, Stage::Pretraining);
-    let settings = Settings { resamples: 200, ..Settings::default() };
-    Ok(match laws::fit_curve(Law::Frontier, &points.runs, &settings) {
+    Ok(match laws::fit_curve(Law::Frontier, &points.runs, &Settings::default()) {
         Answer::Curve(_, law, _) => Some(*law),
         _ => None,
     })
@@ -247,7 +246,7 @@ impl Report<'_> {
                 alpha.low,
                 alpha.high,
                 count(law.used.len(), "point"),
-                self.place.command(&format!("fit frontier {}", self.name)),
+                self.place.command(&format!("fit frontier {} --compute flops", self.name)),
             );
         }
         if let Some((accuracy, run)) =
