@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use fit::{
-    Backtest, Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict,
+    Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict,
 };
 use serde_json::{Value, json};
 use spec::run::short;
 
 use crate::args::Law;
 use crate::command::table::{count, si, table};
-use crate::laws::{Answer, Group, claims};
+use crate::laws::{Answer, Checks, Group, claims};
 use crate::points::Points;
-use crate::wide_answer::backtest_text;
+use crate::wide_answer::{backtest_text, sensitivity_text};
 
 impl Answer {
     /// Whether there is no fit.
@@ -33,7 +33,7 @@ impl Answer {
             Answer::Refused(refusal) => {
                 json!({"schema_version": 1, "law": name, "refusal": refusal_json(refusal), "left_out": excluded(&[])})
             }
-            Answer::Curve(frontier, fitted, backtest) => {
+            Answer::Curve(frontier, fitted, checks) => {
                 let all = frontier.as_ref().map_or(&fitted.excluded, |frontier| &frontier.excluded);
                 json!({
                     "schema_version": 1,
@@ -43,7 +43,8 @@ impl Answer {
                     "points": {"used": fitted.used.len(), "rows": fitted.used, "excluded": excluded(all)},
                     "quality": fitted.quality,
                     "range": {"low": fitted.x_range.0, "high": fitted.x_range.1},
-                    "backtest": backtest,
+                    "backtest": checks.as_ref().map(|checks| &checks.backtest),
+                    "sensitivity": checks.as_ref().and_then(|checks| checks.sensitivity.as_ref()),
                     "compute": points.axes.compute,
                     "loss": points.axes.loss,
                     "warnings": warnings(&fitted.warnings, points),
@@ -97,8 +98,8 @@ impl Answer {
                 text += &reasons(points.left_out.iter());
                 text
             }
-            Answer::Curve(frontier, fitted, backtest) => {
-                curve_text(frontier.as_ref(), fitted, backtest.as_ref(), points)
+            Answer::Curve(frontier, fitted, checks) => {
+                curve_text(frontier.as_ref(), fitted, checks.as_ref(), points)
             }
             Answer::Wide(wide) => {
                 let mut text = format!("C: {}; L: {}\n{}", points.axes.compute, points.axes.loss, wide.as_text());
@@ -123,7 +124,7 @@ impl Answer {
 
 /// What a law has to be read with, as it and its points say.
 fn warnings(of_law: &[String], points: &Points) -> Vec<String> {
-    of_law.iter().cloned().chain(points.warning()).collect()
+    of_law.iter().cloned().chain(points.warning()).chain(points.repeated()).collect()
 }
 
 fn refusal_json(refusal: &Refusal) -> Value {
@@ -216,7 +217,7 @@ pub(crate) fn interval(estimate: &Estimate) -> String {
     }
 }
 
-fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, backtest: Option<&Backtest>, points: &Points) -> String {
+fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, checks: Option<&Checks>, points: &Points) -> String {
     let mut text = format!("{}\n  C: {}; L: {}\n", equation(fitted), points.axes.compute, points.axes.loss);
     for (name, estimate) in &fitted.params {
         let _ = writeln!(text, "  {name:<6} {}", interval(estimate));
@@ -235,8 +236,11 @@ fn curve_text(frontier: Option<&Frontier>, fitted: &LawFit, backtest: Option<&Ba
         });
         let _ = write!(text, "\nfrontier\n{}", table(&["model", "epochs", "lr", "compute", "loss"], points));
     }
-    if let Some(backtest) = backtest.filter(|backtest| !backtest.steps.is_empty()) {
+    if let Some(backtest) = checks.map(|checks| &checks.backtest).filter(|backtest| !backtest.steps.is_empty()) {
         text += &format!("\n{}", backtest_text(backtest));
+    }
+    if let Some(table) = checks.and_then(|checks| checks.sensitivity.as_ref()) {
+        text += &format!("\n{}", sensitivity_text(table));
     }
     let excluded = frontier.map_or(&fitted.excluded, |frontier| &frontier.excluded);
     let all = excluded.len() + points.left_out.len();
@@ -289,14 +293,18 @@ fn rates_text(groups: &[Group], fitted: &Result<LrLaw, Refusal>, noise: Option<S
     text
 }
 
+pub(crate) fn verdict_text(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Yes => "yes",
+        Verdict::No => "no",
+        Verdict::CannotTell => "cannot tell",
+    }
+}
+
 fn claims_text(claims: &[Claim]) -> String {
     let mut text = String::new();
     for Claim { claim, verdict, because, .. } in claims {
-        let verdict = match verdict {
-            Verdict::Yes => "yes",
-            Verdict::No => "no",
-            Verdict::CannotTell => "cannot tell",
-        };
+        let verdict = verdict_text(*verdict);
         let _ = writeln!(text, "{claim}?\n  {verdict}: {because}");
     }
     if text.is_empty() { text } else { format!("\n{text}") }

@@ -4,24 +4,30 @@ use std::collections::BTreeMap;
 
 use fit::{
     Backtest, Claim, CurveForm, CurveSettings, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise,
-    Settings, Trial, TriedCell,
+    Settings, Trial, TriedCell, Variant,
 };
 
 use crate::args::{How, Law};
 use crate::points::RunPoint;
-use crate::surfaces::{Otherwise, Wide, fit_wide};
+use crate::surfaces::{Otherwise, Wide, fit_wide, least_squares_table};
 
 /// A fit, or why there is none.
 pub(crate) enum Answer {
-    /// A law in one variable, with the frontier it goes through where it goes through one, and how it extrapolates within its points,
-    /// where that was asked.
-    Curve(Option<Frontier>, Box<LawFit>, Option<Backtest>),
+    /// A law in one variable, with the frontier it goes through where it goes through one, and its checks where they were asked for.
+    Curve(Option<Frontier>, Box<LawFit>, Option<Checks>),
     /// Optimal learning rates, their law, and the noise between seeds that their intervals rest on, where it is known.
     Rates(Vec<Group>, Result<LrLaw, Refusal>, Option<SeedNoise>),
     /// A robust curve, or a law of several variables.
     Wide(Box<Wide>),
     /// The data cannot carry it.
     Refused(Refusal),
+}
+
+/// What shows how far a law is to be trusted: how it extrapolates within its points, and the table of choices where that was
+/// asked.
+pub(crate) struct Checks {
+    pub(crate) backtest: Backtest,
+    pub(crate) sensitivity: Option<Vec<Variant>>,
 }
 
 /// The learning rates of one model and epoch budget.
@@ -37,11 +43,13 @@ pub(crate) struct Group {
 pub(crate) fn fit_law(law: Law, points: &[RunPoint], how: &How, otherwise: Option<&Otherwise>) -> Answer {
     let robust = how.huber_delta.is_some() || how.end_weight != 0.0;
     let curve = matches!(law, Law::Power | Law::Saturating | Law::Frontier);
-    if law == Law::Lr || (curve && !robust && otherwise.is_none()) {
+    if law == Law::Lr || (curve && !robust) {
         return match fit_curve(law, points, &how.of_settings()) {
-            Answer::Curve(frontier, fitted, _) => {
+            Answer::Curve(frontier, mut fitted, _) => {
                 let backtest = backtest(points, frontier.as_ref(), &fitted);
-                Answer::Curve(frontier, fitted, Some(backtest))
+                fitted.warnings.extend(backtest.warning());
+                let sensitivity = otherwise.map(|all| least_squares_table(law, &fitted, points, how, all));
+                Answer::Curve(frontier, fitted, Some(Checks { backtest, sensitivity }))
             }
             answer => answer,
         };
@@ -73,7 +81,7 @@ pub(crate) fn fit_curve(law: Law, points: &[RunPoint], settings: &Settings) -> A
 }
 
 /// The law fitted without its largest budgets, by least squares as itself, and put to the test on them.
-fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -> Backtest {
+pub(crate) fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -> Backtest {
     let point = |row, x, y| fit::Point { row, x, y };
     let used: Vec<fit::Point> = match frontier {
         Some(frontier) => {
@@ -90,7 +98,7 @@ fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -
 }
 
 /// The points as the frontier wants them.
-pub(crate) fn frontier_runs(points: &[RunPoint]) -> Vec<fit::RunPoint> {
+pub(crate) fn frontier_runs<'a>(points: impl IntoIterator<Item = &'a RunPoint>) -> Vec<fit::RunPoint> {
     let run = |point: &RunPoint| fit::RunPoint {
         row: point.row,
         group: point.model.clone(),
@@ -100,7 +108,7 @@ pub(crate) fn frontier_runs(points: &[RunPoint]) -> Vec<fit::RunPoint> {
         lr: point.lr,
         seed: point.seed,
     };
-    points.iter().map(run).collect()
+    points.into_iter().map(run).collect()
 }
 
 /// Cells whose mean loss lies further than this above the best of their model and epoch budget say nothing of the noise at the optimum:

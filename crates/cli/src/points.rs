@@ -86,6 +86,13 @@ impl Points {
         );
         Some(text).filter(|_| !rows.is_empty())
     }
+
+    /// A warning where rows of a file were written more than once.
+    pub(crate) fn repeated(&self) -> Option<String> {
+        let repeats = self.left_out.iter().filter(|one| one.reason.starts_with(REPEATED)).count();
+        let are = if repeats == 1 { "repeats an earlier one" } else { "repeat earlier ones" };
+        (repeats > 0).then(|| format!("{} {are}: counted once", count(repeats, "row")))
+    }
 }
 
 /// What the learning rates are.
@@ -209,6 +216,25 @@ pub(crate) fn compute_of(row: &RunRow, compute: Compute) -> f64 {
     }
 }
 
+/// Takes out rows that say the same as an earlier one: the same run, written twice.
+fn repeats(runs: &mut Vec<RunPoint>) -> Vec<Excluded> {
+    let (mut first, mut repeats) = (BTreeMap::new(), Vec::new());
+    runs.retain(|run| {
+        let Some(loss) = run.loss else { return true };
+        let numbers = [run.parameters, run.epochs, run.samples, run.lr, Some(run.compute), Some(loss)];
+        let key = (run.model.clone(), numbers.map(|number| number.map(f64::to_bits)), run.seed);
+        let at = *first.entry(key).or_insert(run.row);
+        if at != run.row {
+            repeats.push(Excluded { row: run.row, reason: format!("{REPEATED} {at}") });
+        }
+        at == run.row
+    });
+    repeats
+}
+
+/// Why a row that says the same as an earlier one is left out; the earlier one follows.
+const REPEATED: &str = "the same as row";
+
 /// Reads a CSV file with a header.
 pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Points>, Failure> {
     columns.points.as_ref().map(|path| read(path, columns, needs)).transpose()
@@ -267,5 +293,6 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
         });
     }
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };
-    Ok(Points { runs, left_out: Vec::new(), rates, axes: Axes::of_columns(columns) })
+    let left_out = repeats(&mut runs);
+    Ok(Points { runs, left_out, rates, axes: Axes::of_columns(columns) })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fit::{
     Allocation, Backtest, Choice, CurveFit, CurveForm, CurveSettings, EpochAllocation, Excluded, IsoPoint, IsoSettings,
     Isoflop, Loss, Refusal, RepeatedFit, SurfaceFit, SurfaceForm, SurfacePoint, SurfaceSettings, Variant,
+    not_positive,
 };
 
 use crate::args::{How, Intervals, Law};
@@ -58,7 +59,7 @@ impl How {
     }
 
     fn intervals(&self) -> fit::Intervals {
-        match self.intervals {
+        match self.intervals.unwrap_or(Intervals::Delta) {
             Intervals::Delta => fit::Intervals::Delta,
             Intervals::Runs => fit::Intervals::Runs,
             Intervals::Cells => fit::Intervals::Cells,
@@ -94,9 +95,15 @@ pub(crate) fn cells(points: &[RunPoint], how: &How) -> Cells {
         let derived = point.compute / (how.flops_per.unwrap_or(USUAL_FLOPS_PER) * size);
         wide.push((point, size, point.samples.unwrap_or(derived)));
     }
-    let tuned = points.iter().any(|point| point.lr.is_some());
+    // What has no place on a surface changes nothing.
+    wide.retain(|(point, size, samples)| {
+        let wrong = not_positive("size", *size).or_else(|| not_positive("samples", *samples));
+        excluded.extend(wrong.iter().map(|reason| Excluded { row: point.row, reason: reason.clone() }));
+        wrong.is_none()
+    });
+    let tuned = wide.iter().any(|(point, ..)| point.lr.is_some());
     let kept: Option<BTreeSet<usize>> = tuned.then(|| {
-        let mut runs = frontier_runs(points);
+        let mut runs = frontier_runs(wide.iter().map(|(point, ..)| *point));
         for (run, (point, size, samples)) in runs.iter_mut().zip(&wide) {
             run.group = format!("{}|{size}", point.model);
             (run.budget, run.compute) = (Some(*samples), size * samples);
@@ -152,6 +159,15 @@ impl Cells {
             "operations per parameter and sample differ between models, from {low:.3e} to {high:.3e}: the best sizes for some compute take {:.3e} for all",
             self.flops_per
         ))
+    }
+
+    /// As groups of equal compute.
+    fn groups(&self) -> Vec<IsoPoint> {
+        let point = |(point, compute): (&SurfacePoint, &Option<f64>)| IsoPoint {
+            point: *point,
+            compute: compute.unwrap_or(self.flops_per * point.size * point.samples),
+        };
+        self.points.iter().zip(&self.compute).map(point).collect()
     }
 
     fn largest_compute(&self) -> f64 {
@@ -214,7 +230,8 @@ fn of_cells(
     let settings = how.of_surface(cells.flops_per);
     // As often as the intervals are asked for; a back-test needs none of its own check.
     let quick =
-        SurfaceSettings { resamples: if how.intervals == Intervals::Delta { 0 } else { how.resamples }, ..settings };
+        SurfaceSettings { resamples: if settings.intervals == fit::Intervals::Delta { 0 } else { how.resamples }, ..settings };
+    let iso = IsoSettings { noise: seed_noise, ..IsoSettings::default() };
     let largest = cells.largest_compute();
     let (fitted, backtest) = match law {
         Law::Repeated => {
@@ -224,13 +241,7 @@ fn of_cells(
             (Fitted::Repeated(Box::new(fit), best), Some(backtest))
         }
         Law::Isoflop => {
-            let point = |(point, compute): (&SurfacePoint, &Option<f64>)| IsoPoint {
-                point: *point,
-                compute: compute.unwrap_or(cells.flops_per * point.size * point.samples),
-            };
-            let groups: Vec<IsoPoint> = cells.points.iter().zip(&cells.compute).map(point).collect();
-            let settings = IsoSettings { noise: seed_noise, ..IsoSettings::default() };
-            (Fitted::Isoflop(Box::new(fit::isoflop(&groups, &settings)?)), None)
+            (Fitted::Isoflop(Box::new(fit::isoflop(&cells.groups(), &iso)?)), None)
         }
         _ => {
             let fit = fit::parametric(&cells.points, &settings)?;
@@ -245,9 +256,18 @@ fn of_cells(
         warnings.push("some runs repeat their data, which this law takes for fresh: compare `repeated`".to_owned());
     }
     let table = otherwise.map(|all| {
-        let other = |(name, runs): &(String, Vec<RunPoint>)| (name.clone(), self::cells(runs, how).points);
-        let all: Vec<(String, Vec<SurfacePoint>)> = all.iter().map(other).collect();
-        fit::sensitivity_surface(&cells.points, &settings, None, &all)
+        let others = || all.iter().map(|(name, runs)| (name.clone(), self::cells(runs, how)));
+        match law {
+            Law::Isoflop => {
+                let all: Vec<_> = others().map(|(name, cells)| (name, cells.groups())).collect();
+                fit::sensitivity_isoflop(&cells.groups(), &iso, &all)
+            }
+            _ => {
+                let form = if law == Law::Repeated { SurfaceForm::Repeated } else { SurfaceForm::Parametric };
+                let all: Vec<_> = others().map(|(name, cells)| (name, cells.points)).collect();
+                fit::sensitivity_surface(&cells.points, form, &quick, None, &all)
+            }
+        }
     });
     Ok(Wide { law: fitted, backtest, sensitivity: table, excluded: cells.excluded, warnings })
 }
@@ -264,6 +284,26 @@ fn auto(points: &[RunPoint], how: &How, seed_noise: Option<f64>) -> Result<Wide,
     }
     let law = Fitted::Auto { curves, surfaces };
     Ok(Wide { law, backtest: None, sensitivity: None, excluded, warnings: Vec::new() })
+}
+
+/// The table of choices for a law that was fitted by least squares: its first line is that law.
+pub(crate) fn least_squares_table(
+    law: Law,
+    fitted: &fit::LawFit,
+    points: &[RunPoint],
+    how: &How,
+    otherwise: &Otherwise,
+) -> Vec<Variant> {
+    let frontier = law == Law::Frontier;
+    let form = if law == Law::Saturating { CurveForm::Saturating } else { CurveForm::Power };
+    let settings = CurveSettings { loss: Loss::Squares, intervals: fit::Intervals::Delta, ..how.of_curve() };
+    let others: Vec<(String, Vec<fit::Point>)> =
+        otherwise.iter().map(|(name, runs)| (name.clone(), curve_points(runs, frontier).0)).collect();
+    let mut table = fit::sensitivity_curve(&curve_points(points, frontier).0, form, &settings, None, &others);
+    if let Some(first) = table.first_mut() {
+        (first.used, first.params) = (fitted.used.len(), fitted.params.clone());
+    }
+    table
 }
 
 /// The points of a curve: all of a file, unless its frontier is wanted; the frontier of a sweep.

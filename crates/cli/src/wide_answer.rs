@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use spec::run::short;
 
-use crate::answer::interval;
-use crate::command::table::table;
+use crate::answer::{interval, verdict_text};
+use crate::command::table::{count, table};
 use crate::surfaces::{Fitted, Wide};
 
 /// Names of parameters in the order of their equations.
@@ -67,8 +67,7 @@ impl Wide {
                 answer
             }
             Fitted::Isoflop(found) => json!({
-                "params": {"a": found.size.exponent, "G": found.size.coefficient,
-                    "b": found.samples.exponent, "alpha": negative(&found.loss.exponent), "A": found.loss.coefficient},
+                "params": found.params(),
                 "points": {"used": found.used.len(), "rows": found.used},
                 "minima": found.valleys, "noise": found.noise, "bias": found.bias,
             }),
@@ -103,7 +102,8 @@ impl Wide {
                 let mut text = format!("L = E + A N^-alpha + B D^-beta\n{}", summary_text(&fit.summary));
                 let _ = writeln!(text, "\nat the largest compute of these runs, {}", short(best.compute));
                 text += &best_text(&[("size", &best.size), ("samples", &best.samples)], &best.loss, &best.run);
-                let _ = writeln!(text, "  {}", fit.same_rate().because);
+                let claim = fit.same_rate();
+                let _ = writeln!(text, "  {}? {}: {}", claim.claim, verdict_text(claim.verdict), claim.because);
                 text
             }
             Fitted::Repeated(fit, best) => {
@@ -155,10 +155,6 @@ impl Wide {
     }
 }
 
-fn negative(exponent: &Estimate) -> Estimate {
-    Estimate { value: -exponent.value, low: -exponent.high, high: -exponent.low }
-}
-
 fn summary_json(summary: &Summary) -> Value {
     json!({
         "params": summary.params,
@@ -172,7 +168,7 @@ fn summary_json(summary: &Summary) -> Value {
 }
 
 fn choice_json<F: Serialize>(choice: &Choice<F>) -> Value {
-    json!({"winner": choice.winner, "candidates": choice.candidates})
+    json!({"winner": choice.winner, "used": choice.used, "candidates": choice.candidates})
 }
 
 fn summary_text(summary: &Summary) -> String {
@@ -264,20 +260,21 @@ fn choice_text<F: Copy>(what: &str, choice: &Choice<F>, name: impl Fn(F) -> Stri
         vec![
             name(candidate.form),
             candidate.parameters.to_string(),
-            percent(backtest.rmse_log),
+            percent(candidate.error),
             percent(backtest.coverage),
-            candidate.refusal.clone().unwrap_or_default(),
+            candidate.refusal.as_deref().or(candidate.behind).unwrap_or_default().to_owned(),
         ]
     };
     let rows = choice.candidates.iter().map(row);
     format!(
-        "law {what}: {}\n{}",
+        "law {what}, from {}: {}\n{}",
+        count(choice.used, "point"),
         name(choice.winner),
-        table(&["form", "parameters", "error", "inside", "out of the contest because"], rows)
+        table(&["form", "parameters", "error", "inside", "not chosen because"], rows)
     )
 }
 
-fn sensitivity_text(variants: &[Variant]) -> String {
+pub(crate) fn sensitivity_text(variants: &[Variant]) -> String {
     let names: Vec<&str> =
         ORDER.into_iter().filter(|name| variants.iter().any(|variant| variant.params.contains_key(name))).collect();
     let rows = variants.iter().map(|variant| {

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::backtest::{Backtest, backtest_curve, backtest_repeated, backtest_surface};
 use crate::{
-    CurveForm, CurveSettings, NOISE_FLOOR, Point, Refusal, SurfacePoint, SurfaceSettings, curve, parametric, repeated,
+    CurveForm, CurveSettings, NOISE_FLOOR, Point, Refusal, Summary, SurfacePoint, SurfaceSettings, curve, parametric,
+    repeated,
 };
 
 /// A richer form has to beat a simpler one by this factor in the root mean square error, to which its noise about the
@@ -31,8 +32,13 @@ pub struct Candidate<F> {
     pub parameters: usize,
     /// How it predicted the largest budgets.
     pub backtest: Backtest,
+    /// Root mean square of its errors over the steps of the back-test that every form in the contest could take: what
+    /// they are compared by.
+    pub error: Option<f64>,
     /// Why it is out of the contest, where it is.
     pub refusal: Option<String>,
+    /// Why it is not the winner, where its error is lower.
+    pub behind: Option<&'static str>,
 }
 
 /// The forms in the order of their merit.
@@ -40,6 +46,8 @@ pub struct Candidate<F> {
 pub struct Choice<F> {
     /// The best one.
     pub winner: F,
+    /// Points that were fitted.
+    pub used: usize,
     /// Every form, the winner first, refused ones last.
     pub candidates: Vec<Candidate<F>>,
 }
@@ -57,7 +65,7 @@ pub fn choose_curve(
     rank(
         CurveForm::ALL.map(|form| {
             let backtest = backtest_curve(points, form, settings, seed_noise);
-            (form, form.parameters(), backtest, curve(points, form, settings).map(|fit| fit.summary.noise))
+            (form, form.parameters(), backtest, curve(points, form, settings).map(|fit| told(&fit.summary)))
         }),
         seed_noise,
     )
@@ -78,32 +86,38 @@ pub fn choose_surface(
                 SurfaceForm::Parametric,
                 5,
                 backtest_surface(points, settings, seed_noise),
-                parametric(points, settings).map(|fit| fit.summary.noise),
+                parametric(points, settings).map(|fit| told(&fit.summary)),
             ),
             (
                 SurfaceForm::Repeated,
                 6,
                 backtest_repeated(points, settings, seed_noise),
-                repeated(points, settings).map(|fit| fit.summary.noise),
+                repeated(points, settings).map(|fit| told(&fit.summary)),
             ),
         ],
         seed_noise,
     )
 }
 
+/// The noise about a fit, and its points.
+fn told(summary: &Summary) -> (f64, usize) {
+    (summary.noise, summary.used.len())
+}
+
 /// Ranks forms that come simplest first.
 fn rank<F: Copy + PartialEq, const K: usize>(
-    tested: [(F, usize, Backtest, Result<f64, Refusal>); K],
+    tested: [(F, usize, Backtest, Result<(f64, usize), Refusal>); K],
     seed_noise: Option<f64>,
 ) -> Result<Choice<F>, Refusal> {
     let first = tested[0].3.clone().err();
     let noise = |own: f64| own.max(seed_noise.unwrap_or(0.0)).max(NOISE_FLOOR);
-    let noises: Vec<f64> = tested.iter().map(|form| noise(*form.3.as_ref().unwrap_or(&0.0))).collect();
+    let noises: Vec<f64> = tested.iter().map(|form| noise(form.3.as_ref().map_or(0.0, |fit| fit.0))).collect();
+    let used = tested.iter().filter_map(|form| Some(form.3.as_ref().ok()?.1)).max().unwrap_or(0);
     let mut candidates: Vec<Candidate<F>> = tested
         .into_iter()
         .map(|(form, parameters, backtest, fitted)| {
             let refusal = fitted.err().map(|refusal| refusal.to_string());
-            Candidate { form, parameters, backtest, refusal }
+            Candidate { form, parameters, backtest, error: None, refusal, behind: None }
         })
         .collect();
     // Errors are compared over the steps that every form in the contest could take.
@@ -137,9 +151,16 @@ fn rank<F: Copy + PartialEq, const K: usize>(
     });
     let winner = winner.map_or(0, |(i, _)| i);
     let name = candidates[winner].form;
+    let least = error(&candidates[winner]);
+    let errors: Vec<f64> = candidates.iter().map(error).collect();
+    for (candidate, error) in candidates.iter_mut().zip(errors) {
+        candidate.error = Some(error).filter(|error| error.is_finite());
+        candidate.behind =
+            (error < least).then_some("not better than a simpler form by more than the noise and a fifth");
+    }
     candidates.sort_by(|a, b| {
-        let key = |c: &Candidate<F>| (c.form != name, error(c));
+        let key = |c: &Candidate<F>| (c.form != name, c.error.unwrap_or(f64::INFINITY));
         key(a).0.cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)).then(a.parameters.cmp(&b.parameters))
     });
-    Ok(Choice { winner: name, candidates })
+    Ok(Choice { winner: name, used, candidates })
 }

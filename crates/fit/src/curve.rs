@@ -94,7 +94,8 @@ enum Kept {
     Power(Fitted<2>),
     Saturating(Fitted<3>),
     Shifted(Fitted<4>),
-    Broken(Fitted<6>),
+    /// With the narrowest and the widest break that is looked for.
+    Broken(Fitted<6>, (f64, f64)),
 }
 
 /// Fits a curve to (x, y) on the logarithm of y. The search starts from a grid over the parameters in which the curve is
@@ -129,6 +130,14 @@ pub fn curve(points: &[Point], form: CurveForm, settings: &CurveSettings) -> Res
     };
     let x_range = (data.usable[0].x, data.usable[data.usable.len() - 1].x);
     summary.params = kept.parameters(u0, v0);
+    if let (Kept::Broken(_, (sharp, wide)), Some(f)) = (&kept, summary.params.get("f")) {
+        if f.low <= *sharp || f.high >= *wide {
+            summary.warnings.push(format!(
+                "f is not identified: its interval, {:.3} to {:.3}, ends where breaks are no longer looked for; the points do not tell how sharp the break is",
+                f.low, f.high
+            ));
+        }
+    }
     if summary.params.values().any(|p| !p.value.is_finite() || p.value == f64::MAX) {
         return Err(Refusal::OutOfRange { what: "x" });
     }
@@ -203,7 +212,7 @@ impl Span {
         let (fitted, summary) = self.search(&Broken, &lowest(starts, 8), &bounds, data, settings)?;
         inside("the break", fitted.theta[4], self.low, self.high)?;
         inside("the fall after the break", fitted.theta[3], -high, high)?;
-        Ok((Kept::Broken(fitted), summary))
+        Ok((Kept::Broken(fitted, (sharp.exp(), range)), summary))
     }
 
     fn search<const K: usize, M: Model<K, Place = f64>>(
@@ -288,13 +297,16 @@ impl Kept {
                 ("alpha", plain(fitted, 2)),
                 ("x0", positive(fitted, |t| t[3] + u0)),
             ]),
-            Kept::Broken(fitted) => BTreeMap::from([
+            Kept::Broken(fitted, (sharp, wide)) => BTreeMap::from([
                 ("E", floor(fitted, v0)),
                 ("A", positive(fitted, |t| t[1] + t[2] * u0 + v0)),
                 ("c0", plain(fitted, 2)),
                 ("c1", plain(fitted, 3)),
                 ("x1", positive(fitted, |t| t[4] + u0)),
-                ("f", positive(fitted, |t| t[5])),
+                ("f", {
+                    let Estimate { value, low, high } = positive(fitted, |t| t[5]);
+                    Estimate { value, low: low.max(*sharp), high: high.min(*wide) }
+                }),
             ]),
         }
     }
@@ -313,7 +325,7 @@ impl CurveFit {
             Kept::Power(fitted) => fitted.run_noise(seed_noise),
             Kept::Saturating(fitted) => fitted.run_noise(seed_noise),
             Kept::Shifted(fitted) => fitted.run_noise(seed_noise),
-            Kept::Broken(fitted) => fitted.run_noise(seed_noise),
+            Kept::Broken(fitted, _) => fitted.run_noise(seed_noise),
         };
         self.at(x, noise)
     }
@@ -336,7 +348,7 @@ impl CurveFit {
             Kept::Power(fitted) => at(&Straight, fitted, u, v0, noise),
             Kept::Saturating(fitted) => at(&Floored, fitted, u, v0, noise),
             Kept::Shifted(fitted) => at(&Shifted, fitted, u, v0, noise),
-            Kept::Broken(fitted) => at(&Broken, fitted, u, v0, noise),
+            Kept::Broken(fitted, _) => at(&Broken, fitted, u, v0, noise),
         }
     }
 }

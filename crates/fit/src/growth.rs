@@ -7,7 +7,8 @@ use crate::interval::Scale;
 use crate::trend::{Found, Trend, trend};
 use crate::{Estimate, Refusal, SurfaceFit};
 
-/// Exponents that differ by less than this grow at the same rate: between C^0.4 and C^0.6 each.
+/// At the same rate: the interval of the difference of the exponents includes 0 and is within this of it, between C^0.4 and
+/// C^0.6 each; at different rates: it excludes 0; otherwise the runs cannot tell.
 const SAME: f64 = 0.2;
 
 /// How size and epochs grow along a frontier.
@@ -59,8 +60,8 @@ fn same_rate(between: Estimate, size: &Estimate, epochs: &Estimate) -> Claim {
         between.low,
         between.high
     );
-    let yes = between.low > -SAME && between.high < SAME;
-    let no = between.low > SAME || between.high < -SAME;
+    let no = between.low > 0.0 || between.high < 0.0;
+    let yes = !no && between.low > -SAME && between.high < SAME;
     let numbers = [("difference", between.value), ("low", between.low), ("high", between.high)];
     Claim::new("size and epochs should grow at the same rate with compute", judge(yes, no), because, &numbers)
 }

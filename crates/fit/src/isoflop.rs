@@ -123,7 +123,14 @@ pub fn isoflop(points: &[IsoPoint], settings: &IsoSettings) -> Result<Isoflop, R
         match shape {
             Ok(shape) => {
                 valleys.push(shape.valley(group, noise));
-                used.extend(group.runs.iter().map(|run| run.3));
+                for run in &group.runs {
+                    if (shape.window.0..=shape.window.1).contains(&run.0) {
+                        used.push(run.3);
+                    } else {
+                        let reason = format!("its size is not within a factor {WINDOW} of the best of its budget");
+                        excluded.push(Excluded { row: run.3, reason });
+                    }
+                }
             }
             Err(reason) => {
                 let reason = format!("the budget of compute {:.3e} is dropped: {reason}", group.ln_compute.exp());
@@ -207,6 +214,8 @@ struct Shape {
     residual: f64,
     df: usize,
     range: (f64, f64),
+    /// ln of the smallest and the largest size that the parabola went through, seeds of one size included.
+    window: (f64, f64),
 }
 
 fn shape(group: &Group) -> Result<Shape, String> {
@@ -268,6 +277,7 @@ fn parabola(sizes: &[&(f64, f64, f64)], centre: f64, range: (f64, f64)) -> Optio
         residual: sizes.iter().map(|s| s.2 * (s.1 - solution.predict(&powers(s))).powi(2)).sum(),
         df: sizes.len() - 3,
         range,
+        window: (sizes.first()?.0 - 1e-9, sizes.last()?.0 + 1e-8),
     })
 }
 

@@ -142,7 +142,7 @@ impl Data {
 }
 
 /// Why a number that must be positive and finite is not, or `None` when it is.
-pub(crate) fn not_positive(what: &str, value: f64) -> Option<String> {
+pub fn not_positive(what: &str, value: f64) -> Option<String> {
     match value {
         v if v.is_nan() => Some(format!("{what} is not a number")),
         v if v <= 0.0 => Some(format!("{what} is {v}: it must be positive")),

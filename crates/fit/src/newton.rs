@@ -10,6 +10,8 @@ pub(crate) struct Local<const K: usize> {
     pub(crate) value: f64,
     pub(crate) gradient: [f64; K],
     pub(crate) hessian: Square<K>,
+    /// Curvature by which steps are damped at least, where the Hessian may have none.
+    pub(crate) damping: [f64; K],
 }
 
 /// Bounds and when to stop.
@@ -78,7 +80,7 @@ pub(crate) fn minimise<const K: usize>(
         }
     }
     let free = free(&at, &here, search);
-    let decrement = direction(&here, &free, 0.0).map_or(f64::INFINITY, |step| {
+    let decrement = direction(&here, &free, 0.0).or_else(|| direction(&here, &free, 1e-3)).map_or(f64::INFINITY, |step| {
         let gain = 0.5 * form(&step, &here.hessian, &step);
         gain.abs() / here.value.abs().max(1e6 * search.rounding).max(f64::MIN_POSITIVE)
     });
@@ -97,7 +99,7 @@ fn direction<const K: usize>(here: &Local<K>, free: &[bool; K], damping: f64) ->
     for i in 0..K {
         if free[i] {
             rhs[i] = -here.gradient[i];
-            m[i][i] += damping * here.hessian[i][i].abs();
+            m[i][i] += damping * here.hessian[i][i].abs().max(here.damping[i]);
         } else {
             for j in 0..K {
                 (m[i][j], m[j][i]) = (0.0, 0.0);
@@ -119,6 +121,7 @@ mod tests {
             value: (1.0 - a).powi(2) + 100.0 * (b - a * a).powi(2),
             gradient: [-2.0 * (1.0 - a) - 400.0 * a * (b - a * a), 200.0 * (b - a * a)],
             hessian: [[2.0 - 400.0 * (b - 3.0 * a * a), -400.0 * a], [-400.0 * a, 200.0]],
+            damping: [0.0; 2],
         }
     }
 

@@ -115,16 +115,20 @@ pub(crate) fn objective<const K: usize, M: Model<K>>(
     theta: &[f64; K],
     delta: f64,
 ) -> Local<K> {
-    let mut local = Local { value: 0.0, gradient: [0.0; K], hessian: [[0.0; K]; K] };
+    let mut local = Local { value: 0.0, gradient: [0.0; K], hessian: [[0.0; K]; K], damping: [0.0; K] };
     for row in rows {
         let jet = model.jet(theta, &row.place);
         let inverse = 1.0 / jet.value;
-        let (value, slope, bent) = huber(row.v - jet.value.ln(), delta);
+        let residual = row.v - jet.value.ln();
+        let (value, slope, bent) = huber(residual, delta);
+        // As reweighted least squares would count it: positive also where the loss is straight.
+        let reweighted = row.weight * if bent > 0.0 { 1.0 } else { slope / residual };
         local.value += row.weight * value;
         let (slope, both) = (row.weight * slope, row.weight * (slope + bent));
         let relative: [f64; K] = std::array::from_fn(|i| jet.gradient[i] * inverse);
         for i in 0..K {
             local.gradient[i] -= slope * relative[i];
+            local.damping[i] += reweighted * relative[i] * relative[i];
             for j in 0..=i {
                 local.hessian[i][j] += both * relative[i] * relative[j] - slope * inverse * jet.hessian[i][j];
             }
@@ -250,6 +254,10 @@ pub(crate) fn gram<const K: usize, M: Model<K>>(
     gram
 }
 
+/// Of the robust standard deviation: with a delta below it nearly all residuals within are those that the fit brings to
+/// zero, so that their share is taken from a window of this width, in which the density of the noise is nearly level.
+const WINDOW: f64 = 0.5;
+
 /// The standard deviation of the noise as the covariance of a Huber estimate needs it (Huber 1981, equations 7.6.1 and
 /// 7.6.10), which for squares is the usual one, the share of residuals within delta, and degrees of freedom. Residuals beyond delta are not counted among
 /// the latter (unless they are more than half): with all of them the intervals of 16 runs hold the truth too seldom.
@@ -261,17 +269,18 @@ fn noise<const K: usize, M: Model<K>>(
 ) -> (f64, f64, usize) {
     let n = rows.len();
     let df = n.saturating_sub(K);
-    let (mut squares, mut inside) = (0.0, 0.0);
+    let window = if delta.is_finite() { delta.max(WINDOW * scale_at(model, rows, theta)) } else { delta };
+    let (mut squares, mut within) = (0.0, 0.0);
     for residual in residuals(model, rows, theta) {
-        let (_, slope, bent) = huber(residual, delta);
-        squares += slope * slope;
-        inside += bent / n as f64;
+        squares += huber(residual, delta).1.powi(2);
+        within += huber(residual, window).2 / n as f64;
     }
-    if df == 0 || inside <= 0.0 {
+    if df == 0 || within <= 0.0 {
         return (f64::INFINITY, 1.0, df);
     }
-    let counted = ((n as f64 * inside.max(0.5)).round() as usize).saturating_sub(K).max(1);
-    let correction = 1.0 + K as f64 / n as f64 * (1.0 - inside) / inside;
+    let counted = ((n as f64 * within.max(0.5)).round() as usize).saturating_sub(K).max(1);
+    let correction = 1.0 + K as f64 / n as f64 * (1.0 - within) / within;
+    let inside = if window > delta { within * delta / window } else { within };
     (correction * (squares / df as f64).sqrt() / inside, inside, counted)
 }
 

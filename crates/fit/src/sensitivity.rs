@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    CurveForm, CurveSettings, Estimate, Intervals, Loss, Point, Refusal, SurfacePoint, SurfaceSettings, curve,
-    parametric, repeated,
+    CurveForm, CurveSettings, Estimate, Intervals, IsoPoint, IsoSettings, Isoflop, Loss, Point, Refusal, SurfaceForm,
+    SurfacePoint, SurfaceSettings, curve, isoflop, parametric, repeated,
 };
 
 /// The fit under one set of choices.
@@ -62,21 +62,34 @@ fn without_ends<P: Copy>(points: &[P], what: &str, read: impl Fn(&P) -> f64) -> 
     ]
 }
 
-/// The table for a surface. `at` is a size and a number of samples whose loss each line predicts. `alternatives` are the same
+/// The table for a surface, which repeated samples may be worth less in. `at` is a size and a number of samples whose loss each line predicts. `alternatives` are the same
 /// runs counted otherwise, with their names: sizes with or without embeddings or head, operations instead of parameters.
 pub fn sensitivity_surface(
     points: &[SurfacePoint],
+    form: SurfaceForm,
     settings: &SurfaceSettings,
     at: Option<(f64, f64)>,
     alternatives: &[(String, Vec<SurfacePoint>)],
 ) -> Vec<Variant> {
+    let fitted = settings;
     let settings = SurfaceSettings { resamples: 0, intervals: Intervals::Delta, ..*settings };
-    let with = |points: &[SurfacePoint], settings: &SurfaceSettings| -> Answer {
-        let fit = parametric(points, settings)?;
-        let prediction = at.map(|(size, samples)| fit.predict(size, samples));
-        Ok((fit.summary.used.len(), fit.summary.params, prediction))
+    let by = |form: SurfaceForm, points: &[SurfacePoint], settings: &SurfaceSettings| -> Answer {
+        let (summary, prediction) = match form {
+            SurfaceForm::Parametric => {
+                let fit = parametric(points, settings)?;
+                let prediction = at.map(|(size, samples)| fit.predict(size, samples));
+                (fit.summary, prediction)
+            }
+            SurfaceForm::Repeated => {
+                let fit = repeated(points, settings)?;
+                let prediction = at.map(|(size, samples)| fit.predict(size, samples, 1.0));
+                (fit.summary, prediction)
+            }
+        };
+        Ok((summary.used.len(), summary.params, prediction))
     };
-    let mut table = vec![variant("as fitted", with(points, &settings))];
+    let with = |points: &[SurfacePoint], settings: &SurfaceSettings| by(form, points, settings);
+    let mut table = vec![variant("as fitted", with(points, fitted))];
     table.extend(
         losses(settings.loss).map(|(name, loss)| variant(name, with(points, &SurfaceSettings { loss, ..settings }))),
     );
@@ -87,18 +100,55 @@ pub fn sensitivity_surface(
     ];
     table.extend(ends.into_iter().flatten().map(|(name, kept)| variant(name, with(&kept, &settings))));
     if points.iter().any(|p| p.epochs > 1.0) {
-        let fitted = repeated(points, &settings).map(|fit| {
-            let prediction = at.map(|(size, samples)| fit.predict(size, samples, 1.0));
-            (fit.summary.used.len(), fit.summary.params, prediction)
-        });
-        table.push(variant("repeated samples worth less", fitted));
+        let (name, other) = match form {
+            SurfaceForm::Parametric => ("repeated samples worth less", SurfaceForm::Repeated),
+            SurfaceForm::Repeated => ("repeated samples taken for fresh", SurfaceForm::Parametric),
+        };
+        table.push(variant(name, by(other, points, &settings)));
     }
     // A prediction at a place of the first counting means nothing in another.
     let elsewhere = |points: &[SurfacePoint]| {
-        parametric(points, &settings).map(|fit| (fit.summary.used.len(), fit.summary.params, None))
+        with(points, &settings).map(|(used, params, _)| (used, params, None))
     };
     table.extend(alternatives.iter().map(|(name, points)| variant(name.clone(), elsewhere(points))));
     table
+}
+
+/// The table for groups of equal compute.
+pub fn sensitivity_isoflop(
+    points: &[IsoPoint],
+    settings: &IsoSettings,
+    alternatives: &[(String, Vec<IsoPoint>)],
+) -> Vec<Variant> {
+    let with = |points: &[IsoPoint], settings: &IsoSettings| -> Answer {
+        isoflop(points, settings).map(|found| (found.used.len(), found.params(), None))
+    };
+    let mut table = vec![variant("as fitted", with(points, settings))];
+    let ends = [without_ends(points, "budget", |p| p.compute), without_ends(points, "size", |p| p.point.size)];
+    table.extend(ends.into_iter().flatten().map(|(name, kept)| variant(name, with(&kept, settings))));
+    let runs: Vec<SurfacePoint> = points.iter().map(|p| p.point).collect();
+    let surface = SurfaceSettings { resamples: 0, ..SurfaceSettings::default() };
+    let law = parametric(&runs, &surface).map(|fit| {
+        let growth = fit.summary.params.into_iter().filter(|(name, _)| matches!(*name, "a" | "b"));
+        (fit.summary.used.len(), growth.collect(), None)
+    });
+    table.push(variant("by the parametric law", law));
+    table.extend(alternatives.iter().map(|(name, points)| variant(name.clone(), with(points, settings))));
+    table
+}
+
+impl Isoflop {
+    /// "a" of N* = G C^a with its "G", "b" of the samples, and "A" and "alpha" of the lowest loss A C^-alpha.
+    pub fn params(&self) -> BTreeMap<&'static str, Estimate> {
+        let Estimate { value, low, high } = self.loss.exponent;
+        BTreeMap::from([
+            ("a", self.size.exponent),
+            ("G", self.size.coefficient),
+            ("b", self.samples.exponent),
+            ("alpha", Estimate { value: -value, low: -high, high: -low }),
+            ("A", self.loss.coefficient),
+        ])
+    }
 }
 
 /// The table for a curve in one variable. `at` is an x whose y each line predicts; `alternatives` are the same runs over
@@ -110,13 +160,14 @@ pub fn sensitivity_curve(
     at: Option<f64>,
     alternatives: &[(String, Vec<Point>)],
 ) -> Vec<Variant> {
+    let fitted = settings;
     let settings = CurveSettings { intervals: Intervals::Delta, ..*settings };
     let with = |points: &[Point], form: CurveForm, settings: &CurveSettings| -> Answer {
         let fit = curve(points, form, settings)?;
         let prediction = at.map(|x| fit.predict(x));
         Ok((fit.summary.used.len(), fit.summary.params, prediction))
     };
-    let mut table = vec![variant("as fitted", with(points, form, &settings))];
+    let mut table = vec![variant("as fitted", with(points, form, fitted))];
     for (name, loss) in losses(settings.loss) {
         table.push(variant(name, with(points, form, &CurveSettings { loss, ..settings })));
     }

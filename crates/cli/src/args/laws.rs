@@ -19,7 +19,7 @@ pub(crate) struct Fit {
     #[arg(long, value_enum, conflicts_with = "points")]
     pub(crate) compute: Option<Compute>,
     /// Which runs of a sweep.
-    #[arg(long, value_enum, default_value_t = Stage::Pretraining)]
+    #[arg(long, value_enum, default_value_t = Stage::Pretraining, conflicts_with = "points")]
     pub(crate) stage: Stage,
     #[command(flatten)]
     pub(crate) how: How,
@@ -61,7 +61,7 @@ pub(crate) struct Suggest {
     #[command(flatten)]
     pub(crate) chosen: Chosen,
     /// Device hours that the runs may cost in all.
-    #[arg(long, value_parser = positive, value_name = "HOURS")]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true, value_name = "HOURS")]
     pub(crate) budget: f64,
     /// What they are to narrow.
     #[arg(long, value_enum, default_value_t = Aim::Exponent)]
@@ -93,20 +93,20 @@ pub(crate) struct How {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Resamples of the bootstrap.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = resamples)]
     pub(crate) resamples: usize,
     /// Residuals of the logarithm of the loss beyond this count by their size, not their square; inf: none do. From the
     /// residuals themselves where it is not given, in laws that are fitted robustly.
-    #[arg(long, value_parser = positive_or_infinite, value_name = "DELTA")]
+    #[arg(long, value_parser = positive_or_infinite, allow_negative_numbers = true, value_name = "DELTA")]
     pub(crate) huber_delta: Option<f64>,
-    /// Where the intervals of laws of several variables come from.
-    #[arg(long, value_enum, default_value_t = Intervals::Delta)]
-    pub(crate) intervals: Intervals,
+    /// Where the intervals of robust laws and of laws of several variables come from; delta where it is not given.
+    #[arg(long, value_enum)]
+    pub(crate) intervals: Option<Intervals>,
     /// Points of a curve weigh (compute / largest compute)^this: 2 extrapolates a single learning curve well.
-    #[arg(long, default_value_t = 0.0, value_name = "POWER")]
+    #[arg(long, default_value_t = 0.0, value_parser = end_weight, allow_negative_numbers = true, value_name = "POWER")]
     pub(crate) end_weight: f64,
     /// k of C = k N D, in operations per parameter and sample; from the compute of the runs where they have one, otherwise 6.
-    #[arg(long, value_parser = positive, value_name = "K")]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true, value_name = "K")]
     pub(crate) flops_per: Option<f64>,
 }
 
@@ -118,6 +118,17 @@ pub(crate) enum Intervals {
     Runs,
     /// Percentiles over fits to whole models drawn with replacement, for several checkpoints of each.
     Cells,
+}
+
+/// Resamples of a percentile: fewer say nothing of the ends.
+fn resamples(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (200..=100_000).contains(number));
+    number.ok_or_else(|| "expected a whole number from 200 to 100000".to_owned())
+}
+
+fn end_weight(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=10.0).contains(number));
+    number.ok_or_else(|| "expected a number from 0 to 10".to_owned())
 }
 
 fn positive_or_infinite(text: &str) -> Result<f64, String> {

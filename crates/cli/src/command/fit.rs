@@ -13,6 +13,7 @@ use crate::points::{self, Needs, Points};
 use crate::samples;
 
 pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
+    refuse_idle(options)?;
     let needs = match options.law {
         Law::Lr => Needs::LrAndLoss,
         Law::Isoflop | Law::Parametric | Law::Repeated => Needs::SizeAndLoss,
@@ -36,6 +37,24 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
     keep(place, sweep.sweep_id, options, compute, &answer, &points).await;
     Ok(show(place, options.law, &answer, &points))
+}
+
+/// Refuses options that would change nothing.
+fn refuse_idle(options: &Fit) -> Result<(), Failure> {
+    let how = &options.how;
+    let (law, robust) = (law_name(options.law), how.huber_delta.is_some() || how.end_weight != 0.0);
+    let squares = matches!(options.law, Law::Power | Law::Saturating | Law::Frontier) && !robust;
+    let idle = match options.law {
+        Law::Lr | Law::Auto if options.sensitivity => format!("--sensitivity has no table for {law}"),
+        Law::Lr | Law::Auto | Law::Isoflop if how.intervals.is_some() => {
+            format!("--intervals has no effect on {law}")
+        }
+        _ if squares && how.intervals.is_some() => {
+            format!("--intervals has no effect on {law} by least squares, whose intervals are the widest of several; give --huber-delta too")
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(idle))
 }
 
 fn show(place: &Place, law: Law, answer: &Answer, points: &Points) -> u8 {

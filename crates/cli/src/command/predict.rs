@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fit::{Estimate, Refusal, SurfaceSettings};
+use fit::{Backtest, Estimate, Refusal, SurfaceSettings};
 use serde_json::{Value, json};
 use spec::run::short;
 
@@ -100,6 +100,18 @@ fn surface(cells: &Cells, options: &Predict) -> Result<Surface, Refusal> {
 }
 
 impl Surface {
+    fn backtest(&self, cells: &Cells, options: &Predict, noise: Option<f64>) -> Backtest {
+        let settings = SurfaceSettings {
+            resamples: 0,
+            intervals: fit::Intervals::Delta,
+            ..options.how.of_surface(cells.flops_per)
+        };
+        match self {
+            Surface::Fresh(_) => fit::backtest_surface(&cells.points, &settings, noise),
+            Surface::Repeated(_) => fit::backtest_repeated(&cells.points, &settings, noise),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Surface::Fresh(_) => "parametric",
@@ -108,26 +120,52 @@ impl Surface {
     }
 }
 
+/// Whether two intervals have nothing in common.
+fn apart(one: &Estimate, other: &Estimate) -> bool {
+    one.high < other.low || other.high < one.low
+}
+
+/// What is to be said of laws that disagree by more than their intervals: which predicted the largest runs better.
+fn disagreement(of_compute: &Backtest, of_sizes: &Backtest, name: &str) -> String {
+    let percent = |error: f64| format!("{:.2} %", 100.0 * error);
+    let better = match (of_compute.rmse_log, of_sizes.rmse_log) {
+        (Some(one), Some(other)) => {
+            let favoured = if one < other { "law of compute".to_owned() } else { format!("{name} law") };
+            format!(
+                "fitted without the largest budgets, the law of compute was {} off there and the {name} law {}: that favours the {favoured}",
+                percent(one),
+                percent(other),
+            )
+        }
+        _ => "there are too few budgets to tell by extrapolation which is better".to_owned(),
+    };
+    format!("the law of compute and the {name} law disagree by more than their intervals; {better}")
+}
+
 /// Samples in the data set: those seen over the epochs they took.
 fn data_set(points: &[RunPoint]) -> Option<f64> {
     let mut all: Vec<f64> =
-        points.iter().filter_map(|p| Some(p.samples? / p.epochs?)).filter(|n| n.is_finite()).collect();
+        points.iter().filter_map(|p| Some(p.samples? / p.epochs?)).filter(|n| n.is_finite() && *n > 0.0).collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied()
 }
 
 fn at_compute(points: &Points, options: &Predict, compute: f64) -> Prediction {
     let mut found = Prediction { of: format!("compute {}", short(compute)), ..Prediction::default() };
+    found.warnings.extend(points.repeated());
     let curve = |law| laws::fit_curve(law, &points.runs, &options.how.of_settings());
     let curve = match curve(Law::Saturating) {
         Answer::Refused(_) => curve(Law::Frontier),
         answer => answer,
     };
+    let mut of_compute = None;
     match curve {
-        Answer::Curve(_, fitted, _) => {
+        Answer::Curve(frontier, fitted, _) => {
+            let loss = fitted.predict(compute);
+            of_compute = Some((loss, laws::backtest(&points.runs, frontier.as_ref(), &fitted)));
             found.add(
                 "loss",
-                fitted.predict(compute),
+                loss,
                 format!("by the law of compute, {}", crate::answer::equation(&fitted)),
             );
             found.far(compute, fitted.x_range.1);
@@ -158,6 +196,10 @@ fn at_compute(points: &Points, options: &Predict, compute: f64) -> Prediction {
             let epochs = unique.map(|unique| scaled(&samples, 1.0 / unique));
             found.numbers.extend(epochs.map(|epochs| ("best_epochs", epochs, name.clone())));
             found.add("loss_at_best_size", loss, name.clone());
+            if let Some((other, tested)) = of_compute.filter(|(other, _)| apart(other, &loss)) {
+                let own = surface.backtest(&cells, options, noise);
+                found.warnings.push(disagreement(&tested, &own, surface.name()));
+            }
             found.add("loss_of_one_run", run, format!("{name}, noise between runs included"));
             if let Some(epochs) = epochs {
                 found.rate(points, epochs.value, size.value);

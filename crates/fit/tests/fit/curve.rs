@@ -90,3 +90,29 @@ fn a_form_that_is_too_rich_is_refused() {
     let few: Vec<Point> = data[..6].to_vec();
     assert_eq!(curve(&few, CurveForm::Broken, &settings).unwrap_err(), Refusal::TooFewPoints { needed: 7, got: 6 });
 }
+
+#[test]
+fn a_delta_far_below_the_noise_leaves_intervals_honest() {
+    let mut held = 0;
+    for seed in 0..100 {
+        let mut noise = Noise::new(seed);
+        let data = points(places(12).map(|x| (x, 5.0 * x.powf(-0.08) * (0.01 * noise.normal()).exp())));
+        let settings = CurveSettings { loss: Loss::Huber(1e-3), ..CurveSettings::default() };
+        let fit = curve(&data, CurveForm::Power, &settings).unwrap();
+        assert!(fit.summary.warnings.is_empty(), "seed {seed}: {:?}", fit.summary);
+        let alpha = fit.summary.params["alpha"];
+        held += usize::from(alpha.low <= 0.08 && 0.08 <= alpha.high);
+    }
+    assert!(held >= 89, "{held} of 100");
+}
+
+#[test]
+fn how_sharp_a_break_is_has_a_finite_interval_or_a_warning() {
+    let corner = |x: f64| 2.0 * x.powf(-0.05) * (x / 700.0).max(1.0).powf(-0.3);
+    let mut noise = Noise::new(1);
+    let data = points(places(25).map(|x| (x, corner(x) * (0.01 * noise.normal()).exp())));
+    let fit = curve(&data, CurveForm::Broken, &CurveSettings::default()).unwrap();
+    let f = fit.summary.params["f"];
+    assert!(f.low > 0.0 && f.high < 10.0, "{f:?}");
+    assert!(fit.summary.warnings.iter().any(|warning| warning.starts_with("f is not")), "{:?}", fit.summary);
+}

@@ -82,7 +82,7 @@ fn repeated_data_is_preferred_where_repeats_are_worth_less() {
 fn the_table_of_choices_names_each_and_keeps_refusals() {
     let runs = grid(CHINCHILLA, 3, 4, 0.003, 2);
     let other: Vec<SurfacePoint> = runs.iter().map(|p| SurfacePoint { size: p.size + 3e7, ..*p }).collect();
-    let table = sensitivity_surface(&runs, &QUICK, Some((1e9, 1e10)), &[("sizes with embeddings".to_owned(), other)]);
+    let table = sensitivity_surface(&runs, SurfaceForm::Parametric, &QUICK, Some((1e9, 1e10)), &[("sizes with embeddings".to_owned(), other)]);
     let line = |name: &str| table.iter().find(|v| v.choice == name).unwrap_or_else(|| panic!("no {name}: {table:?}"));
     assert_eq!((line("as fitted").used, line("without the largest budget").used), (12, 11));
     assert!(line("least squares").prediction.is_some());
@@ -91,4 +91,29 @@ fn the_table_of_choices_names_each_and_keeps_refusals() {
     let curve = curve_points(|x| 1.0 + 3.0 * x.powf(-0.5), 0.002, 1);
     let table = sensitivity_curve(&curve, CurveForm::Saturating, &CurveSettings::default(), Some(1e6), &[]);
     assert_eq!(table.len(), 1 + 3 + 2 + 2 + 3);
+}
+
+#[test]
+fn the_first_line_of_the_table_is_the_fit() {
+    let mut runs = grid(CHINCHILLA, 3, 4, 0.003, 2);
+    for (i, epochs) in [4.0, 16.0, 64.0].into_iter().enumerate() {
+        let of = runs[5 * i];
+        runs.push(SurfacePoint { row: 20 + i, samples: of.samples * epochs, epochs, loss: 0.97 * of.loss, ..of });
+    }
+    let fit = fit::repeated(&runs, &QUICK).unwrap();
+    let table = sensitivity_surface(&runs, SurfaceForm::Repeated, &QUICK, None, &[]);
+    assert_eq!(table[0].params, fit.summary.params);
+    assert!(table.iter().any(|line| line.choice == "repeated samples taken for fresh"));
+}
+
+#[test]
+fn a_form_with_a_lower_error_that_does_not_win_says_why() {
+    let behind = (0..20).any(|seed| {
+        let choice = choose_curve(&curve_points(|x| 3.0 * x.powf(-0.2), 0.01, seed), &CurveSettings::default(), None);
+        let choice = choice.unwrap();
+        let least = choice.candidates[0].error.unwrap();
+        choice.candidates.iter().for_each(|one| assert_eq!(one.behind.is_some(), one.error.is_some_and(|e| e < least)));
+        choice.candidates.iter().any(|one| one.behind.is_some())
+    });
+    assert!(behind);
 }

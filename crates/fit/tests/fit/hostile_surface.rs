@@ -2,7 +2,7 @@
 
 use fit::{
     CurveForm, CurveSettings, Goal, IsoPoint, IsoSettings, Loss, LrPoint, Optimum, Point, PossibleRun, Summary,
-    SurfacePoint, SurfaceSettings, Trial, TriedCell, backtest_surface, choose_curve, choose_surface,
+    SurfaceForm, SurfacePoint, SurfaceSettings, Trial, TriedCell, backtest_surface, choose_curve, choose_surface,
     common_at_small_budgets, curve, faster_for_larger, growth, isoflop, optimal_lr, parametric, repeated,
     sensitivity_curve, sensitivity_surface, slow_monotone_fall, two_trials_suffice,
 };
@@ -116,7 +116,7 @@ proptest! {
     fn tables(mut runs in prop::collection::vec(run(), 0..24)) {
         runs.iter_mut().enumerate().for_each(|(row, run)| run.row = row);
         let settings = SurfaceSettings { resamples: 0, ..SurfaceSettings::default() };
-        prop_assert!(sensitivity_surface(&runs, &settings, Some((1e9, 1e10)), &[]).len() > 8);
+        prop_assert!(sensitivity_surface(&runs, SurfaceForm::Parametric, &settings, Some((1e9, 1e10)), &[]).len() > 8);
         let _ = choose_surface(&runs, &settings, Some(f64::NAN));
         let points: Vec<Point> = runs.iter().map(|p| Point { row: p.row, x: p.size * p.samples, y: p.loss }).collect();
         prop_assert_eq!(sensitivity_curve(&points, CurveForm::Power, &CurveSettings::default(), None, &[]).len(), 11);

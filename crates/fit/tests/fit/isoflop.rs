@@ -81,3 +81,11 @@ fn intervals_hold_the_truth_under_noise() {
     println!("exponent of the size covered {rate:.3} of {sets}");
     assert!((0.92..=0.99).contains(&rate), "{rate}");
 }
+
+#[test]
+fn sizes_outside_the_window_are_named() {
+    let found = fitted(&groups(EQUAL, 4, 11, 1.0, 0.0, 1));
+    assert_eq!(found.used.len() + found.excluded.len(), 44);
+    assert!(found.excluded.len() >= 16 && found.excluded[0].reason.contains("within a factor 4"), "{:?}", found.excluded);
+    assert_eq!(found.used.len(), found.valleys.iter().map(|valley| valley.sizes).sum::<usize>());
+}
