@@ -145,3 +145,56 @@ fn suggested_runs_are_a_sweep_that_can_be_run() {
     assert!(scores(&lab)["error"].as_f64().is_some_and(|error| error.abs() < 0.2), "{}", scores(&lab));
     lab.scalelaw(simulated, &["suggest", "demo", "--budget", "1", "--goal", "loss"]).check(2, &["--compute C"]);
 }
+
+/// A table of choices begins with the law as it is fitted, and asking for it changes nothing else.
+#[test]
+fn the_table_of_choices_only_adds_to_a_law() {
+    let lab = Lab::without_worker();
+    lab.write("runs.csv", &surface());
+    for law in ["parametric", "repeated", "power", "saturating", "frontier"] {
+        let ask = |more: &[&str]| {
+            let asked = [&["fit", law, "--points", "runs.csv", "--resamples", "200", "--json"][..], more].concat();
+            lab.scalelaw("state", &asked).json()
+        };
+        let (plain, table) = (ask(&[]), ask(&["--sensitivity"]));
+        for part in ["params", "points", "warnings", "refusal"] {
+            assert_eq!(plain[part], table[part], "{law} {part}");
+        }
+        if plain.get("refusal").is_none() {
+            assert_eq!(table["sensitivity"][0]["params"], plain["params"], "{law}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_are_left_out_or_repeated_change_nothing() {
+    let lab = Lab::without_worker();
+    lab.write("runs.csv", &surface());
+    let bad = "mX,nan,1e8,1,1e15,3\nm0,1e6,-1,1,1e15,3\n";
+    let again: String = surface().lines().skip(1).take(3).map(|line| format!("{line}\n")).collect();
+    lab.write("more.csv", &(surface() + bad + &again));
+    let ask = |file| lab.scalelaw("state", &["fit", "parametric", "--points", file, "--json"]).json();
+    let (plain, more) = (ask("runs.csv"), ask("more.csv"));
+    for part in ["params", "best_at_largest_compute", "backtest"] {
+        assert_eq!(plain[part], more[part], "{part}");
+    }
+    assert_eq!(more["points"]["excluded"].as_array().map(Vec::len), Some(5), "{more}");
+    assert!(more["warnings"].to_string().contains("3 rows repeat earlier ones: counted once"), "{more}");
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let lab = Lab::without_worker();
+    lab.write("runs.csv", &surface());
+    let refused = |options: &[&str], said: &str| {
+        lab.scalelaw("state", &[&["fit"], options, &["--points", "runs.csv"]].concat()).check(2, &[said]);
+    };
+    refused(&["parametric", "--resamples", "1"], "from 200 to 100000");
+    refused(&["power", "--end-weight", "nan"], "from 0 to 10");
+    refused(&["power", "--end-weight", "-1"], "from 0 to 10");
+    refused(&["power", "--intervals", "runs"], "no effect on power");
+    refused(&["isoflop", "--intervals", "runs"], "no effect on isoflop");
+    refused(&["auto", "--sensitivity"], "no table for auto");
+    refused(&["power", "--stage", "pretraining"], "--stage");
+    lab.scalelaw("state", &["suggest", "--budget", "-1"]).check(2, &["a number above 0"]);
+}

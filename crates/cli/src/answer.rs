@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use fit::{
-    Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict,
-};
+use fit::{Claim, Estimate, Excluded, Form, Frontier, LawFit, LrLaw, Optimum, Refusal, SeedNoise, Side, Verdict};
 use serde_json::{Value, json};
 use spec::run::short;
 
@@ -98,9 +96,7 @@ impl Answer {
                 text += &reasons(points.left_out.iter());
                 text
             }
-            Answer::Curve(frontier, fitted, checks) => {
-                curve_text(frontier.as_ref(), fitted, checks.as_ref(), points)
-            }
+            Answer::Curve(frontier, fitted, checks) => curve_text(frontier.as_ref(), fitted, checks.as_ref(), points),
             Answer::Wide(wide) => {
                 let mut text = format!("C: {}; L: {}\n{}", points.axes.compute, points.axes.loss, wide.as_text());
                 let excluded = wide.excluded();

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use fit::{
     Allocation, Backtest, Choice, CurveFit, CurveForm, CurveSettings, EpochAllocation, Excluded, IsoPoint, IsoSettings,
-    Isoflop, Loss, Refusal, RepeatedFit, SurfaceFit, SurfaceForm, SurfacePoint, SurfaceSettings, Variant,
-    not_positive,
+    Isoflop, Loss, Refusal, RepeatedFit, SurfaceFit, SurfaceForm, SurfacePoint, SurfaceSettings, Variant, not_positive,
 };
 
 use crate::args::{How, Intervals, Law};
@@ -229,8 +228,10 @@ fn of_cells(
 ) -> Result<Wide, Refusal> {
     let settings = how.of_surface(cells.flops_per);
     // As often as the intervals are asked for; a back-test needs none of its own check.
-    let quick =
-        SurfaceSettings { resamples: if settings.intervals == fit::Intervals::Delta { 0 } else { how.resamples }, ..settings };
+    let quick = SurfaceSettings {
+        resamples: if settings.intervals == fit::Intervals::Delta { 0 } else { how.resamples },
+        ..settings
+    };
     let iso = IsoSettings { noise: seed_noise, ..IsoSettings::default() };
     let largest = cells.largest_compute();
     let (fitted, backtest) = match law {
@@ -240,9 +241,7 @@ fn of_cells(
             let backtest = fit::backtest_repeated(&cells.points, &quick, seed_noise);
             (Fitted::Repeated(Box::new(fit), best), Some(backtest))
         }
-        Law::Isoflop => {
-            (Fitted::Isoflop(Box::new(fit::isoflop(&cells.groups(), &iso)?)), None)
-        }
+        Law::Isoflop => (Fitted::Isoflop(Box::new(fit::isoflop(&cells.groups(), &iso)?)), None),
         _ => {
             let fit = fit::parametric(&cells.points, &settings)?;
             let best = fit.allocate(largest, seed_noise);

@@ -80,10 +80,11 @@ pub(crate) fn minimise<const K: usize>(
         }
     }
     let free = free(&at, &here, search);
-    let decrement = direction(&here, &free, 0.0).or_else(|| direction(&here, &free, 1e-3)).map_or(f64::INFINITY, |step| {
-        let gain = 0.5 * form(&step, &here.hessian, &step);
-        gain.abs() / here.value.abs().max(1e6 * search.rounding).max(f64::MIN_POSITIVE)
-    });
+    let decrement =
+        direction(&here, &free, 0.0).or_else(|| direction(&here, &free, 1e-3)).map_or(f64::INFINITY, |step| {
+            let gain = 0.5 * form(&step, &here.hessian, &step);
+            gain.abs() / here.value.abs().max(1e6 * search.rounding).max(f64::MIN_POSITIVE)
+        });
     Minimum { at, value: here.value, decrement, converged }
 }
 

@@ -107,9 +107,7 @@ pub fn sensitivity_surface(
         table.push(variant(name, by(other, points, &settings)));
     }
     // A prediction at a place of the first counting means nothing in another.
-    let elsewhere = |points: &[SurfacePoint]| {
-        with(points, &settings).map(|(used, params, _)| (used, params, None))
-    };
+    let elsewhere = |points: &[SurfacePoint]| with(points, &settings).map(|(used, params, _)| (used, params, None));
     table.extend(alternatives.iter().map(|(name, points)| variant(name.clone(), elsewhere(points))));
     table
 }

@@ -50,7 +50,9 @@ fn refuse_idle(options: &Fit) -> Result<(), Failure> {
             format!("--intervals has no effect on {law}")
         }
         _ if squares && how.intervals.is_some() => {
-            format!("--intervals has no effect on {law} by least squares, whose intervals are the widest of several; give --huber-delta too")
+            format!(
+                "--intervals has no effect on {law} by least squares, whose intervals are the widest of several; give --huber-delta too"
+            )
         }
         _ => return Ok(()),
     };

@@ -163,11 +163,7 @@ fn at_compute(points: &Points, options: &Predict, compute: f64) -> Prediction {
         Answer::Curve(frontier, fitted, _) => {
             let loss = fitted.predict(compute);
             of_compute = Some((loss, laws::backtest(&points.runs, frontier.as_ref(), &fitted)));
-            found.add(
-                "loss",
-                loss,
-                format!("by the law of compute, {}", crate::answer::equation(&fitted)),
-            );
+            found.add("loss", loss, format!("by the law of compute, {}", crate::answer::equation(&fitted)));
             found.far(compute, fitted.x_range.1);
         }
         Answer::Refused(refusal) => found.refusals.push(("the law of compute", refusal)),
@@ -196,7 +192,7 @@ fn at_compute(points: &Points, options: &Predict, compute: f64) -> Prediction {
             let epochs = unique.map(|unique| scaled(&samples, 1.0 / unique));
             found.numbers.extend(epochs.map(|epochs| ("best_epochs", epochs, name.clone())));
             found.add("loss_at_best_size", loss, name.clone());
-            if let Some((other, tested)) = of_compute.filter(|(other, _)| apart(other, &loss)) {
+            if let Some((_, tested)) = of_compute.filter(|(other, _)| apart(other, &loss)) {
                 let own = surface.backtest(&cells, options, noise);
                 found.warnings.push(disagreement(&tested, &own, surface.name()));
             }

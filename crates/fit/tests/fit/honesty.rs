@@ -82,7 +82,13 @@ fn repeated_data_is_preferred_where_repeats_are_worth_less() {
 fn the_table_of_choices_names_each_and_keeps_refusals() {
     let runs = grid(CHINCHILLA, 3, 4, 0.003, 2);
     let other: Vec<SurfacePoint> = runs.iter().map(|p| SurfacePoint { size: p.size + 3e7, ..*p }).collect();
-    let table = sensitivity_surface(&runs, SurfaceForm::Parametric, &QUICK, Some((1e9, 1e10)), &[("sizes with embeddings".to_owned(), other)]);
+    let table = sensitivity_surface(
+        &runs,
+        SurfaceForm::Parametric,
+        &QUICK,
+        Some((1e9, 1e10)),
+        &[("sizes with embeddings".to_owned(), other)],
+    );
     let line = |name: &str| table.iter().find(|v| v.choice == name).unwrap_or_else(|| panic!("no {name}: {table:?}"));
     assert_eq!((line("as fitted").used, line("without the largest budget").used), (12, 11));
     assert!(line("least squares").prediction.is_some());
