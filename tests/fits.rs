@@ -125,12 +125,19 @@ fn suggested_runs_are_a_sweep_that_can_be_run() {
     let seed = ["simulate", "demo.toml", "--progress", "none", "--speed", "100000"];
     lab.scalelaw(simulated, &seed).check(0, &[]);
     let said = lab.scalelaw(simulated, &["suggest", "demo", "--budget", "1", "--out", "next.toml", "--json"]);
-    said.check(0, &["wrote next.toml"]);
+    said.check(0, &["wrote next.toml", "fit parametric demo --with next.toml"]);
     let plan = said.json();
     assert!(plan["half_width_after"].as_f64() < plan["half_width_before"].as_f64(), "{plan}");
     let runs = plan["runs"].as_array().expect("runs").len();
     let planned = lab.scalelaw("fresh", &["plan", "next.toml", "--json"]).json();
     assert_eq!(planned["runs"].as_array().map(Vec::len), Some(runs), "{planned}");
+    // Both together are more than the first alone.
+    lab.scalelaw(simulated, &["simulate", "next.toml", "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    let rows = |more: &[&str]| {
+        let fit = lab.scalelaw(simulated, &[&["fit", "lr", "demo", "--json"], more].concat()).json();
+        fit["noise"]["df"].as_u64().unwrap_or(0)
+    };
+    assert!(rows(&["--with", "next.toml"]) > rows(&[]));
     // A prediction is kept, and scored once its run has come in.
     let ask = ["predict", "demo", "--model", "L", "--epochs", "2", "--save"];
     lab.scalelaw(simulated, &ask).check(0, &["kept;"]);

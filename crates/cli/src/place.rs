@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sched::StateFolder;
-use store::{Store, StoreError, SweepRow};
+use store::{RunRow, Store, StoreError, SweepRow};
 
 use crate::exit::Failure;
 
@@ -58,6 +58,22 @@ impl Place {
             Failure::usage(format!("no sweep {name:?} in {} (there: {known})", self.state.database().display()))
         })
     }
+}
+
+/// The runs of a sweep and, numbered on, those of further ones; a run that several have is named once, where it is wanted.
+pub(crate) async fn rows(place: &Place, store: &Store, sweep: i64, with: &[String]) -> Result<Vec<RunRow>, Failure> {
+    let mut rows = store.runs(sweep).await?;
+    for name in with {
+        let other = place.choose(store, Some(name)).await?;
+        for row in store.runs(other.sweep_id).await? {
+            match rows.iter_mut().find(|there| there.run == row.run) {
+                None => rows.push(row),
+                Some(there) if row.wanted && !there.wanted => *there = row,
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// A sweep is called by its name, or by its file.

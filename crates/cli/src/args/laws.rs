@@ -14,6 +14,8 @@ pub(crate) struct Fit {
     #[command(flatten)]
     pub(crate) chosen: Chosen,
     #[command(flatten)]
+    pub(crate) together: Together,
+    #[command(flatten)]
     pub(crate) columns: Columns,
     /// Which compute of a sweep; train-hours where it is not given, and flops for laws of size and samples.
     #[arg(long, value_enum, conflicts_with = "points")]
@@ -32,6 +34,8 @@ pub(crate) struct Fit {
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) chosen: Chosen,
+    #[command(flatten)]
+    pub(crate) together: Together,
     #[command(flatten)]
     pub(crate) columns: Columns,
     /// For so much compute: operations for a sweep, the unit of the compute column for a file.
@@ -60,6 +64,8 @@ pub(crate) struct Predict {
 pub(crate) struct Suggest {
     #[command(flatten)]
     pub(crate) chosen: Chosen,
+    #[command(flatten)]
+    pub(crate) together: Together,
     /// Device hours that the runs may cost in all.
     #[arg(long, value_parser = positive, allow_negative_numbers = true, value_name = "HOURS")]
     pub(crate) budget: f64,
@@ -84,6 +90,14 @@ pub(crate) enum Aim {
     Loss,
     /// All parameters of the surface.
     Parameters,
+}
+
+/// Sweeps whose runs are taken together.
+#[derive(Args)]
+pub(crate) struct Together {
+    /// Take the runs of this sweep too, such as one that `suggest` wrote; rows are numbered on. Can be given several times.
+    #[arg(long, value_name = "SWEEP")]
+    pub(crate) with: Vec<String>,
 }
 
 /// How laws are fitted.

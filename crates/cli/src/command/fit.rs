@@ -8,7 +8,7 @@ use crate::answer::law_name;
 use crate::args::{Compute, Fit, Law};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::points::{self, Needs, Points};
 use crate::samples;
 
@@ -28,14 +28,16 @@ pub(crate) async fn run(place: &Place, options: &Fit) -> Result<u8, Failure> {
     }
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
-    let rows = store.runs(sweep.sweep_id).await?;
+    let rows = place::rows(place, &store, sweep.sweep_id, &options.together.with).await?;
     let verdicts = samples::verdicts(&store, &rows).await?;
     let points = points::of_sweep(&rows, &verdicts, compute, options.stage);
     store.close().await;
     let of_sizes = needs == Needs::SizeAndLoss;
     let otherwise = options.sensitivity.then(|| points::otherwise(&rows, &points, compute, of_sizes));
     let answer = laws::fit_law(options.law, &points.runs, &options.how, otherwise.as_ref());
-    keep(place, sweep.sweep_id, options, compute, &answer, &points).await;
+    if options.together.with.is_empty() {
+        keep(place, sweep.sweep_id, options, compute, &answer, &points).await;
+    }
     Ok(show(place, options.law, &answer, &points))
 }
 
@@ -45,6 +47,9 @@ fn refuse_idle(options: &Fit) -> Result<(), Failure> {
     let (law, robust) = (law_name(options.law), how.huber_delta.is_some() || how.end_weight != 0.0);
     let squares = matches!(options.law, Law::Power | Law::Saturating | Law::Frontier) && !robust;
     let idle = match options.law {
+        _ if options.columns.points.is_some() && !options.together.with.is_empty() => {
+            "--with adds a sweep to a sweep: it has no effect on --points".to_owned()
+        }
         Law::Lr | Law::Auto if options.sensitivity => format!("--sensitivity has no table for {law}"),
         Law::Lr | Law::Auto | Law::Isoflop if how.intervals.is_some() => {
             format!("--intervals has no effect on {law}")

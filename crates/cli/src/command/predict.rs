@@ -11,7 +11,7 @@ use crate::args::{Compute, Law, Predict, Stage};
 use crate::command::predictions::{self, Kept, now_ms};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::points::{self, Needs, Points, RunPoint};
 use crate::samples;
 use crate::surfaces::{Cells, cells};
@@ -21,6 +21,9 @@ use crate::wide_answer::wide_interval;
 const FAR: f64 = 10.0;
 
 pub(crate) async fn run(place: &Place, options: &Predict) -> Result<u8, Failure> {
+    if options.columns.points.is_some() && !options.together.with.is_empty() {
+        return Err(Failure::usage("--with adds a sweep to a sweep: it has no effect on --points"));
+    }
     // Without sizes there is still the law of compute.
     let of_file = points::of_file(&options.columns, Needs::SizeAndLoss).or_else(|failure| match options.at_compute {
         Some(_) => points::of_file(&options.columns, Needs::ComputeAndLoss),
@@ -31,7 +34,7 @@ pub(crate) async fn run(place: &Place, options: &Predict) -> Result<u8, Failure>
         None => {
             let store = place.read().await?;
             let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
-            let rows = store.runs(sweep.sweep_id).await?;
+            let rows = place::rows(place, &store, sweep.sweep_id, &options.together.with).await?;
             let verdicts = samples::verdicts(&store, &rows).await?;
             store.close().await;
             (Some(sweep.name), points::of_sweep(&rows, &verdicts, Compute::Flops, Stage::Pretraining))

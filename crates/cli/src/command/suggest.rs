@@ -13,7 +13,7 @@ use crate::args::{Aim, Compute, Stage, Suggest};
 use crate::command::table::{count, table};
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::laws::{self, Answer, Group};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::points::{self, Points, RunPoint};
 use crate::surfaces::{Cells, cells};
 use crate::{samples, write};
@@ -35,7 +35,7 @@ struct Next {
 pub(crate) async fn run(place: &Place, options: &Suggest) -> Result<u8, Failure> {
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
-    let rows = store.runs(sweep.sweep_id).await?;
+    let rows = place::rows(place, &store, sweep.sweep_id, &options.together.with).await?;
     let source = store.source(sweep.sweep_id).await?;
     let verdicts = samples::verdicts(&store, &rows).await?;
     store.close().await;
@@ -58,7 +58,7 @@ pub(crate) async fn run(place: &Place, options: &Suggest) -> Result<u8, Failure>
         Ok((plan, possible)) => {
             next.extend(plan.runs.iter().filter_map(|one| {
                 let (group, epochs, hours) = possible.get(one.run.row)?;
-                Some(of_plan(group, *epochs, *hours, one.half_width, &points.runs, &groups))
+                of_plan(group, *epochs, *hours, one.half_width, &points.runs, &groups)
             }));
             Some(plan)
         }
@@ -69,7 +69,11 @@ pub(crate) async fn run(place: &Place, options: &Suggest) -> Result<u8, Failure>
     if let (Some(path), false) = (&options.out, next.is_empty()) {
         let text = sweep_file(&source, &next, options.budget)?;
         write::atomically(path, text.as_bytes())?;
-        say(&format!("wrote {}; `scalelaw plan {}` prices it", path.display(), path.display()));
+        let both = place.command(&format!("fit parametric {} --with {}", sweep.name, path.display()));
+        say(&format!(
+            "wrote {0}; `scalelaw plan {0}` prices it; once it has run, {both} fits its runs and these together",
+            path.display()
+        ));
     }
     Ok(if next.is_empty() { NO_FIT } else { 0 })
 }
@@ -185,8 +189,16 @@ fn narrow<'a>(
     Ok((plan.ok_or_else(unknown)?, possible.to_vec()))
 }
 
-/// A planned run with its learning rate: that of its cell where one is known, else of the law, else of the nearest cell.
-fn of_plan(group: &Group, epochs: f64, hours: f64, half_width: f64, runs: &[RunPoint], groups: &[Group]) -> Next {
+/// A planned run with its learning rate: that of its cell where one is known, else of the law, else of the nearest cell of its
+/// model; none where no learning rate of the model is known.
+fn of_plan(
+    group: &Group,
+    epochs: f64,
+    hours: f64,
+    half_width: f64,
+    runs: &[RunPoint],
+    groups: &[Group],
+) -> Option<Next> {
     let best = |group: &Group| match group.optimum.as_ref().ok()? {
         fit::Optimum::Inside { best_tried, .. } | fit::Optimum::AtEdge { best_tried, .. } => Some(*best_tried),
     };
@@ -200,13 +212,13 @@ fn of_plan(group: &Group, epochs: f64, hours: f64, half_width: f64, runs: &[RunP
         let far = |other: &&Group| other.epochs.map_or(f64::INFINITY, |there| (there / epochs).ln().abs());
         of_model.min_by(|a, b| far(a).total_cmp(&far(b))).and_then(best)
     };
-    let lr = same.and_then(best).or_else(by_law).or_else(nearest).unwrap_or(f64::NAN);
+    let lr = same.and_then(best).or_else(by_law).or_else(nearest)?;
     let seeds =
         runs.iter().filter(|run| run.model == group.model && run.epochs == Some(epochs)).filter_map(|run| run.seed);
     let seed = seeds.max().map_or(0, |seed| seed + 1);
     let what = if same.is_some() { "another seed" } else { "a new budget" };
     let why = format!("{what}; the half-width is then {half_width:.3}");
-    Next { model: group.model.clone(), epochs, lr: nine(lr), seed, hours, why }
+    Some(Next { model: group.model.clone(), epochs, lr: nine(lr), seed, hours, why })
 }
 
 /// To nine digits, as a person would write it.

@@ -97,5 +97,6 @@ fn the_rates_of_growth_are_compared() {
     assert!((along(0.5, 0.4, 0.0).epochs.exponent.value - 0.4).abs() < 1e-9);
     assert!(growth(&[(1.0, 1.0, 1.0); 2]).is_err());
     let surface = parametric(&grid(CHINCHILLA, 5, 5, 0.001, 1), &SurfaceSettings::default()).unwrap();
-    assert_eq!(surface.same_rate().verdict, Verdict::Yes, "{:?}", surface.same_rate());
+    // Its exponents are 0.51 and 0.49, and so little noise tells them apart.
+    assert_eq!(surface.same_rate().verdict, Verdict::No, "{:?}", surface.same_rate());
 }
