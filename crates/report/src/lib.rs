@@ -24,19 +24,27 @@
 //! ```
 
 mod blocks;
+mod chart;
 mod csv;
+mod curves;
 mod error;
 mod frame;
 mod geometry;
+mod key;
 mod labels;
 mod law_draw;
+mod layer;
 #[cfg(test)]
 mod layout_tests;
+mod ledger;
 mod lr;
 mod lr_draw;
 mod marks;
+mod optimum;
 mod png;
+mod profile;
 mod reference_draw;
+mod residuals;
 mod scaling;
 mod scaling_draw;
 mod scene;
@@ -45,9 +53,14 @@ mod style;
 mod text;
 mod ticks;
 
+pub use curves::{Curve, CurveEnd, CurvesFigure};
 pub use error::Error;
+pub use ledger::{Hours, LedgerDevice, LedgerFigure};
 pub use lr::{Edge, LrPoint, LrSeries, OptimalLrFigure};
+pub use optimum::{OptimumFigure, OptimumPoint, OptimumSeries};
 pub use png::png;
+pub use profile::{Profile, ProfileFigure, ProfileOptimum, ProfilePanel};
+pub use residuals::{Residual, ResidualSeries, ResidualsFigure};
 pub use scaling::{Law, LawPoint, Point, PointKind, Reference, ScalingFigure, Series};
 pub use sheet::{ContactSheet, Picture, SheetRow};
 pub use style::Style;

@@ -9,6 +9,11 @@ pub(crate) const GREY: RGBColor = RGBColor(140, 140, 140);
 pub(crate) const DARK_GREY: RGBColor = RGBColor(96, 96, 96);
 /// Grey of the confidence band.
 pub(crate) const BAND: RGBColor = RGBColor(216, 216, 216);
+/// Hours by use: dark to light, and told apart by hatching too.
+pub(crate) const USEFUL: RGBColor = RGBColor(0, 82, 130);
+pub(crate) const REPEATED: RGBColor = RGBColor(86, 160, 211);
+pub(crate) const FAILED: RGBColor = RGBColor(213, 94, 0);
+pub(crate) const IDLE: RGBColor = RGBColor(208, 208, 208);
 /// Everything that is not data.
 pub(crate) const BLACK: RGBColor = RGBColor(0, 0, 0);
 /// The paper.
