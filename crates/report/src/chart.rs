@@ -14,8 +14,8 @@ use crate::style::Sizes;
 use crate::text::plain;
 use crate::{Error, Style};
 
-/// The ratio of width to height that panels come close to.
-const SHAPE: f64 = 1.25;
+/// A canvas of this ratio of width to height has one more column of panels.
+const WIDE: f64 = 1.6;
 /// Rows of panels that the height of a style is for; more of them make the figure higher.
 const ROWS: usize = 2;
 /// No figure gets higher than this: a page of a journal.
@@ -80,14 +80,14 @@ impl Chart<'_> {
 
     /// Columns that give panels a pleasant shape, on a canvas with this ratio of width to height.
     fn columns(&self, ratio: f64) -> usize {
-        let count = self.panels.len().max(1);
-        let badness = |columns: usize| {
-            let rows = count.div_ceil(columns) as f64;
-            let height = (rows / ROWS as f64).max(1.0);
-            (ratio / height / columns as f64 * rows / SHAPE).ln().abs()
+        let count = self.panels.len();
+        let columns = match count {
+            0 | 1 => 1,
+            2..=4 => 2,
+            5..=9 => 3,
+            _ => 4,
         };
-        let widest = count.min(5);
-        (1..=widest).min_by(|a, b| badness(*a).total_cmp(&badness(*b))).unwrap_or(1)
+        if ratio > WIDE && count > 2 { (columns + 1).min(count) } else { columns }
     }
 
     /// Everything at its place.

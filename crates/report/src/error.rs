@@ -62,6 +62,9 @@ pub enum Error {
     /// The SVG could not be turned into a PNG.
     #[error("png: {0}")]
     Png(String),
+    /// The SVG could not be turned into a PDF.
+    #[error("pdf: {0}")]
+    Pdf(String),
 }
 
 /// Refuses what a logarithmic axis cannot show.

@@ -220,18 +220,21 @@ impl Frame {
         scene.texts.extend(self.texts.iter().cloned());
     }
 
-    /// Labels that reach further than `slack` out of the plot are left out, for those of the next panel.
+    /// Labels reach no further than `slack` out of the plot, where those of the next panel are.
     fn x_tick_labels(&mut self, spec: &Spec<'_>, sizes: &Sizes, slack: f64) {
         let Rect { x0, x1, y1, .. } = self.plot;
+        let mut taken = f64::NEG_INFINITY;
         for tick in self.x_ticks.clone() {
             let Some(label) = tick.label else { continue };
             let runs = markup(&label);
             let half = width(&runs, sizes.small) / 2.0;
-            let x = spec.x.place(tick.value, (x0, x1));
-            if x - half < x0 - slack || x + half > x1 + slack {
+            let x = inside(spec.x.place(tick.value, (x0, x1)), x0 - slack + half, x1 + slack - half);
+            let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
+            // Only a label that was moved can touch the one before; where the panel is too narrow for any, none is drawn.
+            if slack.is_finite() && (x - half < taken || 2.0 * half > x1 - x0 + 2.0 * slack) {
                 continue;
             }
-            let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
+            taken = x + half + 0.3 * sizes.small;
             self.text(runs, (x, y1 + (TICK + GAP + 0.86) * sizes.small), sizes.small, Anchor::Middle);
         }
     }
@@ -295,7 +298,12 @@ pub(crate) fn level_range(values: impl Iterator<Item = f64>, air: f64) -> Option
     }
     let size = low.abs().max(high.abs());
     let span = high - low;
-    let pad = if span > 1e-9 * size { air * span } else { (0.1 * size).max(1e-100) };
+    let pad = match size {
+        _ if span > 1e-9 * size => air * span,
+        // Nothing but zeros: their unit says how much is much.
+        0.0 => 1.0,
+        _ => 0.1 * size,
+    };
     Some((low - pad, high + pad))
 }
 

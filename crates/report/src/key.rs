@@ -94,7 +94,7 @@ impl Key {
                     if lined {
                         line(Pen::new(color, sizes.line), scene);
                     }
-                    draw_mark((x + long / 2.0, y), look, color, radius(0.5, sizes), scene, sizes);
+                    draw_mark((x + long / 2.0, y), look, color, radius(0.3, sizes), scene, sizes);
                 }
                 Sample::Line { ink, width, dashed } => {
                     line(Pen { dashed, ..Pen::new(ink.color(count), width * sizes.line) }, scene);

@@ -127,11 +127,13 @@ pub(crate) fn draw_layer(layer: &Layer, count: usize, frame: &Frame, scene: &mut
             }
         }
         Layer::Flat { y, ends, ink } => {
-            let cap = 0.6 * radius(0.4, sizes);
+            let cap = 1.3 * radius(0.4, sizes);
             let [low, high] = [ends.0, ends.1].map(|x| frame.at(x, *y)).map(|s| (s.0.clamp(plot.x0, plot.x1), s.1));
-            scene.line(vec![low, high], thin(*ink));
+            // It often lies on the curve whose optimum it is about, so it is drawn to be seen.
+            let pen = Pen::new(ink.color(count), 1.6 * sizes.line);
+            scene.line(vec![low, high], pen);
             for end in [low, high] {
-                scene.line(vec![(end.0, end.1 - cap), (end.0, end.1 + cap)], thin(*ink));
+                scene.line(vec![(end.0, end.1 - cap), (end.0, end.1 + cap)], Pen { width: sizes.line, ..pen });
             }
         }
         Layer::Arrow { at, toward, ink } => {
@@ -222,7 +224,15 @@ pub(crate) fn cover(layer: &Layer, frame: &Frame, obstacles: &mut Obstacles, siz
             let length = ARROW * sizes.small;
             obstacles.add_line(&[spot, (spot.0 + toward.0 * length, spot.1 - toward.1 * length)]);
         }
-        Layer::Bar { .. } | Layer::Band { .. } | Layer::Level { .. } | Layer::Plumb { .. } => {}
+        Layer::Level { y, .. } => {
+            let y = frame.at(1.0, *y).1;
+            obstacles.add_line(&[(frame.plot.x0, y), (frame.plot.x1, y)]);
+        }
+        Layer::Plumb { x } => {
+            let x = frame.at(*x, 1.0).0;
+            obstacles.add_line(&[(x, frame.plot.y0), (x, frame.plot.y1)]);
+        }
+        Layer::Bar { .. } | Layer::Band { .. } => {}
     }
 }
 

@@ -145,7 +145,7 @@ impl LedgerFigure {
         let days = self.days.len().max(1) as f64;
         Chart {
             title: self.title.as_deref(),
-            x: Axis { label: &self.x_label, range: (-0.6, days - 0.4), kind: Kind::Names(self.days.clone()) },
+            x: Axis { label: &self.x_label, range: (-0.6, days - 0.4), kind: Kind::Names(short(&self.days)) },
             y: Axis { label: &self.y_label, range: (0.0, top), kind: Kind::Level },
             panels,
             law: None,
@@ -163,4 +163,14 @@ impl LedgerFigure {
             ),
         }
     }
+}
+
+/// Dates without their year, where it is the same for all.
+fn short(days: &[String]) -> Vec<String> {
+    let year = |day: &String| day.split_once('-').filter(|(year, _)| year.len() == 4).map(|(year, _)| year.to_owned());
+    let first = days.first().and_then(year);
+    if first.is_none() || days.iter().any(|day| year(day) != first) {
+        return days.to_vec();
+    }
+    days.iter().map(|day| day[5..].to_owned()).collect()
 }

@@ -152,7 +152,9 @@ impl ProfileFigure {
         let place = |budget: f64| budgets.iter().position(|other| other.0 == budget).unwrap_or(0);
         let tried = || self.curves().flat_map(|(_, c)| c.points.iter().map(|p| p.0).chain(c.diverged.iter().copied()));
         let optima = || self.curves().filter_map(|(_, curve)| curve.optimum.as_ref());
-        let x = range(tried().chain(optima().map(|optimum| optimum.x)), AIR).unwrap_or((0.1, 1.0));
+        // Arrows at the edge need more room.
+        let air = if optima().any(|optimum| optimum.edge.is_some()) { 1.6 * AIR } else { AIR };
+        let x = range(tried().chain(optima().map(|optimum| optimum.x)), air).unwrap_or((0.1, 1.0));
         let places: Vec<f64> = tried().collect();
         // Learning rates are read as doublings, model sizes as powers of ten.
         let ticks = if x.1 < 1e3 { lr_ticks(&places, x) } else { Kind::Decades };
@@ -161,10 +163,10 @@ impl ProfileFigure {
         let diverged = self.curves().any(|(_, curve)| !curve.diverged.is_empty());
         let top = |share: f64| 10f64.powf(data.1.log10() + share * (data.1 / data.0).log10());
         let y = (data.0, if diverged { top(CROSSES) } else { data.1 });
-        let single = self.panels.len() <= 1;
+        // Curves with a heading for what they differ in are told apart by the key, others by names at their ends.
+        let named = self.budget_label.is_empty() && self.panels.len() <= 1;
         let panel = |panel: &ProfilePanel| {
-            let mut made =
-                Panel { heading: if single { String::new() } else { panel.name.clone() }, ..Panel::default() };
+            let mut made = Panel { heading: panel.name.clone(), ..Panel::default() };
             let mut marks = Vec::new();
             for curve in &panel.curves {
                 let index = place(curve.budget);
@@ -172,7 +174,7 @@ impl ProfileFigure {
                 draw(curve, index, top(CROSSES * 0.9 * height), &mut made.layers, &mut marks);
                 let last = curve.points.iter().max_by(|a, b| a.0.total_cmp(&b.0));
                 let end = curve.fit.last().filter(|end| end.0 <= x.1 && end.1 <= y.1 && end.1 >= y.0).copied();
-                if let Some(at) = end.or(last.map(|point| (point.0, point.1))).filter(|_| single) {
+                if let Some(at) = end.or(last.map(|point| (point.0, point.1))).filter(|_| named) {
                     made.names.push(Name { text: curve.name.clone(), at, series: index });
                 }
             }
@@ -190,24 +192,22 @@ impl ProfileFigure {
             },
             law: None,
             count: budgets.len(),
-            key: self.key(&budgets, single),
+            key: self.key(&budgets, named),
             notes: self.notes.clone(),
             description: self.description(),
         }
     }
 
-    fn key(&self, budgets: &[(f64, &str)], single: bool) -> Vec<Entry> {
+    fn key(&self, budgets: &[(f64, &str)], named: bool) -> Vec<Entry> {
         let entry = |sample, text: &str| Entry { sample, text: text.to_owned() };
         let mut key = Vec::new();
         if !budgets.is_empty() && !self.budget_label.is_empty() {
             key.push(entry(Sample::Heading, &self.budget_label));
         }
-        if !single {
+        if !named {
             key.extend(budgets.iter().enumerate().map(|(i, (_, name))| {
                 entry(Sample::Mark { ink: Ink::Series(i), look: Look::Filled(i), line: true }, name)
             }));
-        } else if budgets.len() > 1 && !key.is_empty() {
-            key.clear();
         }
         let any = |test: &dyn Fn(&Profile) -> bool| self.curves().any(|(_, curve)| test(curve));
         let mark = |look| Sample::Mark { ink: Ink::Black, look, line: false };

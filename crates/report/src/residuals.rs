@@ -120,7 +120,7 @@ impl ResidualsFigure {
         let mut key = Vec::new();
         if points().any(|point| point.held_back) {
             key.push(Entry { sample: mark(Look::Filled(0)), text: "fitted".to_owned() });
-            key.push(Entry { sample: mark(Look::Hollow(0)), text: "held back and predicted".to_owned() });
+            key.push(Entry { sample: mark(Look::Hollow(0)), text: "not fitted".to_owned() });
         }
         if self.band.len() > 1 {
             key.push(Entry { sample: Sample::Law, text: "law and its 95 % interval".to_owned() });

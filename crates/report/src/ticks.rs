@@ -19,8 +19,9 @@ pub(crate) enum Notation {
     Decimal,
 }
 
-/// A learning-rate axis beyond this ratio shows decades.
+/// A learning-rate axis beyond this ratio shows decades where its doublings have labels longer than the longest.
 const MOST_DOUBLINGS: f64 = 128.0;
+const LONGEST_DOUBLING: usize = 5;
 
 /// Ticks from `low` to `high` on an axis that shows decades, with at most about `room` labels and at least two.
 pub(crate) fn decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
@@ -43,7 +44,8 @@ pub(crate) fn doublings(low: f64, high: f64, anchor: f64, notation: Notation, ro
         return linear(low, high, room);
     }
     // 0.0078125 is a number that nobody knows.
-    if notation == Notation::Decimal && high / low >= MOST_DOUBLINGS {
+    let unknown = |value: &f64| doubling_label(*value, notation).len() > LONGEST_DOUBLING;
+    if notation == Notation::Decimal && high / low >= MOST_DOUBLINGS && values.iter().any(unknown) {
         return decades(low, high, room);
     }
     let every = values.len().div_ceil(room.max(2));
@@ -52,7 +54,7 @@ pub(crate) fn doublings(low: f64, high: f64, anchor: f64, notation: Notation, ro
 }
 
 /// A number of epochs as people say it: `1/4`, `1/2`, `3`.
-pub(crate) fn epochs_label(epochs: f64) -> String {
+pub fn epochs_label(epochs: f64) -> String {
     doubling_label(epochs, Notation::Fraction)
 }
 

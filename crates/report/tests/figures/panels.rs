@@ -113,7 +113,7 @@ fn curves() -> CurvesFigure {
     let curve = |(index, name): (usize, &str)| {
         let scale = 1.0 + 0.12 * index as f64;
         let loss = |x: f64| 2.4 / scale * (1.0 + x / 3000.0).powf(-0.25) + 0.1;
-        let noise = |i: i32| 1.0 + 0.03 * f64::from((i * 37 + index as i32 * 11) % 17 - 8) / 8.0;
+        let noise = |i: i32| 1.0 + 0.03 * (f64::from(i * i) * 1.7 + index as f64).sin();
         let training = (1..=150).map(|i| (400.0 * f64::from(i), loss(400.0 * f64::from(i)) * noise(i)));
         let held_out = (1..=6).map(|i| (10_000.0 * f64::from(i), 1.03 * loss(10_000.0 * f64::from(i))));
         let part = [150, 150, 90, 20][index];
@@ -142,7 +142,7 @@ fn ledger() -> LedgerFigure {
     LedgerFigure {
         x_label: "Day".to_owned(),
         y_label: "Device hours".to_owned(),
-        days: (1..=7).map(|day| format!("3-{day:02}")).collect(),
+        days: (1..=7).map(|day| format!("2026-03-{day:02}")).collect(),
         devices: (0..4).map(device).collect(),
         ..LedgerFigure::default()
     }
@@ -156,6 +156,10 @@ fn learning_rates_are_the_committed_ones() {
 
 #[test]
 fn isoflop_is_the_committed_one() {
+    assert!(
+        isoflop().svg(&Style::paper()).expect("a figure").contains("10<tspan dy=\"-22\" font-size=\"42.0\">18</tspan>")
+    );
+    check_golden("isoflop_dark.svg", &isoflop().svg(&Style::dark()).expect("a figure"));
     check_golden("isoflop.svg", &isoflop().svg(&Style::paper()).expect("a figure"));
 }
 
