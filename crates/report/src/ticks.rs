@@ -162,6 +162,7 @@ pub(crate) fn level(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let largest = low.abs().max(high.abs()).log10().floor() as i32;
     let label = |value: f64| match (-3..5).contains(&largest) {
         true => fixed(value, (-k).max(0) as usize),
+        false if value == 0.0 => "0".to_owned(),
         false => format!("{}×10^{largest}", fixed(value / 10f64.powi(largest), (largest - k).max(0) as usize)),
     };
     let value = |i: u32| {
@@ -265,7 +266,7 @@ mod tests {
     fn a_linear_axis_has_round_numbers() {
         assert_eq!(labels(&level(-3.2, 4.9, 5)), ["−2", "0", "2", "4"]);
         assert_eq!(labels(&level(0.0, 0.37, 5)), ["0.0", "0.1", "0.2", "0.3"]);
-        assert_eq!(labels(&level(0.0, 2.5e6, 3)), ["0×10^6", "1×10^6", "2×10^6"]);
+        assert_eq!(labels(&level(0.0, 2.5e6, 3)), ["0", "1×10^6", "2×10^6"]);
         assert_eq!(labels(&doublings(0.0016, 0.31, 0.0016, Notation::Decimal, 8)), ["0.01", "0.1"]);
     }
 

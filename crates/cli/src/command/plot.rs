@@ -287,7 +287,11 @@ fn draw_isoflop(options: &Plot, points: &Points, wanted: &dyn Fn(Figure) -> bool
         (Figure::SizeVsCompute, "size-vs-compute"),
         (Figure::EpochsVsCompute, "epochs-vs-compute"),
     ] {
-        if wanted(figure) {
+        let no_epochs = figure == Figure::EpochsVsCompute && points.runs.iter().any(|point| point.epochs.is_none());
+        if no_epochs && options.figure == figure {
+            say("these points have no epochs: name their column with --epochs-column");
+        }
+        if wanted(figure) && !no_epochs {
             let (svg, csv) = isoflop_figure(options, figure, &cells, &fitted, &axis)?;
             let (name, data_hash) = (format!("{name}{ending}"), data_hash.clone());
             drawn.push(Drawn { name, svg, csv, data_hash, fit: json!(&*fitted) });
