@@ -12,6 +12,7 @@ mod finetune;
 mod fits;
 mod paper;
 mod pictures;
+mod plots;
 mod screens;
 mod scripted;
 mod search;

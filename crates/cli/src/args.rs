@@ -280,6 +280,15 @@ pub(crate) struct Plot {
     /// Label of the vertical axis.
     #[arg(long)]
     pub(crate) y_label: Option<String>,
+    /// How it looks.
+    #[arg(long, value_enum, default_value_t = Look::Paper)]
+    pub(crate) style: Look,
+    /// Write a PDF, too.
+    #[arg(long)]
+    pub(crate) pdf: bool,
+    /// Draw nothing: exit with 1 if what this file's figure was drawn from has changed since.
+    #[arg(long, value_name = "FIGURE.json")]
+    pub(crate) check: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -292,6 +301,31 @@ pub(crate) enum Figure {
     OptimalLr,
     /// Top-1 error after fine-tuning against the compute of pre-training.
     Transfer,
+    /// Held-out loss against learning rate, for every model and epoch budget.
+    Lr,
+    /// Held-out loss against model size, for groups of equal compute.
+    Isoflop,
+    /// The best model size against compute, from groups of equal compute.
+    SizeVsCompute,
+    /// The best number of epochs against compute, from groups of equal compute.
+    EpochsVsCompute,
+    /// How far runs are from the law of the frontier.
+    Residuals,
+    /// Training and held-out loss against samples, of the best run of each model.
+    Curves,
+    /// Useful, repeated, failed and idle device hours of every device and day.
+    Ledger,
+}
+
+/// How figures look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Look {
+    /// A column of a paper: 89 mm wide, text of 7 pt.
+    Paper,
+    /// A wide slide.
+    Slides,
+    /// A slide with a dark ground.
+    Dark,
 }
 
 #[derive(Args)]

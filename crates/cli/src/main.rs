@@ -5,8 +5,10 @@ mod args;
 mod bound;
 mod command;
 mod exit;
+mod figure_file;
 mod figures;
 mod growth;
+mod history;
 mod indexing;
 mod laws;
 mod place;
@@ -18,6 +20,7 @@ mod simulated;
 mod surfaces;
 mod sweepfile;
 mod transfer;
+mod tuning;
 mod wide_answer;
 mod write;
 

@@ -173,8 +173,25 @@ impl Cells {
         self.points.iter().map(|point| self.flops_per * point.size * point.samples).fold(0.0, f64::max)
     }
 
+    /// Size and loss of the runs of each valley, by size: those whose compute is nearest to its own, within the tolerance.
+    pub(crate) fn by_compute(&self, fitted: &Isoflop) -> Vec<Vec<(f64, f64)>> {
+        let mut groups = vec![Vec::new(); fitted.valleys.len()];
+        let apart = |valley: &fit::Valley, compute: f64| (compute / valley.compute).ln().abs();
+        for (point, compute) in self.points.iter().zip(&self.compute) {
+            let compute = compute.unwrap_or(self.flops_per * point.size * point.samples);
+            let nearest =
+                fitted.valleys.iter().enumerate().min_by(|a, b| apart(a.1, compute).total_cmp(&apart(b.1, compute)));
+            let near = |valley: &fit::Valley| apart(valley, compute) <= IsoSettings::default().tolerance.ln_1p();
+            if let Some((index, _)) = nearest.filter(|(_, valley)| near(valley) && point.loss > 0.0) {
+                groups[index].push((point.size, point.loss));
+            }
+        }
+        groups.iter_mut().for_each(|group| group.sort_by(|a, b| a.0.total_cmp(&b.0)));
+        groups
+    }
+
     /// Unique samples of the run with the most of them.
-    fn unique(&self) -> f64 {
+    pub(crate) fn unique(&self) -> f64 {
         self.points.iter().map(|point| point.samples / point.epochs.max(1.0)).fold(0.0, f64::max)
     }
 }

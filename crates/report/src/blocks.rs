@@ -41,7 +41,8 @@ impl Block {
     pub(crate) fn law(label: &str, sizes: &Sizes, limit: f64) -> Option<Block> {
         // An equation is not broken around its signs.
         let glued = |label: String, sign: &str| label.replace(sign, &sign.replace(' ', "\u{a0}"));
-        let label = [" = ", " ± "].into_iter().fold(label.to_owned(), glued);
+        let label = label.replace("[-", "[\u{2212}").replace(", -", ", \u{2212}");
+        let label = [" = ", " ± "].into_iter().fold(label, glued);
         let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, 4);
         let lines: Vec<String> = lines.iter().map(|line| line.replace('\u{a0}', " ")).collect();
         let widest = lines.iter().map(|line| width(&markup(line), sizes.small)).fold(0.0, f64::max);

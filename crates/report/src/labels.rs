@@ -5,7 +5,7 @@
 
 use crate::geometry::{Obstacles, Rect, Spot, segments_cross};
 use crate::style::PER_PT;
-use crate::text::{plain, shortened, width};
+use crate::text::{name, shortened, width};
 
 /// Smallest text in print.
 const SMALLEST: f64 = 5.0 * PER_PT;
@@ -48,7 +48,7 @@ pub(crate) struct Room {
 
 /// Room that the longest of these names needs to the right of the plot.
 pub(crate) fn column_width<'a>(names: impl Iterator<Item = &'a str>, size: f64, canvas: f64) -> f64 {
-    let longest = names.map(|name| width(&plain(name), size)).fold(0.0, f64::max);
+    let longest = names.map(|text| width(&name(text), size)).fold(0.0, f64::max);
     longest.min(0.3 * canvas) + 4.0 * GAP * size
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn place(ends: &[End], obstacles: &Obstacles, room: &Room, size: f64)
 /// A free place right beside the end of the line, above, below or left of it, or a few lines away with a leader.
 fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, size: f64) -> Option<Label> {
     let (height, gap) = (HEIGHT * size, GAP * size);
-    let wide = width(&plain(&end.name), size);
+    let wide = width(&name(&end.name), size);
     let start = (end.at.0 + end.reach, end.at.1);
     let right_of_it = |right: f64, down: f64| {
         let middle = start.1 + down * height;
@@ -159,14 +159,14 @@ fn column(ends: &[&End], room: &Room, size: f64) -> Vec<Label> {
         .zip(places)
         .map(|(end, y)| {
             let text = shortened(&end.name, size, limit);
-            let place = Rect::new(room.column.x0, y - height / 2.0, width(&plain(&text), size), height);
+            let place = Rect::new(room.column.x0, y - height / 2.0, width(&name(&text), size), height);
             let leader = Some(((end.at.0 + end.reach, end.at.1), (room.column.x0 - 0.5 * GAP * size, y)));
             Label { text, place, size, leader, series: end.series }
         })
         .collect();
     if missing > 0 {
         let text = shortened(&format!("+{missing} more"), size, limit);
-        let place = Rect::new(room.column.x0, bottom - height, width(&plain(&text), size), height);
+        let place = Rect::new(room.column.x0, bottom - height, width(&name(&text), size), height);
         labels.push(Label { text, place, size, leader: None, series: usize::MAX });
     }
     labels

@@ -4,8 +4,9 @@ use crate::geometry::Rect;
 use crate::scene::{Anchor, Scene, Shape, Text};
 use crate::text::{Level, width};
 use crate::{
-    Edge, Error, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series,
-    Style, lr_draw, png, scaling_draw,
+    Edge, Error, Hours, Law, LawPoint, LedgerDevice, LedgerFigure, LrPoint, LrSeries, OptimalLrFigure, Point,
+    PointKind, Profile, ProfileFigure, ProfilePanel, Reference, ScalingFigure, Series, Style, lr_draw, png,
+    scaling_draw,
 };
 use proptest::prelude::*;
 
@@ -140,6 +141,54 @@ proptest! {
             let scene = lr_draw::scene(&figure, &style.sizes().expect("a sound style")).expect("a scene");
             sound(&scene, &style)?;
         }
+    }
+
+    #[test]
+    fn text_of_panels_never_collides(
+        base in 1e-6..1e6f64, decades in 0.0..9.0f64, long in any::<bool>(),
+        shape in prop::collection::vec(
+            prop::collection::vec(prop::collection::vec((0.0..1.0f64, 0.0..1.0f64), 0..5), 0..9), 0..14),
+    ) {
+        let name = |i: usize| if long { format!("model {i} of a family with a very long name <&>") } else { format!("F{i}") };
+        let spot = |(x, y): &(f64, f64)| (base * 10f64.powf(decades * x), 1.0 + y);
+        let profile = |(i, points): (usize, &Vec<(f64, f64)>)| Profile {
+            name: name(i),
+            budget: 2f64.powi(i as i32),
+            points: points.iter().map(spot).map(|(x, y)| (x, y, PointKind::Finished)).collect(),
+            diverged: points.iter().map(|point| spot(point).0).collect(),
+            ..Profile::default()
+        };
+        let panel = |(i, curves): (usize, &Vec<Vec<(f64, f64)>>)| ProfilePanel {
+            name: name(i),
+            curves: curves.iter().enumerate().map(profile).collect(),
+        };
+        let mut rates = ProfileFigure {
+            x_label: "Learning rate".to_owned(),
+            y_label: "Held-out loss (nats)".to_owned(),
+            budget_label: if long { "Epochs:".to_owned() } else { String::new() },
+            panels: shape.iter().enumerate().map(panel).collect(),
+            ..ProfileFigure::default()
+        };
+        let device = |(i, curves): (usize, &Vec<Vec<(f64, f64)>>)| LedgerDevice {
+            name: name(i),
+            hours: curves.iter().map(|hours| Hours { useful: base * hours.len() as f64, ..Hours::default() }).collect(),
+        };
+        let ledger = LedgerFigure {
+            x_label: "Day".to_owned(),
+            y_label: "Device hours".to_owned(),
+            days: (1..9).map(|day| format!("2026-03-{day:02}")).collect(),
+            devices: shape.iter().enumerate().map(device).collect(),
+            ..LedgerFigure::default()
+        };
+        for given in [Style::paper(), Style::slides()] {
+            for chart in [rates.chart(), ledger.chart()] {
+                chart.svg(&given).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let (style, columns) = chart.fitted(&given);
+                sound(&chart.scene(&style.sizes().expect("a sound style"), columns).expect("a scene"), &style)?;
+            }
+        }
+        rates.panels.truncate(1);
+        sound(&rates.chart().scene(&Style::paper().sizes().expect("a sound style"), 1).expect("a scene"), &Style::paper())?;
     }
 
     #[test]

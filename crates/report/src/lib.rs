@@ -1,4 +1,4 @@
-//! Figures as bytes: typed numbers in, SVG, CSV and PNG out.
+//! Figures as bytes: typed numbers in, SVG, CSV, PNG and PDF out.
 //!
 //! The crate opens no file and reads no clock; the same figure is the same bytes everywhere. It knows nothing of runs,
 //! sweeps or fits: whoever has points and laws puts them into [`ScalingFigure`] or [`OptimalLrFigure`].
@@ -24,19 +24,28 @@
 //! ```
 
 mod blocks;
+mod chart;
 mod csv;
+mod curves;
 mod error;
 mod frame;
 mod geometry;
+mod key;
 mod labels;
 mod law_draw;
+mod layer;
 #[cfg(test)]
 mod layout_tests;
+mod ledger;
 mod lr;
 mod lr_draw;
 mod marks;
+mod optimum;
+mod pdf;
 mod png;
+mod profile;
 mod reference_draw;
+mod residuals;
 mod scaling;
 mod scaling_draw;
 mod scene;
@@ -45,9 +54,16 @@ mod style;
 mod text;
 mod ticks;
 
+pub use curves::{Curve, CurveEnd, CurvesFigure};
 pub use error::Error;
+pub use ledger::{Hours, LedgerDevice, LedgerFigure};
 pub use lr::{Edge, LrPoint, LrSeries, OptimalLrFigure};
+pub use optimum::{OptimumFigure, OptimumPoint, OptimumSeries};
+pub use pdf::pdf;
 pub use png::png;
+pub use profile::{Profile, ProfileFigure, ProfileOptimum, ProfilePanel};
+pub use residuals::{Residual, ResidualSeries, ResidualsFigure};
 pub use scaling::{Law, LawPoint, Point, PointKind, Reference, ScalingFigure, Series};
 pub use sheet::{ContactSheet, Picture, SheetRow};
 pub use style::Style;
+pub use ticks::epochs_label;

@@ -32,6 +32,7 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
     let x = range(points().map(|point| point.epochs), AIR).unwrap_or((0.5, 8.0));
     let y = range(points().flat_map(ends), if points().any(|p| p.edge.is_some()) { 0.14 } else { 0.1 });
     let y = y.unwrap_or((0.5, 8.0));
+    let lrs: Vec<f64> = points().map(|point| point.lr).collect();
     let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let spec = Spec {
         title: figure.title.as_deref(),
@@ -40,7 +41,7 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
             range: x,
             kind: Kind::Doublings { anchor: 1.0, notation: Notation::Fraction },
         },
-        y: Axis { label: &figure.y_label, range: y, kind: lr_ticks(points().map(|point| point.lr), y) },
+        y: Axis { label: &figure.y_label, range: y, kind: lr_ticks(&lrs, y) },
         notes: &notes,
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: 0.0,
@@ -206,14 +207,14 @@ fn radius(sizes: &Sizes) -> f64 {
 }
 
 /// Ticks at the learning rates of a doubling grid such as 0.4, 0.8, 1.6; elsewhere at powers of two, if those are many.
-fn lr_ticks(lrs: impl Iterator<Item = f64> + Clone, range: (f64, f64)) -> Kind {
+pub(crate) fn lr_ticks(lrs: &[f64], range: (f64, f64)) -> Kind {
     let notation = Notation::Decimal;
-    let smallest = lrs.clone().fold(f64::INFINITY, f64::min);
+    let smallest = lrs.iter().copied().fold(f64::INFINITY, f64::min);
     let doubling = |lr: f64| {
         let times = (lr / smallest).log2();
         (times - times.round()).abs() < 1e-6
     };
-    if smallest.is_finite() && lrs.clone().all(doubling) {
+    if smallest.is_finite() && lrs.iter().copied().all(doubling) {
         Kind::Doublings { anchor: smallest, notation }
     } else if range.1 / range.0 >= 8.0 {
         Kind::Doublings { anchor: 1.0, notation }

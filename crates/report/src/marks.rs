@@ -9,6 +9,11 @@ pub(crate) const GREY: RGBColor = RGBColor(140, 140, 140);
 pub(crate) const DARK_GREY: RGBColor = RGBColor(96, 96, 96);
 /// Grey of the confidence band.
 pub(crate) const BAND: RGBColor = RGBColor(216, 216, 216);
+/// Hours by use: dark to light, and told apart by hatching too.
+pub(crate) const USEFUL: RGBColor = RGBColor(0, 82, 130);
+pub(crate) const REPEATED: RGBColor = RGBColor(86, 160, 211);
+pub(crate) const FAILED: RGBColor = RGBColor(213, 94, 0);
+pub(crate) const IDLE: RGBColor = RGBColor(208, 208, 208);
 /// Everything that is not data.
 pub(crate) const BLACK: RGBColor = RGBColor(0, 0, 0);
 /// The paper.
@@ -39,6 +44,24 @@ pub(crate) fn color(index: usize, count: usize) -> RGBColor {
         (a + (b - a) * (place - below as f64)).round() as u8
     };
     RGBColor(mix(0), mix(1), mix(2))
+}
+
+/// The same colour on a dark ground: greys change sides, and what is too dark to be seen gets lighter.
+pub(crate) fn on_dark(color: RGBColor) -> RGBColor {
+    let RGBColor(r, g, b) = color;
+    if r == g && g == b {
+        let grey = (24.0 + (255.0 - f64::from(r)) * (235.0 - 24.0) / 255.0).round() as u8;
+        return RGBColor(grey, grey, grey);
+    }
+    let lighter = |share: f64| [r, g, b].map(|v| f64::from(v) + (255.0 - f64::from(v)) * share);
+    // Relative luminance, with the usual exponent in place of the exact curve.
+    let bright = |[r, g, b]: &[f64; 3]| {
+        let linear = |v: f64| (v / 255.0).powf(2.2);
+        0.2126 * linear(*r) + 0.7152 * linear(*g) + 0.0722 * linear(*b) >= 0.28
+    };
+    let shades = (0..=20).map(|step| lighter(f64::from(step) / 20.0));
+    let [r, g, b] = shades.into_iter().find(bright).unwrap_or([255.0; 3]).map(|v| v.round() as u8);
+    RGBColor(r, g, b)
 }
 
 /// Corners of the marker of the `index`th series, with the area of a circle of this radius; `None` is that circle.

@@ -20,6 +20,20 @@ pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, Error> {
 
 /// The pixels of an SVG.
 pub(crate) fn rendered(svg: &str, scale: f32) -> Result<Pixmap, Error> {
+    let tree = Tree::from_str(svg, &options()).map_err(|error| Error::Png(error.to_string()))?;
+    let (wide, high) = ((tree.size().width() * scale).ceil(), (tree.size().height() * scale).ceil());
+    if !(wide >= 1.0 && high >= 1.0 && wide <= LARGEST && high <= LARGEST) {
+        return Err(Error::Png(format!("scale {scale} gives {wide} x {high} pixels, expected 1 to {LARGEST} each")));
+    }
+    let mut pixels = Pixmap::new(wide as u32, high as u32)
+        .ok_or_else(|| Error::Png(format!("no memory for {wide} x {high} pixels")))?;
+    pixels.fill(Color::WHITE);
+    resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
+    Ok(pixels)
+}
+
+/// How an SVG is read: with the embedded font, and without files.
+pub(crate) fn options() -> Options<'static> {
     let mut options = Options {
         image_href_resolver: ImageHrefResolver {
             resolve_data: Box::new(|_, _, _| None),
@@ -31,14 +45,5 @@ pub(crate) fn rendered(svg: &str, scale: f32) -> Result<Pixmap, Error> {
     let fonts = options.fontdb_mut();
     fonts.load_font_data(FONT.to_vec());
     fonts.set_sans_serif_family("Scalelaw Sans");
-    let tree = Tree::from_str(svg, &options).map_err(|error| Error::Png(error.to_string()))?;
-    let (wide, high) = ((tree.size().width() * scale).ceil(), (tree.size().height() * scale).ceil());
-    if !(wide >= 1.0 && high >= 1.0 && wide <= LARGEST && high <= LARGEST) {
-        return Err(Error::Png(format!("scale {scale} gives {wide} x {high} pixels, expected 1 to {LARGEST} each")));
-    }
-    let mut pixels = Pixmap::new(wide as u32, high as u32)
-        .ok_or_else(|| Error::Png(format!("no memory for {wide} x {high} pixels")))?;
-    pixels.fill(Color::WHITE);
-    resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixels.as_mut());
-    Ok(pixels)
+    options
 }

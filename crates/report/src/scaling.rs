@@ -72,6 +72,16 @@ pub enum PointKind {
 }
 
 impl PointKind {
+    /// Its word in a CSV.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            PointKind::Finished => "finished",
+            PointKind::Running => "running",
+            PointKind::Unverified => "unverified",
+            PointKind::Excluded => "excluded",
+        }
+    }
+
     /// Whether the loss will not change any more and counts.
     pub(crate) fn counts(self) -> bool {
         matches!(self, PointKind::Finished | PointKind::Unverified)
@@ -125,14 +135,8 @@ impl ScalingFigure {
         let mut csv = row(&header.map(str::to_owned));
         for series in &self.series {
             for point in &series.points {
-                let kind = match point.kind {
-                    PointKind::Finished => "finished",
-                    PointKind::Running => "running",
-                    PointKind::Unverified => "unverified",
-                    PointKind::Excluded => "excluded",
-                };
                 let numbers = [Some(point.x), Some(point.y), None, None, point.budget].map(number);
-                csv.push_str(&row(&line("point", &series.name, numbers, kind)));
+                csv.push_str(&row(&line("point", &series.name, numbers, point.kind.word())));
             }
         }
         for reference in &self.references {
@@ -171,14 +175,20 @@ impl ScalingFigure {
                 }
             }
         }
-        let Some(law) = &self.law else { return Ok(()) };
-        let refused = |point, field, value| Err(Error::Law { label: law.label.clone(), point, field, value });
-        for (field, value) in [("data_range.0", law.data_range.0), ("data_range.1", law.data_range.1)] {
+        self.law.as_ref().map_or(Ok(()), Law::check)
+    }
+}
+
+impl Law {
+    /// Whether all its numbers can be drawn.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refused = |point, field, value| Err(Error::Law { label: self.label.clone(), point, field, value });
+        for (field, value) in [("data_range.0", self.data_range.0), ("data_range.1", self.data_range.1)] {
             if !drawable(value) {
                 return refused(0, field, value);
             }
         }
-        for (i, point) in law.curve.iter().enumerate() {
+        for (i, point) in self.curve.iter().enumerate() {
             for (field, value) in [("x", point.x), ("y", point.y), ("low", point.low), ("high", point.high)] {
                 if !drawable(value) {
                     return refused(i + 1, field, value);

@@ -10,7 +10,7 @@ use crate::reference_draw;
 use crate::scaling::{Point, PointKind, ScalingFigure};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::{PER_PT, Sizes};
-use crate::text::plain;
+use crate::text::{name, plain};
 use crate::{Error, Style};
 
 const AIR: f64 = 0.05;
@@ -85,7 +85,7 @@ pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, siz
         }
         let at = (label.place.x0, (label.place.y0 + label.place.y1) / 2.0);
         let color = if own { BLACK } else { DARK_GREY };
-        scene.texts.push(Text { color, ..Text::centered(plain(&label.text), at, label.size, Anchor::Start) });
+        scene.texts.push(Text { color, ..Text::centered(name(&label.text), at, label.size, Anchor::Start) });
     }
 }
 

@@ -3,7 +3,7 @@
 //! Shapes go through plotters. Text is written here: plotters knows neither superscripts nor titles and descriptions.
 
 use crate::geometry::Spot;
-use crate::marks::{BLACK, WHITE};
+use crate::marks::{BLACK, WHITE, on_dark};
 use crate::style::Sizes;
 use crate::text::{Level, Run, SUPER_RAISE, SUPER_SIZE, escaped};
 use crate::{Error, Style};
@@ -53,8 +53,8 @@ impl Pen {
         Pen { color, width, dashed: false }
     }
 
-    fn style(self) -> ShapeStyle {
-        self.color.stroke_width((self.width.round() as u32).max(1))
+    fn style(self, dark: bool) -> ShapeStyle {
+        tone(self.color, dark).stroke_width((self.width.round() as u32).max(1))
     }
 }
 
@@ -97,9 +97,9 @@ impl Scene {
         let mut drawn = String::new();
         {
             let area = SVGBackend::with_string(&mut drawn, (wide, high)).into_drawing_area();
-            area.fill(&WHITE).map_err(refused)?;
+            area.fill(&tone(WHITE, style.dark)).map_err(refused)?;
             for shape in &self.shapes {
-                draw(&area, shape)?;
+                draw(&area, shape, style.dark)?;
             }
             area.present().map_err(refused)?;
         }
@@ -120,9 +120,11 @@ impl Scene {
             escaped(description)
         );
         svg.push_str(body);
-        svg.push_str("<g font-family=\"Liberation Sans, Arial, Helvetica, sans-serif\" fill=\"#000000\">\n");
+        let RGBColor(r, g, b) = tone(BLACK, style.dark);
+        let family = "Liberation Sans, Arial, Helvetica, sans-serif";
+        let _ = writeln!(svg, "<g font-family=\"{family}\" fill=\"#{r:02X}{g:02X}{b:02X}\">");
         for text in &self.texts {
-            write_text(&mut svg, text);
+            write_text(&mut svg, text, style.dark);
         }
         svg.push_str("</g>\n</svg>\n");
         Ok(svg)
@@ -138,37 +140,42 @@ fn refused(error: impl std::fmt::Display) -> Error {
     Error::Drawing(error.to_string())
 }
 
-fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, shape: &Shape) -> Result<(), Error> {
+/// The colour on this ground.
+fn tone(color: RGBColor, dark: bool) -> RGBColor {
+    if dark { on_dark(color) } else { color }
+}
+
+fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, shape: &Shape, dark: bool) -> Result<(), Error> {
     match shape {
         Shape::Line { points, pen } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
             if pen.dashed {
                 let (dash, gap) = ((4.0 * pen.width) as u32, (3.0 * pen.width) as u32);
-                let dashes = DashedPathElement::new(points, dash, gap, pen.style());
+                let dashes = DashedPathElement::new(points, dash, gap, pen.style(dark));
                 area.draw(&dashes).map_err(refused)
             } else {
-                area.draw(&PathElement::new(points, pen.style())).map_err(refused)
+                area.draw(&PathElement::new(points, pen.style(dark))).map_err(refused)
             }
         }
         Shape::Fill { points, color } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
-            area.draw(&Polygon::new(points, color.filled())).map_err(refused)
+            area.draw(&Polygon::new(points, tone(*color, dark).filled())).map_err(refused)
         }
         Shape::Marker { center, radius, corners: None, fill, outline } => {
             let radius = radius.round() as u32;
-            area.draw(&Circle::new(whole(*center), radius, fill.filled())).map_err(refused)?;
-            area.draw(&Circle::new(whole(*center), radius, outline.style())).map_err(refused)
+            area.draw(&Circle::new(whole(*center), radius, tone(*fill, dark).filled())).map_err(refused)?;
+            area.draw(&Circle::new(whole(*center), radius, outline.style(dark))).map_err(refused)
         }
         Shape::Marker { corners: Some(corners), fill, outline, .. } => {
             let points: Vec<_> = corners.iter().map(|spot| whole(*spot)).collect();
             let closed: Vec<_> = points.iter().chain(points.iter().take(2)).copied().collect();
-            area.draw(&Polygon::new(points, fill.filled())).map_err(refused)?;
-            area.draw(&PathElement::new(closed, outline.style())).map_err(refused)
+            area.draw(&Polygon::new(points, tone(*fill, dark).filled())).map_err(refused)?;
+            area.draw(&PathElement::new(closed, outline.style(dark))).map_err(refused)
         }
     }
 }
 
-fn write_text(svg: &mut String, text: &Text) {
+fn write_text(svg: &mut String, text: &Text, dark: bool) {
     let anchor = match text.anchor {
         Anchor::Start => "start",
         Anchor::Middle => "middle",
@@ -177,7 +184,7 @@ fn write_text(svg: &mut String, text: &Text) {
     let (x, y) = whole(text.at);
     let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" font-size=\"{}\" text-anchor=\"{anchor}\"", text.size);
     if text.color != BLACK {
-        let RGBColor(r, g, b) = text.color;
+        let RGBColor(r, g, b) = tone(text.color, dark);
         let _ = write!(svg, " fill=\"#{r:02X}{g:02X}{b:02X}\"");
     }
     if text.upwards {

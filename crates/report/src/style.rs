@@ -23,6 +23,8 @@ pub struct Style {
     pub line_pt: f64,
     /// Marker radius of the smallest and of the largest epoch budget in points.
     pub marker_pt: (f64, f64),
+    /// Light marks on a dark ground.
+    pub dark: bool,
 }
 
 impl Style {
@@ -36,6 +38,7 @@ impl Style {
             axis_pt: 0.5,
             line_pt: 0.8,
             marker_pt: (1.1, 2.3),
+            dark: false,
         }
     }
 
@@ -49,7 +52,13 @@ impl Style {
             axis_pt: 1.0,
             line_pt: 1.8,
             marker_pt: (2.4, 5.6),
+            dark: false,
         }
+    }
+
+    /// A slide with a dark ground.
+    pub fn dark() -> Style {
+        Style { dark: true, ..Style::slides() }
     }
 
     /// The same sizes in drawing units, or which size is out of range.

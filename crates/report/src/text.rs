@@ -65,6 +65,12 @@ pub(crate) fn markup(text: &str) -> Vec<Run> {
     if runs.is_empty() { plain("") } else { runs }
 }
 
+/// A name: plain, but for powers of ten.
+pub(crate) fn name(text: &str) -> Vec<Run> {
+    let power = text.match_indices("10^").any(|(at, _)| text[at + 3..].starts_with(|c: char| c.is_ascii_digit()));
+    if power { markup(text) } else { plain(text) }
+}
+
 /// Width of runs set in this size.
 pub(crate) fn width(runs: &[Run], size: f64) -> f64 {
     let of = |run: &Run| {
@@ -183,6 +189,12 @@ mod tests {
         assert_eq!(levels("a ^ b^"), "a ^ b^");
         assert_eq!(levels("ε^-x^{"), "ε[−x]^{");
         assert_eq!(levels(""), "");
+    }
+
+    #[test]
+    fn only_powers_of_ten_are_raised_in_names() {
+        assert_eq!(name("2×10^18").len(), 2);
+        assert_eq!(name("a^2 10^x").len(), 1);
     }
 
     #[test]

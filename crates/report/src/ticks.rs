@@ -19,6 +19,10 @@ pub(crate) enum Notation {
     Decimal,
 }
 
+/// A learning-rate axis beyond this ratio shows decades where its doublings have labels longer than the longest.
+const MOST_DOUBLINGS: f64 = 128.0;
+const LONGEST_DOUBLING: usize = 5;
+
 /// Ticks from `low` to `high` on an axis that shows decades, with at most about `room` labels and at least two.
 pub(crate) fn decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let span = high.log10() - low.log10();
@@ -39,13 +43,18 @@ pub(crate) fn doublings(low: f64, high: f64, anchor: f64, notation: Notation, ro
     if values.len() < 2 {
         return linear(low, high, room);
     }
+    // 0.0078125 is a number that nobody knows.
+    let unknown = |value: &f64| doubling_label(*value, notation).len() > LONGEST_DOUBLING;
+    if notation == Notation::Decimal && high / low >= MOST_DOUBLINGS && values.iter().any(unknown) {
+        return decades(low, high, room);
+    }
     let every = values.len().div_ceil(room.max(2));
     let label = |i: usize, value: f64| (i.is_multiple_of(every)).then(|| doubling_label(value, notation));
     values.iter().enumerate().map(|(i, value)| Tick { value: *value, label: label(i, *value) }).collect()
 }
 
 /// A number of epochs as people say it: `1/4`, `1/2`, `3`.
-pub(crate) fn epochs_label(epochs: f64) -> String {
+pub fn epochs_label(epochs: f64) -> String {
     doubling_label(epochs, Notation::Fraction)
 }
 
@@ -53,10 +62,12 @@ fn whole_decades(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let decades: Vec<i32> = (first..=last).filter(|k| inside(10f64.powi(*k), low, high)).collect();
     let every = decades.len().div_ceil(room.max(2));
+    let decimals = low >= 1e-3 && high < 1e3;
+    let label = |k: i32| if decimals { fixed(10f64.powi(k), (-k).max(0) as usize) } else { format!("10^{k}") };
     let mut ticks: Vec<Tick> = decades
         .iter()
         .enumerate()
-        .map(|(i, k)| Tick { value: 10f64.powi(*k), label: (i.is_multiple_of(every)).then(|| format!("10^{k}")) })
+        .map(|(i, k)| Tick { value: 10f64.powi(*k), label: (i.is_multiple_of(every)).then(|| label(*k)) })
         .collect();
     // Nine ticks in each of many decades would be a grey bar.
     if last - first <= 8 {
@@ -130,6 +141,43 @@ fn linear(low: f64, high: f64, room: usize) -> Vec<Tick> {
     let every = values.len().div_ceil(room);
     let shown = |i: usize, value: f64| (i.is_multiple_of(every)).then(|| label(value));
     values.iter().enumerate().map(|(i, value)| Tick { value: *value, label: shown(i, *value) }).collect()
+}
+
+/// Ticks of a linear axis from `low` to `high`, at multiples of 1, 2 or 5 times a power of ten; at least two.
+pub(crate) fn level(low: f64, high: f64, room: usize) -> Vec<Tick> {
+    let room = room.max(2) as f64;
+    let top = ((high - low) / room).log10().floor() as i32 + 1;
+    let steps = (top - 3..=top).flat_map(|k| [1, 2, 5].map(|m| (m, k)));
+    let count = |m: i32, k: i32| {
+        let step = f64::from(m) * 10f64.powi(k);
+        (high / step).floor() - (low / step).ceil() + 1.0
+    };
+    let fine: Vec<(i32, i32)> = steps.filter(|(m, k)| count(*m, *k) >= 2.0).collect();
+    let chosen = fine.iter().find(|(m, k)| count(*m, *k) <= room).or(fine.last());
+    let Some((m, k)) = chosen.copied() else {
+        return [low, high].map(|value| Tick { value, label: Some(format!("{value}")) }).to_vec();
+    };
+    let step = f64::from(m) * 10f64.powi(k);
+    let first = (low / step).ceil();
+    let largest = low.abs().max(high.abs()).log10().floor() as i32;
+    let label = |value: f64| match (-3..5).contains(&largest) {
+        true => fixed(value, (-k).max(0) as usize),
+        false if value == 0.0 => "0".to_owned(),
+        false => format!("{}×10^{largest}", fixed(value / 10f64.powi(largest), (largest - k).max(0) as usize)),
+    };
+    let value = |i: u32| {
+        let times = (first + f64::from(i)) * f64::from(m);
+        // No negative zero, and dividing keeps 2.4 at 2.4.
+        0.0 + if k < 0 { times / 10f64.powi(-k) } else { times * 10f64.powi(k) }
+    };
+    (0..count(m, k) as u32).map(value).map(|value| Tick { value, label: Some(label(value)) }).collect()
+}
+
+/// A tick for each name, at 0, 1, 2, ...; with about `room` labels.
+pub(crate) fn named(names: &[String], room: usize) -> Vec<Tick> {
+    let every = names.len().div_ceil(room.max(2)).max(1);
+    let label = |i: usize, name: &String| i.is_multiple_of(every).then(|| name.clone());
+    names.iter().enumerate().map(|(i, name)| Tick { value: i as f64, label: label(i, name) }).collect()
 }
 
 fn multiples(low: f64, high: f64, m: i32, k: i32) -> Vec<f64> {
@@ -214,6 +262,14 @@ mod tests {
         assert_eq!(labels(&ticks), ["1.1", "1.2", "1.3", "1.4", "1.5", "1.6"]);
     }
 
+    #[test]
+    fn a_linear_axis_has_round_numbers() {
+        assert_eq!(labels(&level(-3.2, 4.9, 5)), ["−2", "0", "2", "4"]);
+        assert_eq!(labels(&level(0.0, 0.37, 5)), ["0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(labels(&level(0.0, 2.5e6, 3)), ["0", "1×10^6", "2×10^6"]);
+        assert_eq!(labels(&doublings(0.0016, 0.31, 0.0016, Notation::Decimal, 8)), ["0.01", "0.1"]);
+    }
+
     fn sound(ticks: &[Tick], low: f64, high: f64) -> Result<(), TestCaseError> {
         let shown = labels(ticks);
         prop_assert!(ticks.iter().all(|t| t.value >= low && t.value <= high), "{ticks:?}");
@@ -237,6 +293,10 @@ mod tests {
             sound(&decades(low, high, room), low, high)?;
             sound(&doublings(low, high, low * anchor, Notation::Decimal, room), low, high)?;
             sound(&doublings(low, high, 1.0, Notation::Fraction, room), low, high)?;
+            if start.abs() < 90.0 {
+                sound(&level(-low, high, room), -low, high)?;
+                sound(&level(low, high, room), low, high)?;
+            }
         }
 
         #[test]

@@ -8,6 +8,7 @@
 
 mod apply;
 mod attempt;
+mod curves;
 mod fits;
 mod ingest;
 mod ledger;
@@ -27,6 +28,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 pub use apply::Applied;
 pub use attempt::{Ended, OpenAttempt, Outcome, Placement, Process};
+pub use curves::{LossCurve, Spell};
 pub use ledger::{DeviceLedger, DeviceUse, Ledger};
 pub use queue::{QueueRow, StateRow, Task};
 pub use read::{ResultRow, RunRow, SweepRow, by_id};

@@ -1,5 +1,8 @@
 //! The paper's figures 1 to 3 from their reference points, compared byte by byte with the committed ones.
 
+mod odd;
+mod panels;
+
 use report::{
     Edge, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series, Style,
     png,
@@ -29,7 +32,7 @@ fn figure_1() -> ScalingFigure {
         y_label: "ImageNet top-1 error (%)".to_owned(),
         ..ScalingFigure::default()
     };
-    for (name, rows) in groups(include_str!("data/figure1_imagenet_error.csv")) {
+    for (name, rows) in groups(include_str!("../data/figure1_imagenet_error.csv")) {
         if ["F1", "F3", "F3+", "F7", "F7+"].contains(&name.as_str()) {
             let point =
                 |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: Some(row[0]), kind: PointKind::Finished };
@@ -43,7 +46,7 @@ fn figure_1() -> ScalingFigure {
 
 fn figure_2() -> ScalingFigure {
     let point = |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: Some(row[0]), kind: PointKind::Finished };
-    let series = groups(include_str!("data/figure2_heldout_loss.csv"))
+    let series = groups(include_str!("../data/figure2_heldout_loss.csv"))
         .into_iter()
         .map(|(name, rows)| Series { name, points: rows.iter().map(point).collect() })
         .collect();
@@ -72,7 +75,7 @@ fn figure_2() -> ScalingFigure {
 
 fn figure_3() -> OptimalLrFigure {
     let point = |row: &Vec<f64>| LrPoint { epochs: row[0], lr: row[1], interval: None, edge: None };
-    let series = groups(include_str!("data/figure3_optimal_lr.csv"))
+    let series = groups(include_str!("../data/figure3_optimal_lr.csv"))
         .into_iter()
         .map(|(name, rows)| LrSeries { name, points: rows.iter().map(point).collect() })
         .collect();
@@ -138,6 +141,11 @@ fn check_golden(name: &str, actual: &str) {
     let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("SCALELAW_BLESS").is_some() {
         std::fs::write(&path, actual).expect("the golden file is written");
+        if actual.starts_with("<svg") {
+            let picture = png(actual, 3.125).expect("a picture");
+            std::fs::write(format!("{}/{name}.png", env!("CARGO_TARGET_TMPDIR")), picture)
+                .expect("a picture to look at");
+        }
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(actual == expected, "{path} differs; look at the figure, then set SCALELAW_BLESS=1 to accept it");
