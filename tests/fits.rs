@@ -205,3 +205,17 @@ fn options_that_would_do_nothing_are_refused() {
     refused(&["power", "--stage", "pretraining"], "--stage");
     lab.scalelaw("state", &["suggest", "--budget", "-1"]).check(2, &["a number above 0"]);
 }
+
+#[test]
+fn a_law_that_extrapolates_badly_says_so_and_of_two_the_better_is_named() {
+    let lab = Lab::without_worker();
+    let row = |i: i32| 1.9f64.powi(i);
+    let level: String = (0..20).map(|i| format!("{},{}\n", row(i), 1.5 + 4.0 * row(i).powf(-0.25))).collect();
+    lab.write("level.csv", &format!("compute,loss\n{level}"));
+    let fit = lab.scalelaw("state", &["fit", "power", "--points", "level.csv", "--resamples", "200", "--json"]).json();
+    assert!(fit["warnings"].to_string().contains("of the largest runs lie inside"), "{fit}");
+    lab.write("runs.csv", &surface());
+    let asked = ["predict", "--points", "runs.csv", "--compute", "1e20", "--resamples", "200", "--json"];
+    let found = lab.scalelaw("state", &asked).json();
+    assert!(found["warnings"].to_string().contains("that favours the"), "{found}");
+}

@@ -136,7 +136,8 @@ fn of_export(points: &Points) -> &'static str {
 const MOST_RANGES: usize = 24;
 
 /// Reasons that differ in numbers only, which JSON has: their beginning, and what people are told.
-const ALIKE: [(&str, &str, &str); 2] = [
+const ALIKE: [(&str, &str, &str); 3] = [
+    ("the same as row ", "", "the same as an earlier row"),
     (
         "learning rate ",
         " is not the best of its model",

@@ -100,13 +100,15 @@ pub fn choose_surface(
 }
 
 /// The noise about a fit, and its points.
-fn told(summary: &Summary) -> (f64, usize) {
+type Told = (f64, usize);
+
+fn told(summary: &Summary) -> Told {
     (summary.noise, summary.used.len())
 }
 
 /// Ranks forms that come simplest first.
 fn rank<F: Copy + PartialEq, const K: usize>(
-    tested: [(F, usize, Backtest, Result<(f64, usize), Refusal>); K],
+    tested: [(F, usize, Backtest, Result<Told, Refusal>); K],
     seed_noise: Option<f64>,
 ) -> Result<Choice<F>, Refusal> {
     let first = tested[0].3.clone().err();

@@ -130,13 +130,13 @@ pub fn curve(points: &[Point], form: CurveForm, settings: &CurveSettings) -> Res
     };
     let x_range = (data.usable[0].x, data.usable[data.usable.len() - 1].x);
     summary.params = kept.parameters(u0, v0);
-    if let (Kept::Broken(_, (sharp, wide)), Some(f)) = (&kept, summary.params.get("f")) {
-        if f.low <= *sharp || f.high >= *wide {
-            summary.warnings.push(format!(
-                "f is not identified: its interval, {:.3} to {:.3}, ends where breaks are no longer looked for; the points do not tell how sharp the break is",
-                f.low, f.high
-            ));
-        }
+    if let (Kept::Broken(_, (sharp, wide)), Some(f)) = (&kept, summary.params.get("f"))
+        && (f.low <= *sharp || f.high >= *wide)
+    {
+        summary.warnings.push(format!(
+            "f is not identified: its interval, {:.3} to {:.3}, ends where breaks are no longer looked for; the points do not tell how sharp the break is",
+            f.low, f.high
+        ));
     }
     if summary.params.values().any(|p| !p.value.is_finite() || p.value == f64::MAX) {
         return Err(Refusal::OutOfRange { what: "x" });
