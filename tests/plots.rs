@@ -27,6 +27,16 @@ fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     lab.scalelaw("state", &["plot", "scaling", "demo", "--out", "figures"]).check(0, &[]);
     assert!(before == read("scaling.svg"), "same data, same bytes");
 
+    lab.scalelaw("state", &["report", "demo", "--out", "figures"]).check(0, &[]);
+    let (html, markdown) = (String::from_utf8(read("report.html")), String::from_utf8(read("report.md")));
+    let (html, markdown) = (html.expect("text"), markdown.expect("text"));
+    assert_eq!((html.matches("<svg").count(), markdown.matches("](").count()), (6, 6));
+    assert!(!html.contains("<script") && !html.contains(" src=") && html.matches("<tr>").count() == 55, "{html}");
+    for part in ["L = ", "54 completed", "54 finished runs with a digest", "scalelaw run demo.toml", "[train"] {
+        assert!(html.contains(part) && markdown.contains(part), "{part}: {markdown}");
+    }
+    lab.scalelaw("state", &["plot", "--check", "figures/lr.json"]).check(0, &[]);
+
     lab.scalelaw("state", &["exclude", "model=XS", "lr<0.1", "--reason", "wrong data"]).check(0, &[]);
     lab.scalelaw("state", &["plot", "--check", "figures/lr.json"]).check(1, &["draw it again: scalelaw plot all demo"]);
     let said = lab.scalelaw("state", &["plot", "--check", "figures/lr.json", "--json"]);

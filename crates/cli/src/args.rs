@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Suggest(Suggest),
     /// Draw figures as SVG and PNG, with a CSV of every number drawn.
     Plot(Plot),
+    /// Write a report of a sweep as one HTML file and as Markdown, with its figures.
+    Report(Report),
     /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
     Search(Search),
     /// Write the runs of a sweep as CSV.
@@ -326,6 +328,15 @@ pub(crate) enum Look {
     Slides,
     /// A slide with a dark ground.
     Dark,
+}
+
+#[derive(Args)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// Folder for the report and its figures; reports/SWEEP where it is not given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -67,6 +67,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Predict(options) => command::predict::run(&place, &options).await,
         Command::Suggest(options) => command::suggest::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
+        Command::Report(options) => command::report::run(&place, &options).await,
         Command::Explain(options) => command::explain::run(&place, &options).await,
         Command::Search(options) => command::search::run(&place, &options).await,
         Command::Export(options) => command::export::run(&place, &options).await,

@@ -27,6 +27,7 @@ mod blocks;
 mod chart;
 mod csv;
 mod curves;
+mod document;
 mod error;
 mod frame;
 mod geometry;
@@ -55,6 +56,7 @@ mod text;
 mod ticks;
 
 pub use curves::{Curve, CurveEnd, CurvesFigure};
+pub use document::{Document, Part};
 pub use error::Error;
 pub use ledger::{Hours, LedgerDevice, LedgerFigure};
 pub use lr::{Edge, LrPoint, LrSeries, OptimalLrFigure};

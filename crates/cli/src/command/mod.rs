@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod plot;
 pub(crate) mod predict;
 pub(crate) mod predictions;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod search;

@@ -82,7 +82,7 @@ impl Source<'_> {
 }
 
 /// All wanted figures that there are data for, and the folder for them.
-async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, PathBuf), Failure> {
+pub(crate) async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, PathBuf), Failure> {
     let wanted = |figure: Figure| options.figure == Figure::All || options.figure == figure;
     let from_file = options.columns.points.is_some();
     if options.overlay.is_some() && !matches!(options.figure, Figure::Scaling | Figure::Transfer) {

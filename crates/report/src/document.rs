@@ -1,0 +1,184 @@
+//! A report: the same parts as one HTML file and as Markdown.
+
+use std::fmt::Write;
+
+use crate::text::escaped;
+
+/// A report.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Document {
+    /// Stands above it.
+    pub title: String,
+    /// What it consists of, from the top.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a report. All text is plain: nothing in it is taken for HTML or Markdown.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// A heading.
+    Heading(String),
+    /// A paragraph.
+    Text(String),
+    /// A list.
+    List(Vec<String>),
+    /// A table: its header and its rows.
+    Table(Vec<String>, Vec<Vec<String>>),
+    /// Text as it is, in letters of one width.
+    Verbatim(String),
+    /// A figure: the name of its file without an ending, the SVG and what it shows.
+    Figure {
+        /// Name of its file, for Markdown.
+        name: String,
+        /// The picture, for HTML.
+        svg: String,
+        /// What it shows.
+        caption: String,
+    },
+}
+
+/// Readable on a screen and on paper; figures keep their printed size.
+const CSS: &str = "
+:root { color-scheme: light; }
+body { font: 15px/1.5 'Liberation Sans', Arial, Helvetica, sans-serif; color: #111; max-width: 60em; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.7em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
+figure { margin: 1em 0; } figure svg { width: 100%; max-width: 34em; height: auto; } figcaption { color: #444; font-size: 0.9em; }
+.table { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85em; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 0.2em 0.8em 0.2em 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+pre { background: #f5f5f5; padding: 0.8em; overflow-x: auto; font-size: 0.85em; }
+@media print {
+  body { font-size: 9pt; max-width: none; margin: 0; } h2 { break-after: avoid; }
+  figure, tr { break-inside: avoid; } figure svg { width: auto; } thead { display: table-header-group; }
+  pre { white-space: pre-wrap; } .table { overflow: visible; }
+}
+";
+
+impl Document {
+    /// One file that needs nothing else: no script, no network.
+    pub fn html(&self) -> String {
+        let title = escaped(&self.title);
+        let mut html = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+             <title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+        );
+        for part in &self.parts {
+            // Writing to a String cannot fail.
+            let _ = match part {
+                Part::Heading(text) => writeln!(html, "<h2>{}</h2>", escaped(text)),
+                Part::Text(text) => writeln!(html, "<p>{}</p>", escaped(text)),
+                Part::List(items) => {
+                    let items: String = items.iter().map(|item| format!("<li>{}</li>\n", escaped(item))).collect();
+                    writeln!(html, "<ul>\n{items}</ul>")
+                }
+                Part::Table(header, rows) => {
+                    let cells = |cells: &[String], tag: &str| -> String {
+                        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect()
+                    };
+                    let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells(row, "td"))).collect();
+                    let header = cells(header, "th");
+                    let table = format!("<table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>");
+                    writeln!(html, "<div class=\"table\">{table}</div>")
+                }
+                Part::Verbatim(text) => {
+                    let lines: Vec<String> = text.lines().map(escaped).collect();
+                    writeln!(html, "<pre>{}</pre>", lines.join("\n"))
+                }
+                Part::Figure { svg, caption, .. } => {
+                    writeln!(html, "<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>", escaped(caption))
+                }
+            };
+        }
+        html.push_str("</body>\n</html>\n");
+        html
+    }
+
+    /// The same as Markdown; figures are files beside it.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# {}\n", literal(&self.title));
+        for part in &self.parts {
+            let _ = match part {
+                Part::Heading(heading) => writeln!(text, "\n## {}", literal(heading)),
+                Part::Text(words) => writeln!(text, "\n{}", literal(words)),
+                Part::List(items) => {
+                    let items: String = items.iter().map(|item| format!("- {}\n", literal(item))).collect();
+                    write!(text, "\n{items}")
+                }
+                Part::Table(header, rows) => {
+                    let line = |cells: &[String]| {
+                        let cells: Vec<String> = cells.iter().map(|cell| literal(cell)).collect();
+                        format!("| {} |\n", cells.join(" | "))
+                    };
+                    let rule = format!("|{}\n", "---|".repeat(header.len()));
+                    let rows: String = rows.iter().map(|row| line(row)).collect();
+                    write!(text, "\n{}{rule}{rows}", line(header))
+                }
+                Part::Verbatim(words) => {
+                    // Indented, a fence inside cannot end it.
+                    let lines: String = words.lines().map(|line| format!("    {line}\n")).collect();
+                    write!(text, "\n{lines}")
+                }
+                Part::Figure { name, caption, .. } => {
+                    writeln!(text, "\n![{}]({name}.svg)\n\n{}", literal(caption), literal(caption))
+                }
+            };
+        }
+        text
+    }
+}
+
+/// Text that Markdown leaves as it is, on one line.
+fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => {
+                out.push('\\');
+                out.push(letter);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Document {
+        let cells = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        Document {
+            title: "a <sweep>".to_owned(),
+            parts: vec![
+                Part::Heading("Runs & more".to_owned()),
+                Part::Text("</p><script>alert(1)</script>".to_owned()),
+                Part::List(cells(&["one", "two_three"])),
+                Part::Table(cells(&["model", "loss"]), vec![cells(&["a|b", "2.5"])]),
+                Part::Verbatim("[model]\n```".to_owned()),
+                Part::Figure { name: "lr".to_owned(), svg: "<svg></svg>\n".to_owned(), caption: "Rates".to_owned() },
+            ],
+        }
+    }
+
+    #[test]
+    fn html_holds_everything_and_nothing_active() {
+        let html = document().html();
+        assert!(!html.contains("<script") && html.contains("&lt;script&gt;alert(1)"), "{html}");
+        for part in ["<title>a &lt;sweep&gt;</title>", "<td>a|b</td>", "<svg></svg>", "<pre>[model]\n```</pre>"] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
+        assert!(!html.contains("http://") && !html.contains("https://") && !html.contains(" src="), "{html}");
+    }
+
+    #[test]
+    fn markdown_keeps_text_literal() {
+        let text = document().markdown();
+        for part in ["# a &lt;sweep>", "| a\\|b | 2.5 |", "- two\\_three", "    ```\n", "![Rates](lr.svg)"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
