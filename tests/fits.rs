@@ -214,8 +214,15 @@ fn a_law_that_extrapolates_badly_says_so_and_of_two_the_better_is_named() {
     lab.write("level.csv", &format!("compute,loss\n{level}"));
     let fit = lab.scalelaw("state", &["fit", "power", "--points", "level.csv", "--resamples", "200", "--json"]).json();
     assert!(fit["warnings"].to_string().contains("of the largest runs lie inside"), "{fit}");
-    lab.write("runs.csv", &surface());
-    let asked = ["predict", "--points", "runs.csv", "--compute", "1e20", "--resamples", "200", "--json"];
+    let mut csv = "model,params,samples,compute,loss\n".to_owned();
+    for (i, j) in (0..7).flat_map(|i| (0..7).map(move |j| (i, j))) {
+        let (n, d) = (1e6 * 4f64.powi(i), 2e7 * 4f64.powi(j));
+        let ripple = 1.0 + 2e-4 * [0.7, -1.1, 0.2, 1.3, -0.8, -0.4, 0.9][((3 * i + 5 * j) % 7) as usize];
+        let loss = (1.7 + 400.0 * n.powf(-0.34) + 400.0 * d.powf(-0.28)) * ripple;
+        csv += &format!("m{i},{n},{d},{},{loss}\n", 6.0 * n * d);
+    }
+    lab.write("runs.csv", &csv);
+    let asked = ["predict", "--points", "runs.csv", "--compute", "1e24", "--resamples", "200", "--json"];
     let found = lab.scalelaw("state", &asked).json();
-    assert!(found["warnings"].to_string().contains("that favours the"), "{found}");
+    assert!(found["warnings"].to_string().contains("that favours the parametric law"), "{found}");
 }
