@@ -32,7 +32,14 @@ fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     let (html, markdown) = (html.expect("text"), markdown.expect("text"));
     assert_eq!((html.matches("<svg").count(), markdown.matches("](").count()), (6, 6));
     assert!(!html.contains("<script") && !html.contains(" src=") && html.matches("<tr>").count() == 55, "{html}");
-    for part in ["L = ", "54 completed", "54 finished runs with a digest", "scalelaw run demo.toml", "[train"] {
+    for part in [
+        "L = ",
+        "54 completed",
+        "54 finished runs with a digest",
+        "scalelaw run demo.toml",
+        "follow a power law in compute",
+        "[train",
+    ] {
         assert!(html.contains(part) && markdown.contains(part), "{part}: {markdown}");
     }
     lab.scalelaw("state", &["plot", "--check", "figures/lr.json"]).check(0, &[]);

@@ -11,6 +11,7 @@ use spec::run::RunId;
 use store::{Ledger, RunRow, Standing, Store, SweepRow};
 
 use super::plot;
+use super::status::parsed;
 use super::table::{count, hours};
 use crate::args::{Arguments, Command, Compute, Law, Plot, Report, Stage};
 use crate::exit::{Failure, print};
@@ -68,7 +69,7 @@ async fn document(store: &Store, sweep: &SweepRow, drawn: &[Drawn]) -> Result<Do
 
     let mut parts = vec![heading("Question")];
     parts.push(Part::Text(
-        question(&source).unwrap_or_else(|| "The sweep file says none in its first comment.".to_owned()),
+        question(&source).unwrap_or_else(|| "The sweep file says none: `description` is the place for it.".to_owned()),
     ));
     parts.extend([heading("Plan and what happened"), Part::List(happened(&standing, &rows))]);
     parts.push(heading("Figures"));
@@ -107,8 +108,11 @@ async fn document(store: &Store, sweep: &SweepRow, drawn: &[Drawn]) -> Result<Do
     Ok(Document { title: format!("Report of the sweep {name}"), parts })
 }
 
-/// The first comment of a sweep file.
+/// The description of a sweep file, or its first comment.
 fn question(source: &str) -> Option<String> {
+    if let Some(description) = parsed(source).and_then(|sweep| sweep.description) {
+        return Some(description);
+    }
     let lines = source.lines().skip_while(|line| line.trim().is_empty() || line.starts_with("#:"));
     let lines: Vec<&str> = lines.map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
     Some(lines.join(" ")).filter(|text| !text.trim().is_empty())
