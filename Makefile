@@ -57,7 +57,10 @@ learning-rates: data
 	$(BIN)/scalelaw export csv learning-rates > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/learning-rates/runs.csv
 	$(BIN)/scalelaw search learning-rates | tee reports/learning-rates/table.md
 
-test: data
+# Built as the tests are, programs and all: alone they would be built with other features of the same libraries, so twice.
+test: setup
+	cargo test --locked --workspace --no-run
+	@$(BIN)/scalelaw data fetch fashion-mnist >/dev/null
 	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
 
 soak: data
