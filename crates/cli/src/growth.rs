@@ -69,12 +69,17 @@ fn ids(plan: &Plan) -> BTreeSet<RunId> {
 /// Puts failed runs back into the queue: whoever runs a sweep again has mended what made them fail, or wants to know. A
 /// divergence is a result and stays. Returns how many.
 pub(crate) async fn try_again(store: &Store, rows: impl Iterator<Item = &StateRow>) -> Result<usize, StoreError> {
-    let mut again = 0;
-    for row in rows.filter(|row| row.wanted && matches!(row.state, RunState::Failed(_))) {
-        store.change(row.run, Transition::Retry, now_ms()).await?;
-        again += 1;
+    let failed: Vec<RunId> =
+        rows.filter(|row| row.wanted && matches!(row.state, RunState::Failed(_))).map(|row| row.run).collect();
+    if failed.is_empty() {
+        return Ok(0);
     }
-    Ok(again)
+    let mut write = store.write().await?;
+    for run in &failed {
+        write.change(*run, Transition::Retry, now_ms()).await?;
+    }
+    write.commit().await?;
+    Ok(failed.len())
 }
 
 pub(crate) fn now_ms() -> i64 {

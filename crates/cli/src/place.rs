@@ -1,8 +1,10 @@
 //! Where things are: state folder, cache, worker, the sweep that is meant.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sched::StateFolder;
+use spec::run::RunId;
 use store::{RunRow, Store, StoreError, SweepRow};
 
 use crate::exit::Failure;
@@ -63,11 +65,15 @@ impl Place {
 /// The runs of a sweep and, numbered on, those of further ones; a run that several have is named once, where it is wanted.
 pub(crate) async fn rows(place: &Place, store: &Store, sweep: i64, with: &[String]) -> Result<Vec<RunRow>, Failure> {
     let mut rows = store.runs(sweep).await?;
+    let mut places: BTreeMap<RunId, usize> = rows.iter().enumerate().map(|(place, row)| (row.run, place)).collect();
     for name in with {
         let other = place.choose(store, Some(name)).await?;
         for row in store.runs(other.sweep_id).await? {
-            match rows.iter_mut().find(|there| there.run == row.run) {
-                None => rows.push(row),
+            match places.get(&row.run).map(|place| &mut rows[*place]) {
+                None => {
+                    places.insert(row.run, rows.len());
+                    rows.push(row);
+                }
                 Some(there) if row.wanted && !there.wanted => *there = row,
                 Some(_) => {}
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use spec::cost::Speed;
@@ -21,6 +21,7 @@ use spec::units::Loss;
 
 use crate::bound::bind_to;
 use crate::exit::say;
+use crate::growth::now_ms;
 
 /// Lines of progress in a whole run.
 const SLICES: u64 = 20;
@@ -106,7 +107,7 @@ impl Attempt {
     }
 
     fn write(&mut self, event: Event) -> std::io::Result<()> {
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let at_ms = now_ms();
         let durable = event.is_last() || matches!(event, Event::Checkpoint { .. });
         let mut line = serde_json::to_vec(&Line { seq: self.seq, at_ms, event })?;
         line.push(b'\n');

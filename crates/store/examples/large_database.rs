@@ -2,46 +2,17 @@
 //! `cargo run -p store --example large_database -- FOLDER [METRIC_ROWS]`, then `scalelaw --state-dir FOLDER status`.
 #![expect(clippy::print_stdout, reason = "an example says what it did")]
 
+mod large;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use spec::document::Format;
-use spec::plan::{DatasetFacts, Outcomes, Plan};
-use spec::run::PerChannel;
+use spec::plan::{Outcomes, Plan};
 use spec::sweep::Sweep;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use store::Store;
-
-/// 10 models, 50 budgets, 20 learning rates: 10,000 runs.
-fn text() -> String {
-    let size = |index: u32| {
-        let widths = [16, 32, 96, 96].map(|width| width * (1 + index));
-        format!("{{ name = \"m{index}\", depths = [1, 1, 2, 1], widths = {widths:?}, group_width = 8 }}")
-    };
-    let sizes = (0..10).map(size).collect::<Vec<_>>().join(", ");
-    let epochs: Vec<f64> = (1..=50).map(|eighth| f64::from(eighth) / 8.0).collect();
-    format!(
-        "name = \"large\"\ndata = {{ dataset = \"d\", directory = \"d\" }}\n\
-         model = {{ family = \"nfnet\", stem_strides = [2], stem_channels = [8], strides = [2, 2, 2, 2], sizes = [{sizes}] }}\n\
-         grid = {{ epochs = {epochs:?}, lr = {{ center = 0.14, factor = 1.2, num = 20 }} }}\ntrain = {{ batch = 64 }}\n"
-    )
-}
-
-fn facts() -> DatasetFacts {
-    DatasetFacts {
-        fingerprint: "blake3:0123456789abcdef".to_owned(),
-        train_examples: 60_000,
-        heldout_examples: 10_000,
-        channels: 1,
-        resolution: Some(28),
-        classes: 10,
-        mean: PerChannel::All(0.286),
-        std: PerChannel::All(0.353),
-        per_class: Vec::new(),
-        multi_label: false,
-    }
-}
 
 /// 8,000 runs have their results, after one interruption each; 100 failed, the others wait. Every run with a result has its share of
 /// the metric rows.
@@ -70,10 +41,12 @@ async fn main() {
     let metrics: u64 = arguments.next().map_or(2_000_000, |rows| rows.parse().expect("a number of metric rows"));
     std::fs::create_dir_all(&folder).expect("a folder");
     let database = folder.join("scalelaw.db");
-    let sweep = Sweep::parse(&text(), Format::Toml).expect("a sweep");
-    let plan = Plan::expand(&sweep, &facts(), &Outcomes::new()).expect("a plan");
+    // 10,000 runs.
+    let text = large::text([10, 50, 20], "", "");
+    let sweep = Sweep::parse(&text, Format::Toml).expect("a sweep");
+    let plan = Plan::expand(&sweep, &large::facts(), &Outcomes::new()).expect("a plan");
     let store = Store::open(&database).await.expect("a database");
-    store.apply("large", &text(), &plan, 1).await.expect("applied");
+    store.apply("large", &text, &plan, 1).await.expect("applied");
     store.close().await;
     let options =
         SqliteConnectOptions::from_str(&database.display().to_string()).expect("a path").pragma("synchronous", "off");

@@ -1,43 +1,20 @@
 //! How long a sweep of 100,000 cells takes to plan and to apply: one line of JSON per form of it.
 #![expect(clippy::print_stdout, reason = "a benchmark takes the time and prints it")]
 
+mod large;
+
 use std::time::Instant;
 
 use spec::document::Format;
-use spec::plan::{DatasetFacts, Outcome, Outcomes, Plan};
-use spec::run::PerChannel;
+use spec::plan::{Outcome, Outcomes, Plan};
 use spec::sweep::Sweep;
 use store::Store;
 
-/// 50 models, 100 budgets, 20 learning rates.
-fn text(more: &str, seeds: &str, rates: u32) -> String {
-    let size = |index: u32| {
-        let widths = [16, 32, 96, 96].map(|width| width * (1 + index));
-        format!("{{ name = \"m{index}\", depths = [1, 1, 2, 1], widths = {widths:?}, group_width = 8 }}")
-    };
-    let sizes = (0..50).map(size).collect::<Vec<_>>().join(", ");
-    let epochs: Vec<f64> = (1..=100).map(|eighth| f64::from(eighth) / 8.0).collect();
-    format!(
-        "name = \"large\"\ndata = {{ dataset = \"d\", directory = \"d\" }}\n\
-         model = {{ family = \"nfnet\", stem_strides = [2], stem_channels = [8], strides = [2, 2, 2, 2], sizes = [{sizes}] }}\n\
-         grid = {{ epochs = {epochs:?}, lr = {{ center = 0.14, factor = 1.2, num = {rates} }}{seeds} }}\n\
-         train = {{ batch = 64 }}\n{more}"
-    )
-}
+use large::facts;
 
-fn facts() -> DatasetFacts {
-    DatasetFacts {
-        fingerprint: "blake3:0123456789abcdef".to_owned(),
-        train_examples: 60_000,
-        heldout_examples: 10_000,
-        channels: 1,
-        resolution: Some(28),
-        classes: 10,
-        mean: PerChannel::All(0.286),
-        std: PerChannel::All(0.353),
-        per_class: Vec::new(),
-        multi_label: false,
-    }
+/// 50 models and 100 budgets; 100,000 cells with 20 learning rates.
+fn text(more: &str, seeds: &str, rates: u32) -> String {
+    large::text([50, 100, rates], seeds, more)
 }
 
 /// Seconds since `began`.

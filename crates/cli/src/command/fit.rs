@@ -1,12 +1,11 @@
 //! `scalelaw fit`: a law with its intervals, or a refusal that says what would mend it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use store::Store;
 
 use crate::answer::law_name;
 use crate::args::{Compute, Fit, Law};
 use crate::exit::{Failure, NO_FIT, print, say};
+use crate::growth::now_ms;
 use crate::laws::{self, Answer};
 use crate::place::{self, Place};
 use crate::points::{self, Needs, Points};
@@ -77,10 +76,9 @@ async fn keep(place: &Place, sweep: i64, options: &Fit, compute: Compute, answer
     let Ok(_lock) = place.state.lock() else { return };
     let kept = async {
         let store = Store::open(&place.state.database()).await?;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let law = format!("{} of {:?}, {:?}", law_name(options.law), compute, options.stage);
         let result = answer.as_json(options.law, points).to_string();
-        store.save_fit(sweep, &law, &laws::points_hash(&points.runs), &result, now_ms).await?;
+        store.save_fit(sweep, &law, &laws::points_hash(&points.runs), &result, now_ms()).await?;
         store.close().await;
         Ok::<(), store::StoreError>(())
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use fit::{Isoflop, Settings};
 use report::Style;
 use serde_json::{Value, json};
@@ -42,15 +43,21 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// The options of a `plot` command as it was typed, without the name of the program.
+pub(crate) fn typed(command: &[String]) -> Result<Plot, clap::Error> {
+    let words = ["scalelaw".to_owned()].into_iter().chain(command.iter().cloned());
+    match Arguments::try_parse_from(words)?.command {
+        Command::Plot(options) => Ok(options),
+        _ => Err(clap::Error::raw(ErrorKind::InvalidSubcommand, "it draws no figure\n")),
+    }
+}
+
 /// Draws a figure anew, in memory, and compares what it is drawn from.
 async fn check(place: &Place, path: &Path) -> Result<u8, Failure> {
     let before = figure_file::read(path)?;
-    let typed = ["scalelaw".to_owned()].into_iter().chain(before.command.iter().cloned());
     let unknown =
-        || Failure::usage(format!("{}: its command draws no figure: {}", path.display(), before.command.join(" ")));
-    let Command::Plot(options) = Arguments::try_parse_from(typed).map_err(|_| unknown())?.command else {
-        return Err(unknown());
-    };
+        |_| Failure::usage(format!("{}: its command draws no figure: {}", path.display(), before.command.join(" ")));
+    let options = typed(&before.command).map_err(unknown)?;
     let (drawn, _) = Box::pin(draw(place, &options)).await?;
     let now = drawn.iter().find(|figure| figure.name == before.figure).map(|figure| figure.data_hash.clone());
     let moved = now.as_ref() != Some(&before.data_hash);

@@ -8,8 +8,9 @@ use spec::run::short;
 
 use crate::answer::interval;
 use crate::args::{Compute, Law, Predict, Stage};
-use crate::command::predictions::{self, Kept, now_ms};
+use crate::command::predictions::{self, Kept};
 use crate::exit::{Failure, NO_FIT, print, say};
+use crate::growth::now_ms;
 use crate::laws::{self, Answer};
 use crate::place::{self, Place};
 use crate::points::{self, Needs, Points, RunPoint};

@@ -1,7 +1,7 @@
 //! Predictions that were kept with their date, and what has become of them.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,6 +14,11 @@ use crate::points::RunPoint;
 
 /// Runs within this share of the compute that was asked for tell what it reached.
 const NEAR: f64 = 0.15;
+
+/// Where predictions are kept.
+fn file(place: &Place) -> PathBuf {
+    place.state.path().join("predictions.jsonl")
+}
 
 /// A prediction, one line of `predictions.jsonl` in the state folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,9 +49,14 @@ impl Kept {
         runs.iter().filter(meant).filter_map(|run| run.loss).min_by(f64::total_cmp)
     }
 
+    /// Whether this loss lies where one run was expected.
+    fn holds(&self, loss: f64) -> bool {
+        self.low <= loss && loss <= self.high
+    }
+
     /// Appends it to the file of the state folder.
     pub(crate) fn keep(&self, place: &Place) -> Result<(), Failure> {
-        let path = place.state.path().join("predictions.jsonl");
+        let path = file(place);
         let refuse = |error: std::io::Error| Failure::environment(format!("cannot write {}: {error}", path.display()));
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).map_err(refuse)?;
         // One write, so that two commands do not mix their lines.
@@ -54,13 +64,9 @@ impl Kept {
     }
 }
 
-pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
-}
-
 /// Shows what was predicted for a sweep and what came of it.
 pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8, Failure> {
-    let path = place.state.path().join("predictions.jsonl");
+    let path = file(place);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -77,7 +83,7 @@ pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8
         .collect();
     if place.json {
         let one = |(kept, outcome): &(Kept, Option<f64>)| {
-            let inside = outcome.map(|loss| kept.low <= loss && loss <= kept.high);
+            let inside = outcome.map(|loss| kept.holds(loss));
             let error = outcome.map(|loss| (kept.value / loss).ln());
             json!({"prediction": kept, "loss": outcome, "inside": inside, "error": error})
         };
@@ -93,7 +99,7 @@ pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8
         let verdict = match (kept.known, outcome) {
             (Some(_), _) => "was known already".to_owned(),
             (None, None) => "no run yet".to_owned(),
-            (None, Some(loss)) if kept.low <= *loss && *loss <= kept.high => "inside".to_owned(),
+            (None, Some(loss)) if kept.holds(*loss) => "inside".to_owned(),
             (None, Some(loss)) => format!("outside, {:+.2} % off", 100.0 * (kept.value / loss).ln()),
         };
         let predicted = format!("{:.4} [{:.4}, {:.4}]", kept.value, kept.low, kept.high);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use fit::Settings;
 use report::{Document, Part};
 use serde_json::json;
@@ -13,7 +12,7 @@ use store::{Ledger, RunRow, Standing, Store, SweepRow};
 use super::plot;
 use super::status::parsed;
 use super::table::{count, hours};
-use crate::args::{Arguments, Command, Compute, Law, Plot, Report, Stage};
+use crate::args::{Compute, Law, Report, Stage};
 use crate::exit::{Failure, print};
 use crate::figure_file::Drawn;
 use crate::place::Place;
@@ -25,7 +24,7 @@ pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> 
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
     let command = plot_command(&sweep.name, options.out.as_deref());
-    let typed = plot_options(&command)?;
+    let typed = plot::typed(&command).map_err(|error| Failure::usage(error.to_string()))?;
     let (drawn, _) = Box::pin(plot::draw(place, &typed)).await?;
     let document = document(&store, &sweep, &drawn).await?;
     let mut written: Vec<PathBuf> = Vec::new();
@@ -49,15 +48,6 @@ fn plot_command(sweep: &str, out: Option<&Path>) -> Vec<String> {
         command.extend(["--out".to_owned(), out.display().to_string()]);
     }
     command
-}
-
-fn plot_options(command: &[String]) -> Result<Plot, Failure> {
-    let typed = ["scalelaw".to_owned()].into_iter().chain(command.iter().cloned());
-    match Arguments::try_parse_from(typed).map(|arguments| arguments.command) {
-        Ok(Command::Plot(options)) => Ok(options),
-        Ok(_) => Err(Failure::usage("the figures of the report cannot be asked for")),
-        Err(error) => Err(Failure::usage(error.to_string())),
-    }
 }
 
 async fn document(store: &Store, sweep: &SweepRow, drawn: &[Drawn]) -> Result<Document, Failure> {
@@ -209,7 +199,7 @@ fn runs(rows: &[RunRow]) -> Part {
         ["row", "run", "model", "epochs", "learning rate", "seed", "state", "held-out loss", "device time", "note"];
     let row = |(index, row): (usize, &RunRow)| {
         let excluded = row.excluded.as_ref().map(|reason| format!("excluded: {reason}"));
-        let crashes = (row.crashes > 0).then(|| count(row.crashes as usize, "crash").replace("crashs", "crashes"));
+        let crashes = (row.crashes > 0).then(|| count(row.crashes as usize, "crash"));
         let message = row.message.clone().filter(|_| row.result.is_none());
         let unwanted = (!row.wanted).then(|| "no longer asked for".to_owned());
         let notes: Vec<String> = [excluded, unwanted, crashes, message].into_iter().flatten().collect();

@@ -31,10 +31,8 @@ pub(crate) async fn run(place: &Place, options: &Chosen) -> Result<u8, Failure> 
 pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str) -> Result<(), Failure> {
     let source = store.source(sweep_id).await?;
     let (standing, scheduled) = (store.standing(sweep_id).await?, place.state.is_scheduled());
-    let law = match standing.count("completed") {
-        0..FEWEST_FOR_LAW | MOST_FOR_LAW.. => None,
-        _ => law(store, sweep_id).await?,
-    };
+    let has_law = standing.count("completed") >= FEWEST_FOR_LAW && standing.runs() <= MOST_FOR_LAW;
+    let law = if has_law { law(store, sweep_id).await? } else { None };
     let report = Report {
         place,
         name,
@@ -52,8 +50,10 @@ pub(crate) async fn show(place: &Place, store: &Store, sweep_id: i64, name: &str
     Ok(())
 }
 
-/// Runs with a result that a law is looked for in while people wait; more take longer than a look.
+/// Runs with a result that a law needs.
 const FEWEST_FOR_LAW: usize = 4;
+
+/// Runs of a sweep, all of which are read for its law while people wait; more take longer than a look.
 const MOST_FOR_LAW: usize = 400;
 
 /// The straight line through the frontier so far, where the runs carry one; `scalelaw fit` has all of it.

@@ -106,9 +106,10 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// `1 run`, `2 runs`.
+/// `1 run`, `2 runs`, `2 crashes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    let ending = if noun.ends_with("sh") { "es" } else { "s" };
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{ending}") }
 }
 
 #[cfg(test)]
@@ -131,6 +132,7 @@ mod tests {
         let texts: Vec<String> = [3.21, 59.4, 61.0, 3700.0, 90_000.0, 4.5e8].iter().map(|x| duration(*x)).collect();
         assert_eq!(texts, ["3.2 s", "59 s", "1 min 01 s", "1 h 01 min", "1 d 1 h", "14.3 years"]);
         assert_eq!([0, 999, 1000, 1_281_167].map(grouped), ["0", "999", "1,000", "1,281,167"]);
+        assert_eq!([count(1, "crash"), count(2, "crash"), count(0, "run")], ["1 crash", "2 crashes", "0 runs"]);
         assert_eq!(hours(3600.0 * 110_000.0), "110k h");
         assert_eq!([si_of(16.7e12, "FLOPs"), si_of(12.0, "FLOPs")], ["16.7 TFLOPs", "12 FLOPs"]);
     }
