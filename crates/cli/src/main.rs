@@ -18,6 +18,7 @@ mod samples;
 mod selection;
 mod simulated;
 mod surfaces;
+mod surroundings;
 mod sweepfile;
 mod transfer;
 mod tuning;

@@ -134,7 +134,15 @@ impl Attempt {
         let steps = self.spec.steps();
         let mut step = self.saved().min(steps);
         let device = "simulated".to_owned();
-        self.write(Event::Started { resumed_step: step, device, notes: Vec::new(), trunk: None })?;
+        let started = Event::Started {
+            resumed_step: step,
+            device,
+            hardware: None,
+            software: None,
+            notes: Vec::new(),
+            trunk: None,
+        };
+        self.write(started)?;
         let fault =
             faults.strike(&self.run_id, self.number).filter(|(fault, _)| *fault != Fault::Oom || accumulate < 2);
         let strikes = fault.map_or(u64::MAX, |(_, share)| step + (share * (steps - step) as f64) as u64);

@@ -53,6 +53,12 @@ pub enum Event {
         /// Device, as in `cpu` or `cuda:0`; empty where it is not said.
         #[serde(default)]
         device: String,
+        /// What the device is, as in `NVIDIA H100 80GB HBM3` or the name of a processor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hardware: Option<String>,
+        /// What computes, with its version, as in `libtorch 2.11.0+cpu`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        software: Option<String>,
         /// What a person has to know of where it begins: damaged checkpoints, a missing trunk, imported weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notes: Vec<String>,

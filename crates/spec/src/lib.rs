@@ -12,6 +12,7 @@ pub mod document;
 pub mod estimate;
 mod fields;
 pub mod files;
+pub mod hardware;
 pub mod journal;
 pub mod network;
 pub mod nfnet;

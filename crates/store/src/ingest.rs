@@ -103,15 +103,18 @@ async fn store(
     event: &Event,
 ) -> Result<(), sqlx::Error> {
     match event {
-        Event::Started { resumed_step, device, notes, trunk } => {
+        Event::Started { resumed_step, device, hardware, software, notes, trunk } => {
             sqlx::query(
-                "update attempt set resumed_step = ?3, device = ?4, message = nullif(?5, '') where run_id = ?1 and attempt = ?2",
+                "update attempt set resumed_step = ?3, device = ?4, message = nullif(?5, ''), hardware = ?6, software = ?7
+                 where run_id = ?1 and attempt = ?2",
             )
             .bind(run)
             .bind(attempt)
             .bind(*resumed_step as i64)
             .bind(Some(device).filter(|device| !device.is_empty()))
             .bind(notes.join("; "))
+            .bind(hardware)
+            .bind(software)
             .execute(&mut *connection)
             .await?;
             // An attempt from the first step on is no branch, whatever an earlier one was.

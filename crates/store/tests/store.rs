@@ -12,7 +12,7 @@ use spec::samples::{SeenEpoch, Skipped};
 use spec::state::{Failure, RunState, Transition};
 use spec::sweep::Sweep;
 use spec::units::Loss;
-use store::{Ended, Outcome, Placement, Process, RunRow, Store, StoreError};
+use store::{Ended, Outcome, Placement, Process, RunRow, Session, Store, StoreError};
 use tempfile::TempDir;
 
 const SWEEP: &str = r#"
@@ -76,7 +76,14 @@ fn lines(events: impl IntoIterator<Item = Event>) -> Vec<Line> {
 }
 
 fn started(resumed_step: u64) -> Event {
-    Event::Started { resumed_step, device: "cpu".to_owned(), notes: Vec::new(), trunk: None }
+    Event::Started {
+        resumed_step,
+        device: "cpu".to_owned(),
+        hardware: Some("a processor".to_owned()),
+        software: None,
+        notes: Vec::new(),
+        trunk: None,
+    }
 }
 
 fn progress(step: u64, nats: f64) -> Event {
@@ -141,6 +148,11 @@ async fn a_run_goes_from_queued_to_completed() {
     assert!(end(store, run, 1, &ended(Outcome::Completed, Transition::Complete), 20).await.expect("running"));
     let row = world.rows().await.remove(0);
     assert_eq!(row.state, RunState::Completed);
+    let worked = store.worked(world.sweep).await.expect("readable");
+    assert_eq!((worked[0].hardware.as_deref(), worked[0].attempts, worked[0].seconds), (Some("a processor"), 1, 2.0));
+    store.note_session(world.sweep, 5, "{}").await.expect("writable");
+    let sessions = store.sessions(world.sweep).await.expect("readable");
+    assert_eq!(sessions, [Session { began_ms: 5, surroundings: "{}".to_owned() }]);
     let result = row.result.as_ref().expect("a result");
     assert_eq!((result.heldout_loss, result.accuracy, result.state_hash.as_deref()), (0.5, Some(0.9), Some("h")));
     assert_eq!(row.train_seconds(), Some(2.5));

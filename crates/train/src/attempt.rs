@@ -214,7 +214,14 @@ impl<'a> Trainer<'a> {
         if let Some(parts) = setting.accumulate {
             notes.push(format!("computes a batch in {parts} parts, because memory ran out before"));
         }
-        journal.write(Event::Started { resumed_step: progress.step, device: device::name(device), notes, trunk })?;
+        journal.write(Event::Started {
+            resumed_step: progress.step,
+            device: device::name(device),
+            hardware: device::hardware(device),
+            software: Some(format!("libtorch {}", device::LIBTORCH)),
+            notes,
+            trunk,
+        })?;
         for epoch in epochs {
             journal.write(epoch)?;
         }

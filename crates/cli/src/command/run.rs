@@ -8,6 +8,7 @@ use sched::core::{Device, Over, Rules};
 use sched::gpu::{self, Gpu};
 use sched::launch::{self, Others, Simulated};
 use sched::shell::{self, End, OnSlurm, Setup};
+use serde_json::json;
 use spec::plan::Outcomes;
 use spec::run::{DeviceKind, short};
 use spec::state::RunState;
@@ -22,6 +23,7 @@ use crate::exit::{BUDGET, Failure, SOME_FAILED, say};
 use crate::growth::{Growth, now_ms, try_again};
 use crate::place::{self, Place};
 use crate::progress::Progress;
+use crate::surroundings::Surroundings;
 use crate::sweepfile::{self, Loaded};
 
 pub(crate) async fn run(place: &Place, options: &Run) -> Result<u8, Failure> {
@@ -39,6 +41,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         None => place::worker(options.worker.as_deref())?,
         Some(_) => PathBuf::new(),
     };
+    let is_simulated = matches!(sweep.trainer, Some(Trainer::Simulated { .. }));
     // A pretended hang has to be over in seconds.
     let simulated_stall = (!simulated.faults.is_empty()).then_some(SIMULATED_STALL);
     let others = others(loaded, simulated)?;
@@ -127,6 +130,10 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     let mut growth = Growth::new(&store, loaded, &facts, sweep_id, &plan);
     // Ten thousand specifications are not kept while the runs go on.
     drop(plan);
+    if rows.iter().any(|row| row.wanted && !row.state.is_final()) {
+        let surroundings = json!(Surroundings::here(&setup.others.folder, &gpus, is_simulated));
+        store.note_session(sweep_id, now_ms(), &surroundings.to_string()).await?;
+    }
     let more = async || growth.more().await;
     let end = shell::run(&store, &setup, rows, &taken_over, &mut |news| progress.take(news), more).await;
     progress.finish();

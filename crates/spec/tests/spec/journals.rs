@@ -17,6 +17,8 @@ fn all() -> Vec<Event> {
         Event::Started {
             resumed_step: 3,
             device: "cpu".to_owned(),
+            hardware: Some("p".to_owned()),
+            software: Some("l".to_owned()),
             notes: vec!["n".to_owned()],
             trunk: Some(Trunk { run, step: 3 }),
         },

@@ -123,7 +123,7 @@ fn complain(message: &str) {
 #[expect(clippy::print_stdout, reason = "the answer to --check")]
 fn check() -> ExitCode {
     let found = serde_json::json!({
-        "libtorch": "2.11.0",
+        "libtorch": train::device::LIBTORCH,
         "gpus": train::device::gpus(),
         "threads": tch::get_num_threads(),
     });
