@@ -57,11 +57,12 @@ learning-rates: data
 	$(BIN)/scalelaw export csv learning-rates > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/learning-rates/runs.csv
 	$(BIN)/scalelaw search learning-rates | tee reports/learning-rates/table.md
 
-# Built as the tests are, programs and all: alone they would be built with other features of the same libraries, so twice.
+# Built as the tests are, programs and all: alone they would be built with other features of the same libraries, so twice. Where no
+# browser can be had, pages are not opened in one, and the tests say so.
 test: setup
-	cargo test --locked --workspace --no-run
+	@scripts/chromium.sh >/dev/null & cargo test --locked --workspace --no-run && wait
 	@$(BIN)/scalelaw data fetch fashion-mnist >/dev/null
-	SCALELAW_REQUIRE_WORKER=1 cargo test --locked --workspace
+	SCALELAW_REQUIRE_WORKER=1 SCALELAW_CHROMIUM="$$(scripts/chromium.sh)" cargo test --locked --workspace
 
 soak: data
 	SCALELAW_SEEDS=10000 cargo test --locked -p sched simulated

@@ -340,6 +340,22 @@ pub(crate) struct Report {
 }
 
 #[derive(Args)]
+pub(crate) struct Compare {
+    /// A sweep, by its name or its file.
+    #[arg(value_name = "ONE")]
+    pub(crate) one: String,
+    /// Another one. Where it is not given, the two families of the first are compared.
+    #[arg(value_name = "OTHER")]
+    pub(crate) other: Option<String>,
+    /// The compute that is to be equal.
+    #[arg(long, value_enum, default_value_t = Compute::Flops)]
+    pub(crate) compute: Compute,
+    /// Folder for the page and its figures; reports/ONE-and-OTHER where it is not given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args)]
 pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) chosen: Chosen,

@@ -11,6 +11,7 @@ mod growth;
 mod history;
 mod indexing;
 mod laws;
+mod pages;
 mod place;
 mod points;
 mod progress;

@@ -48,6 +48,13 @@ pub(crate) struct Cells {
     spread: Option<(f64, f64)>,
 }
 
+impl Default for How {
+    /// What is taken where nothing is typed.
+    fn default() -> How {
+        How { seed: 0, resamples: 2000, huber_delta: None, intervals: None, end_weight: 0.0, flops_per: None }
+    }
+}
+
 impl How {
     fn loss(&self) -> Loss {
         match self.huber_delta {

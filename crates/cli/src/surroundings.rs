@@ -15,7 +15,7 @@ pub(crate) struct Surroundings {
     /// What was typed after `scalelaw`.
     pub(crate) command: Vec<String>,
     pub(crate) host: String,
-    /// Kernel and distribution.
+    /// The distribution, or the kernel where that has no name.
     pub(crate) system: String,
     pub(crate) processor: Option<String>,
     /// Cores that this process may use.
@@ -48,7 +48,7 @@ impl Surroundings {
             scalelaw: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::env::args().skip(1).collect(),
             host: text(name.nodename()),
-            system: distribution(&read("/etc/os-release")).map_or(kernel.clone(), |name| format!("{name} ({kernel})")),
+            system: distribution(&read("/etc/os-release")).unwrap_or(kernel),
             processor: spec::hardware::processor(&read("/proc/cpuinfo")),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: memory(&read("/proc/meminfo")),
@@ -66,14 +66,7 @@ impl Surroundings {
         let processor = self.processor.as_deref().unwrap_or("processor without a name");
         parts.push(format!("{} of {processor}", crate::command::table::count(self.cores, "core")));
         parts.extend(self.memory_bytes.map(|bytes| format!("{} of memory", crate::command::table::bytes(bytes))));
-        format!("{}: {}; {}", self.host, parts.join(", "), self.system)
-    }
-}
-
-impl Git {
-    /// In words.
-    pub(crate) fn text(&self) -> String {
-        format!("{}{}", self.commit, if self.changed { ", with changes that are not committed" } else { "" })
+        format!("{}; {}", parts.join(", "), self.system)
     }
 }
 
@@ -132,8 +125,8 @@ mod tests {
         let mut here = Surroundings::here(Path::new("."), &gpus, false);
         assert!(here.machine().contains("2 x H100, "), "{}", here.machine());
         (here.gpus, here.cores, here.memory_bytes) = (Vec::new(), 1, memory("MemTotal:    2097152 kB\n"));
-        (here.host, here.processor) = ("h".to_owned(), Some("P".to_owned()));
+        here.processor = Some("P".to_owned());
         here.system = distribution("ID=x\nPRETTY_NAME=\"X 1\"\n").expect("a name");
-        assert_eq!(here.machine(), "h: 1 core of P, 2.00 GiB of memory; X 1");
+        assert_eq!(here.machine(), "1 core of P, 2.00 GiB of memory; X 1");
     }
 }

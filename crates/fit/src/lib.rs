@@ -12,6 +12,7 @@ mod backtest;
 mod band;
 mod choose;
 mod claims;
+mod compare;
 mod curve;
 mod dense;
 mod design;
@@ -49,6 +50,7 @@ pub use choose::{Candidate, Choice, SurfaceForm, choose_curve, choose_surface};
 pub use claims::{
     Claim, TriedCell, Verdict, common_at_small_budgets, faster_for_larger, slow_monotone_fall, two_trials_suffice,
 };
+pub use compare::{AtEqual, Comparison, Factor, Lower, compare};
 pub use curve::{CurveFit, CurveForm, CurveSettings, curve};
 pub use design::{Goal, PossibleRun, Suggested, Suggestion};
 pub use frontier::{Frontier, FrontierPoint, RunPoint, frontier};

@@ -74,6 +74,17 @@ pub enum Refusal {
         /// Lowest learning rate tried.
         lowest: f64,
     },
+    /// Two laws are to be compared that have points at different computes.
+    #[error(
+        "they have no compute in common: one law has points from {} to {}, the other from {} to {}",
+        short(one.0), short(one.1), short(other.0), short(other.1)
+    )]
+    NoCommonRange {
+        /// Smallest and largest compute of the first law.
+        one: (f64, f64),
+        /// Smallest and largest compute of the other law.
+        other: (f64, f64),
+    },
     /// The law's numbers leave the range of double precision.
     #[error("{what} is outside the range of floating-point numbers")]
     OutOfRange {
@@ -117,9 +128,18 @@ impl Refusal {
             Refusal::AllDiverged { lowest } => {
                 format!("add a learning rate below {lowest}, for example {}", lowest / 4.0)
             }
+            Refusal::NoCommonRange { one, other } => {
+                let (below, above) = if one.1 < other.0 { (one.1, other.0) } else { (other.1, one.0) };
+                format!("add runs of either between {} and {}", short(below), short(above))
+            }
             Refusal::OutOfRange { what } => format!("give {what} in a unit that brings the numbers nearer to 1"),
         }
     }
+}
+
+/// Four digits of a number of any size.
+fn short(number: f64) -> String {
+    if (1e-3..1e6).contains(&number) { format!("{}", (number * 1e4).round() / 1e4) } else { format!("{number:.3e}") }
 }
 
 fn plural(count: usize, noun: &str) -> String {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::text::escaped;
+use crate::webfont;
 
 /// A report.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,6 +38,9 @@ pub enum Part {
     },
 }
 
+/// More headings than this have a table of contents above them.
+const FEW: usize = 4;
+
 /// Readable on a screen and on paper; figures keep their printed size.
 const CSS: &str = "
 :root { color-scheme: light; }
@@ -44,12 +48,14 @@ body { font: 15px/1.5 'Liberation Sans', Arial, Helvetica, sans-serif; color: #1
 h1 { font-size: 1.7em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
 figure { margin: 1em 0; } figure svg { width: 100%; max-width: 34em; height: auto; } figcaption { color: #444; font-size: 0.9em; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.85em; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.2em 0.8em 0.2em 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-pre { background: #f5f5f5; padding: 0.8em; overflow-x: auto; font-size: 0.85em; }
+th, td { text-align: left; padding: 0.2em 1em 0.2em 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+.n { text-align: right; white-space: nowrap; } nav { font-size: 0.9em; line-height: 1.8; } nav a { margin-right: 1em; white-space: nowrap; }
+a { color: #0b5394; text-decoration: none; } a:hover { text-decoration: underline; }
+pre { background: #f5f5f5; padding: 0.8em; font-size: 0.85em; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
   body { font-size: 9pt; max-width: none; margin: 0; } h2 { break-after: avoid; }
   figure, tr { break-inside: avoid; } figure svg { width: auto; } thead { display: table-header-group; }
-  pre { white-space: pre-wrap; } .table { overflow: visible; }
+  pre { background: none; padding: 0; } .table { overflow: visible; } nav { display: none; }
 }
 ";
 
@@ -60,21 +66,31 @@ impl Document {
         let mut html = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-             <title>{title}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; font-src data:\">\n\
+             <title>{title}</title>\n<style>{}{CSS}</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
+            webfont::css()
         );
+        html.push_str(&self.contents());
+        let mut headings = 0;
         for part in &self.parts {
             // Writing to a String cannot fail.
             let _ = match part {
-                Part::Heading(text) => writeln!(html, "<h2>{}</h2>", escaped(text)),
+                Part::Heading(text) => {
+                    headings += 1;
+                    writeln!(html, "<h2 id=\"part{headings}\">{}</h2>", escaped(text))
+                }
                 Part::Text(text) => writeln!(html, "<p>{}</p>", escaped(text)),
                 Part::List(items) => {
                     let items: String = items.iter().map(|item| format!("<li>{}</li>\n", escaped(item))).collect();
                     writeln!(html, "<ul>\n{items}</ul>")
                 }
                 Part::Table(header, rows) => {
+                    let numbers = numbers(header.len(), rows);
                     let cells = |cells: &[String], tag: &str| -> String {
-                        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect()
+                        let class = |i: usize| if numbers.get(i) == Some(&true) { " class=\"n\"" } else { "" };
+                        let cell =
+                            |(i, cell): (usize, &String)| format!("<{tag}{}>{}</{tag}>", class(i), escaped(cell));
+                        cells.iter().enumerate().map(cell).collect()
                     };
                     let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells(row, "td"))).collect();
                     let header = cells(header, "th");
@@ -94,6 +110,17 @@ impl Document {
         html
     }
 
+    /// Links to the headings, where there are enough to lose one's way.
+    fn contents(&self) -> String {
+        let headings = self.parts.iter().filter_map(|part| match part {
+            Part::Heading(text) => Some(text),
+            _ => None,
+        });
+        let links: Vec<String> =
+            (1..).zip(headings).map(|(i, text)| format!("<a href=\"#part{i}\">{}</a>", escaped(text))).collect();
+        if links.len() > FEW { format!("<nav>{}</nav>\n", links.join("\n")) } else { String::new() }
+    }
+
     /// The same as Markdown; figures are files beside it.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n", literal(&self.title));
@@ -110,7 +137,8 @@ impl Document {
                         let cells: Vec<String> = cells.iter().map(|cell| literal(cell)).collect();
                         format!("| {} |\n", cells.join(" | "))
                     };
-                    let rule = format!("|{}\n", "---|".repeat(header.len()));
+                    let rule = |number: &bool| if *number { "---:|" } else { "---|" };
+                    let rule = format!("|{}\n", numbers(header.len(), rows).iter().map(rule).collect::<String>());
                     let rows: String = rows.iter().map(|row| line(row)).collect();
                     write!(text, "\n{}{rule}{rows}", line(header))
                 }
@@ -126,6 +154,19 @@ impl Document {
         }
         text
     }
+}
+
+/// Which columns are of numbers, and so stand to the right. Identities, which are long, are none.
+fn numbers(columns: usize, rows: &[Vec<String>]) -> Vec<bool> {
+    let is_number = |cell: &str| {
+        let first = cell.split([' ', '/']).next().unwrap_or_default();
+        first.len() < 14 && first.trim_start_matches(['-', '+', '>', '<']).parse::<f64>().is_ok()
+    };
+    let column = |i: usize| {
+        let mut cells = rows.iter().filter_map(|row| row.get(i)).filter(|cell| !cell.is_empty()).peekable();
+        cells.peek().is_some() && cells.all(|cell| is_number(cell))
+    };
+    (0..columns).map(column).collect()
 }
 
 /// Text that Markdown leaves as it is, on one line.
@@ -168,16 +209,28 @@ mod tests {
     fn html_holds_everything_and_nothing_active() {
         let html = document().html();
         assert!(!html.contains("<script") && html.contains("&lt;script&gt;alert(1)"), "{html}");
-        for part in ["<title>a &lt;sweep&gt;</title>", "<td>a|b</td>", "<svg></svg>", "<pre>[model]\n```</pre>"] {
+        let parts = [
+            "<title>a &lt;sweep&gt;</title>",
+            "<td>a|b</td><td class=\"n\">2.5</td>",
+            "<svg></svg>",
+            "<pre>[model]\n```</pre>",
+            "<h2 id=\"part1\">Runs &amp; more</h2>",
+        ];
+        for part in parts {
             assert!(html.contains(part), "{part}: {html}");
         }
+        assert!(!html.contains("<nav>"), "{html}");
+        let long = Document { parts: vec![Part::Heading("h".to_owned()); FEW + 1], ..Document::default() };
+        assert!(long.html().contains("<a href=\"#part5\">h</a></nav>"), "{}", long.html());
         assert!(!html.contains("http://") && !html.contains("https://") && !html.contains(" src="), "{html}");
     }
 
     #[test]
     fn markdown_keeps_text_literal() {
         let text = document().markdown();
-        for part in ["# a &lt;sweep>", "| a\\|b | 2.5 |", "- two\\_three", "    ```\n", "![Rates](lr.svg)"] {
+        for part in
+            ["# a &lt;sweep>", "| a\\|b | 2.5 |", "|---|---:|", "- two\\_three", "    ```\n", "![Rates](lr.svg)"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -54,6 +54,7 @@ mod sheet;
 mod style;
 mod text;
 mod ticks;
+mod webfont;
 
 pub use curves::{Curve, CurveEnd, CurvesFigure};
 pub use document::{Document, Part};
@@ -69,3 +70,4 @@ pub use scaling::{Law, LawPoint, Point, PointKind, Reference, ScalingFigure, Ser
 pub use sheet::{ContactSheet, Picture, SheetRow};
 pub use style::Style;
 pub use ticks::epochs_label;
+pub use webfont::standalone;

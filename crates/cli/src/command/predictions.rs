@@ -64,34 +64,19 @@ impl Kept {
     }
 }
 
-/// Shows what was predicted for a sweep and what came of it.
-pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8, Failure> {
-    let path = file(place);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Failure::environment(format!("cannot read {}: {error}", path.display()))),
-    };
-    // A torn last line is no prediction.
-    let kept = text.lines().filter_map(|line| serde_json::from_str::<Kept>(line).ok());
-    let scored: Vec<(Kept, Option<f64>)> = kept
-        .filter(|kept| kept.sweep == sweep)
-        .map(|kept| {
-            let outcome = kept.outcome(runs);
-            (kept, outcome)
-        })
-        .collect();
-    if place.json {
-        let one = |(kept, outcome): &(Kept, Option<f64>)| {
-            let inside = outcome.map(|loss| kept.holds(loss));
-            let error = outcome.map(|loss| (kept.value / loss).ln());
-            json!({"prediction": kept, "loss": outcome, "inside": inside, "error": error})
-        };
-        let all: Vec<serde_json::Value> = scored.iter().map(one).collect();
-        print(&json!({"schema_version": 1, "predictions": all}).to_string());
-        return Ok(0);
-    }
-    let rows = scored.iter().map(|(kept, outcome)| {
+/// A prediction that was kept, and the loss that came of it.
+pub(crate) struct Scored {
+    kept: Kept,
+    outcome: Option<f64>,
+}
+
+/// What [`Scored::cells`] are.
+pub(crate) const HEADER: [&str; 4] = ["prediction", "loss", "outcome", "verdict"];
+
+impl Scored {
+    /// For people.
+    pub(crate) fn cells(&self) -> Vec<String> {
+        let Scored { kept, outcome } = self;
         let of = match (&kept.model, kept.epochs, kept.compute) {
             (Some(model), Some(epochs), _) => format!("{model} at {} epochs", short(epochs)),
             (_, _, compute) => format!("compute {}", compute.map(short).unwrap_or_default()),
@@ -104,7 +89,38 @@ pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8
         };
         let predicted = format!("{:.4} [{:.4}, {:.4}]", kept.value, kept.low, kept.high);
         vec![of, predicted, outcome.map(|loss| format!("{loss:.4}")).unwrap_or_default(), verdict]
-    });
-    print(&table(&["prediction", "loss", "outcome", "verdict"], rows));
+    }
+
+    fn as_json(&self) -> serde_json::Value {
+        let Scored { kept, outcome } = self;
+        let inside = outcome.map(|loss| kept.holds(loss));
+        let error = outcome.map(|loss| (kept.value / loss).ln());
+        json!({"prediction": kept, "loss": outcome, "inside": inside, "error": error})
+    }
+}
+
+/// What was predicted for a sweep and what came of it.
+pub(crate) fn scored(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<Vec<Scored>, Failure> {
+    let path = file(place);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::environment(format!("cannot read {}: {error}", path.display()))),
+    };
+    // A torn last line is no prediction.
+    let kept = text.lines().filter_map(|line| serde_json::from_str::<Kept>(line).ok());
+    let of_sweep = kept.filter(|kept| kept.sweep == sweep);
+    Ok(of_sweep.map(|kept| Scored { outcome: kept.outcome(runs), kept }).collect())
+}
+
+/// Shows what was predicted for a sweep and what came of it.
+pub(crate) fn scores(place: &Place, sweep: &str, runs: &[RunPoint]) -> Result<u8, Failure> {
+    let scored = scored(place, sweep, runs)?;
+    if place.json {
+        let all: Vec<serde_json::Value> = scored.iter().map(Scored::as_json).collect();
+        print(&json!({"schema_version": 1, "predictions": all}).to_string());
+    } else {
+        print(&table(&HEADER, scored.iter().map(Scored::cells)));
+    }
     Ok(0)
 }

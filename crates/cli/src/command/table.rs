@@ -93,6 +93,13 @@ pub(crate) fn hours(seconds: f64) -> String {
     }
 }
 
+/// Milliseconds since 1970 as `2026-11-26 06:45 UTC`.
+pub(crate) fn moment(ms: i64) -> String {
+    let minutes = ms.div_euclid(60_000);
+    let (day, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
+    format!("{} {:02}:{:02} UTC", crate::history::date(day), minute / 60, minute % 60)
+}
+
 /// `1,281,167`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -134,6 +141,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_281_167].map(grouped), ["0", "999", "1,000", "1,281,167"]);
         assert_eq!([count(1, "crash"), count(2, "crash"), count(0, "run")], ["1 crash", "2 crashes", "0 runs"]);
         assert_eq!(hours(3600.0 * 110_000.0), "110k h");
+        assert_eq!(moment(1_795_675_559_000), "2026-11-26 06:45 UTC");
         assert_eq!([si_of(16.7e12, "FLOPs"), si_of(12.0, "FLOPs")], ["16.7 TFLOPs", "12 FLOPs"]);
     }
 }
