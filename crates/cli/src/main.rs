@@ -2,16 +2,20 @@
 
 mod answer;
 mod args;
+mod asides;
 mod bound;
 mod command;
+mod drawing;
 mod exit;
 mod figure_file;
 mod figures;
+mod frontiers;
 mod growth;
 mod history;
 mod indexing;
 mod laws;
 mod place;
+mod plot_command;
 mod points;
 mod progress;
 mod samples;

@@ -29,7 +29,7 @@ pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> 
     let document = document(&store, &sweep, &drawn).await?;
     let mut written: Vec<PathBuf> = Vec::new();
     for figure in &drawn {
-        written.extend(figure.save(&folder, &command, false)?);
+        written.extend(figure.save(&folder, false)?);
     }
     for (name, text) in [("report.html", document.html()), ("report.md", document.markdown())] {
         let path = folder.join(name);
