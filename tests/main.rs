@@ -10,6 +10,7 @@ mod disturbed;
 mod extend;
 mod finetune;
 mod fits;
+mod pages;
 mod paper;
 mod pictures;
 mod plots;

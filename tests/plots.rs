@@ -1,5 +1,10 @@
 //! Figures of a sweep and of files, and whether they are still those of the data.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::Lab;
 
 #[test]
@@ -20,6 +25,11 @@ fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     }
     let fit: serde_json::Value = serde_json::from_slice(&read("scaling.json")).expect("JSON");
     assert!(fit["fit"]["params"]["alpha"]["low"].as_f64() > Some(0.0), "{fit}");
+    let residuals: serde_json::Value = serde_json::from_slice(&read("residuals.json")).expect("JSON");
+    assert_eq!(residuals["fit"]["back_test"]["steps"][2]["left_out"], 3, "{residuals}");
+    let drawn = String::from_utf8(read("residuals.csv")).expect("text");
+    assert!(drawn.contains(",back-test,fitted without the 3 largest budgets: predicts them"), "{drawn}");
+    assert!(drawn.contains(",extrapolated") && drawn.contains(",inside data"), "{drawn}");
     // XS, S, M and L; four budgets of three rates and an optimum or more each.
     let rates = String::from_utf8(read("lr.csv")).expect("text");
     assert!(rates.contains("XS,1/8,point,0.07,") && rates.matches(",optimum,").count() == 16, "{rates}");
@@ -31,21 +41,31 @@ fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     let (html, markdown) = (String::from_utf8(read("report.html")), String::from_utf8(read("report.md")));
     let (html, markdown) = (html.expect("text"), markdown.expect("text"));
     assert_eq!((html.matches("<svg").count(), markdown.matches("](").count()), (6, 6));
-    assert!(!html.contains("<script") && !html.contains(" src=") && html.matches("<td>completed</td>").count() == 54, "{html}");
-    for part in [
-        "L = ",
-        "54 completed",
-        "54 finished runs with a digest",
-        "scalelaw run demo.toml",
-        "follow a power law in compute",
-        "[train",
-    ] {
+    assert!(
+        !html.contains("<script") && !html.contains(" src=") && html.matches("<td>completed</td>").count() == 54,
+        "{html}"
+    );
+    for part in
+        ["L = ", "54 finished runs with a digest", "scalelaw run demo.toml", "follow a power law in compute", "[train"]
+    {
         assert!(html.contains(part) && markdown.contains(part), "{part}: {markdown}");
     }
     lab.scalelaw("state", &["plot", "--check", "figures/lr.json"]).check(0, &[]);
 
     lab.scalelaw("state", &["exclude", "model=XS", "lr<0.1", "--reason", "wrong data"]).check(0, &[]);
-    lab.scalelaw("state", &["plot", "--check", "figures/lr.json"]).check(1, &["draw it again: scalelaw plot all demo"]);
+    lab.scalelaw("state", &["plot", "--check", "figures/lr.json"])
+        .check(1, &["draw it again: `scalelaw --state-dir state plot lr demo --out figures`"]);
+    lab.scalelaw("state", &["plot", "--check", "figures/residuals.json"]).check(1, &["plot residuals demo"]);
+    let elsewhere = lab.path("state").display().to_string();
+    let scaling = ["plot", "scaling", "--state-dir", &elsewhere, "--json", "--out", "figures"];
+    lab.scalelaw("state", &scaling).check(0, &[]);
+    // The best excluded run of each budget, and nothing of this machine.
+    let csv = String::from_utf8(read("scaling.csv")).expect("text");
+    assert_eq!(csv.matches(",excluded,NFNet").count(), 4, "{csv}");
+    assert!(String::from_utf8(read("scaling.svg")).expect("text").contains("4 runs excluded; of each model"));
+    let beside: serde_json::Value = serde_json::from_slice(&read("scaling.json")).expect("JSON");
+    assert_eq!(beside["command"], serde_json::json!(["plot", "scaling", "demo"]));
+    lab.scalelaw("state", &["plot", "--check", "figures/scaling.json"]).check(0, &[]);
     let said = lab.scalelaw("state", &["plot", "--check", "figures/lr.json", "--json"]);
     assert_eq!((said.code, &said.json()["moved"]), (Some(1), &true.into()));
     lab.scalelaw("state", &["plot", "--check", "demo.toml"]).check(2, &["is not the JSON beside a figure"]);
@@ -79,4 +99,72 @@ fn groups_of_equal_compute_have_three_figures() {
     let exponent = epochs["fit"]["samples"]["exponent"]["value"].as_f64().expect("an exponent");
     assert!((exponent - 0.34 / 0.62).abs() < 0.02, "{exponent}");
     lab.scalelaw("state", &["plot", "curves", "--points", "runs.csv"]).check(2, &["from a sweep only"]);
+}
+
+#[test]
+fn families_are_told_apart_and_have_a_law_each() {
+    let lab = Lab::without_worker();
+    let families = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/families.toml");
+    lab.write("families.toml", &std::fs::read_to_string(families).expect("the sweep of two families"));
+    lab.scalelaw("state", &["simulate", "families.toml", "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab.scalelaw("state", &["plot", "all", "families", "--compute", "flops", "--out", "figures"]).check(0, &[]);
+    let read = |name: &str| std::fs::read_to_string(lab.path("figures").join(name)).expect("drawn");
+    let beside: serde_json::Value = serde_json::from_str(&read("scaling-flops.json")).expect("JSON");
+    let families = beside["fit"]["families"].as_object().expect("families");
+    assert_eq!(families.keys().collect::<Vec<_>>(), ["NFNet", "ViT"], "{beside}");
+    let csv = read("scaling-flops.csv");
+    for part in [",finished,NFNet\n", ",finished,ViT\n"] {
+        assert_eq!(csv.matches(part).count(), 15, "{part} {csv}");
+    }
+    for name in ["scaling-flops.svg", "optimal-lr.svg"] {
+        let svg = read(name);
+        assert!(svg.contains(">NFNet</text>") && svg.contains(">ViT</text>"), "{svg}");
+    }
+    // Each family's runs are held against its own law.
+    for (family, fitted) in families {
+        let law = fitted["params"]["alpha"].is_object();
+        assert_eq!(read("residuals-flops.csv").contains(&format!("{family},point,")), law, "{fitted}");
+    }
+    assert!(families.values().any(|fitted| fitted["params"]["alpha"].is_object()), "{beside}");
+    lab.scalelaw("state", &["plot", "--check", "figures/scaling-flops.json"]).check(0, &[]);
+}
+
+#[test]
+fn a_run_at_work_is_drawn_hollow_with_its_newest_loss() {
+    // One run finishes; another one evaluates itself and is stopped.
+    let script = r#"mkdir "$run/../../first" 2>/dev/null && { finish; exit; }
+line 2 '"event":"evaluated","step":10,"loss":0.55'
+exec sleep 600"#;
+    let (lab, worker) = crate::scripted::lab(script, 0);
+    let one = std::fs::read_to_string(lab.path("one.toml")).expect("our own file");
+    lab.write("two.toml", &one.replace("lr = [0.05]", "lr = [0.02, 0.05]"));
+    let mut command = lab.command("state", &["run", "two.toml", "--worker", &worker]);
+    let mut scheduler = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("scalelaw starts");
+    let began = Instant::now();
+    let said = |what: &str| lab.journals("state").values().any(|text| text.contains(what));
+    while !(said("finished") && said("evaluated")) {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "the workers have not come so far: {:?}",
+            lab.journals("state")
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = Pid::from_raw(scheduler.id() as i32).expect("a process id");
+    kill_process(pid, Signal::INT).expect("our own child");
+    assert_eq!(scheduler.wait().expect("our own child").code(), Some(130));
+
+    let draw = ["plot", "scaling", "two", "--compute", "flops", "--out", "figures"];
+    lab.scalelaw("state", &draw).check(0, &["drawn without a law"]);
+    let read = |name: &str| std::fs::read_to_string(lab.path("figures").join(name)).expect("drawn");
+    let csv = read("scaling-flops.csv");
+    let row = csv.lines().find(|line| line.contains(",running,")).expect("the run at work");
+    let cells: Vec<f64> = row.split(',').filter_map(|cell| cell.parse().ok()).collect();
+    let counted = csv.lines().find(|line| line.contains(",unverified,")).expect("the finished run");
+    let all: Vec<f64> = counted.split(',').filter_map(|cell| cell.parse().ok()).collect();
+    assert!((cells[0] / all[0] - 1.0 / 3.0).abs() < 1e-9 && cells[1] == 0.55, "10 of 30 steps: {csv}");
+    assert!(read("scaling-flops.svg").contains("1 run not finished yet; of each model and budget"));
+    lab.scalelaw("state", &["plot", "--check", "figures/scaling-flops.json"]).check(0, &[]);
+    lab.scalelaw("state", &["exclude", "state=queued", "--reason", "a test"]).check(0, &[]);
+    lab.scalelaw("state", &["plot", "--check", "figures/scaling-flops.json"]).check(1, &["have changed"]);
 }

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Plot(Plot),
     /// Write a report of a sweep as one HTML file and as Markdown, with its figures.
     Report(Report),
+    /// Compare two sweeps, or the two families of one, at equal compute, as one HTML file and as Markdown.
+    Compare(Compare),
     /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
     Search(Search),
     /// Write the runs of a sweep as CSV.

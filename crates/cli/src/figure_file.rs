@@ -14,6 +14,8 @@ const PNG_SCALE: f32 = 3.125;
 pub(crate) struct Drawn {
     /// The name of its files, without their endings.
     pub(crate) name: String,
+    /// What draws it again, without the name of the program.
+    pub(crate) command: Vec<String>,
     pub(crate) svg: String,
     pub(crate) csv: String,
     /// Hash of what it was drawn from.
@@ -29,7 +31,7 @@ pub(crate) struct Sidecar {
     pub(crate) figure: String,
     /// Of the program that drew it.
     pub(crate) version: String,
-    /// What was typed after `scalelaw`.
+    /// What draws it again when typed after `scalelaw`, wherever the state folder lies.
     pub(crate) command: Vec<String>,
     pub(crate) data_hash: String,
     pub(crate) fit: serde_json::Value,
@@ -37,20 +39,23 @@ pub(crate) struct Sidecar {
 
 impl Drawn {
     /// Writes SVG, PNG, CSV, JSON and, where it is wanted, PDF; the paths in this order.
-    pub(crate) fn save(&self, folder: &Path, command: &[String], pdf: bool) -> Result<Vec<PathBuf>, Failure> {
+    pub(crate) fn save(&self, folder: &Path, pdf: bool) -> Result<Vec<PathBuf>, Failure> {
         let sidecar = Sidecar {
             schema_version: 1,
             figure: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: command.to_vec(),
+            command: self.command.clone(),
             data_hash: self.data_hash.clone(),
             fit: self.fit.clone(),
         };
         let json = serde_json::to_string_pretty(&sidecar)
             .map_err(|error| Failure::environment(format!("cannot write the JSON of {}: {error}", self.name)))?;
         let png = report::png(&self.svg, PNG_SCALE)?;
-        let mut files =
-            vec![("svg", self.svg.clone().into_bytes()), ("png", png), ("csv", self.csv.clone().into_bytes())];
+        let mut files = vec![
+            ("svg", report::standalone(&self.svg).into_bytes()),
+            ("png", png),
+            ("csv", self.csv.clone().into_bytes()),
+        ];
         files.push(("json", (json + "\n").into_bytes()));
         if pdf {
             files.push(("pdf", report::pdf(&self.svg)?));

@@ -3,61 +3,101 @@
 use std::collections::BTreeSet;
 
 use fit::{Form, LawFit, Optimum, Side};
-use report::{Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series};
+use report::{
+    Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series, Words,
+};
 
 use crate::answer;
+use crate::asides::{Aside, Asides};
 use crate::command::table::count;
+use crate::frontiers::FamilyLaw;
 use crate::laws;
 use crate::points::{Points, Rates, RunPoint};
 
 /// Points of a law's curve.
 const CURVE: usize = 100;
+/// Runs that do not count are drawn as far as this share of the span of those that do beyond them: they must not flatten these.
+const BESIDE: f64 = 0.25;
 
-/// Words on a figure.
-pub(crate) struct Words {
-    pub(crate) title: Option<String>,
-    pub(crate) x_label: String,
-    pub(crate) y_label: String,
-}
-
-/// Held-out loss against compute: the best learning rate of each model and budget, and the law of the frontier.
-pub(crate) fn scaling(points: &[RunPoint], law: Option<&LawFit>, words: Words) -> ScalingFigure {
+/// Held-out loss against compute: the best learning rate of each model and budget, the laws of the frontiers, what does not count,
+/// and other work.
+pub(crate) fn scaling(
+    points: &[RunPoint],
+    asides: &Asides,
+    laws: &[FamilyLaw],
+    references: Vec<Reference>,
+    words: Words,
+) -> ScalingFigure {
     let frontier = fit::frontier(&laws::frontier_runs(points));
     let unverified: BTreeSet<usize> =
         points.iter().filter(|point| !point.verified && point.loss.is_some()).map(|point| point.row).collect();
-    let series = laws::models(points).into_iter().map(|model| {
+    let kind = |point: &fit::FrontierPoint| {
+        if point.rows.iter().any(|row| unverified.contains(row)) { PointKind::Unverified } else { PointKind::Finished }
+    };
+    let counted: Vec<(f64, f64)> = frontier.optimal.iter().map(|point| (point.compute, point.loss)).collect();
+    let (beside, far): (Vec<&Aside>, Vec<&Aside>) = asides.best.iter().partition(|one| is_near(one, &counted));
+    let series = models(points, &beside).into_iter().map(|(family, model)| {
         let mut best: Vec<_> = frontier.optimal.iter().filter(|point| point.group == model).collect();
         best.sort_by(|a, b| a.compute.total_cmp(&b.compute));
         let point = |point: &&fit::FrontierPoint| Point {
             x: point.compute,
             y: point.loss,
             budget: point.budget,
-            kind: if point.rows.iter().any(|row| unverified.contains(row)) {
-                PointKind::Unverified
-            } else {
-                PointKind::Finished
-            },
+            kind: kind(point),
         };
-        Series { name: model, points: best.iter().map(point).collect() }
+        let aside = |one: &&&Aside| one.model == model;
+        let hollow = |one: &&Aside| Point { x: one.compute, y: one.loss, budget: Some(one.epochs), kind: one.kind };
+        let points = best.iter().map(point).chain(beside.iter().filter(aside).map(hollow)).collect();
+        Series { name: model, family, points }
     });
+    let mut words = words;
     let diverged = points.iter().filter(|point| point.loss.is_none()).count();
     let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
-    let mut notes = Vec::new();
     if diverged > 0 {
-        notes.push(format!("{} left out.", count(diverged, "diverged run")));
+        words.notes.push(format!("{} left out.", count(diverged, "diverged run")));
     }
     if zero > 0 {
-        notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
+        words.notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
     }
     if !unverified.is_empty() {
         let runs = count(unverified.len(), "run");
-        notes.push(format!("{runs} without a valid digest of the samples, crossed where drawn."));
+        words.notes.push(format!("{runs} without a valid digest of the samples, crossed where drawn."));
     }
-    let Words { title, x_label, y_label } = words;
-    let mut figure =
-        ScalingFigure { title, x_label, y_label, series: series.collect(), law: None, references: Vec::new(), notes };
-    figure.law = law.zip(figure.x_range()).map(|(law, range)| curve(law, range));
+    words.notes.extend(asides.note());
+    if !far.is_empty() {
+        words.notes.push(format!("{} of these outside the figure.", far.len()));
+    }
+    let mut figure = ScalingFigure { words, series: series.collect(), laws: Vec::new(), references };
+    if let Some(range) = figure.x_range() {
+        figure.laws = laws.iter().filter_map(|of| Some(curve(&of.family, of.law()?, range))).collect();
+    }
     figure
+}
+
+/// Whether a run that does not count has a place near those that do; without any of these it has.
+fn is_near(one: &Aside, counted: &[(f64, f64)]) -> bool {
+    let near = |value: f64, others: &dyn Fn(&(f64, f64)) -> f64| {
+        let logs = || counted.iter().map(|point| others(point).ln());
+        let (low, high) = (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
+        // One point alone has no span: an e-fold will do.
+        let more = if high > low { BESIDE * (high - low) } else { 1.0 };
+        (low - more..=high + more).contains(&value.ln())
+    };
+    counted.is_empty() || near(one.compute, &|point| point.0) && near(one.loss, &|point| point.1)
+}
+
+/// Families and models in the order of their colours: families by name, models by size.
+fn models(points: &[RunPoint], asides: &[&Aside]) -> Vec<(String, String)> {
+    let own = points.iter().map(|point| (&point.family, point.parameters.unwrap_or(0.0), &point.model));
+    let others = asides.iter().map(|one| (&one.family, one.parameters, &one.model));
+    let mut models: Vec<(&String, f64, &String)> = Vec::new();
+    for found in own.chain(others) {
+        if !models.iter().any(|(_, _, model)| *model == found.2) {
+            models.push(found);
+        }
+    }
+    models.sort_by(|a, b| a.0.cmp(b.0).then(a.1.total_cmp(&b.1)));
+    models.into_iter().map(|(family, _, model)| (family.clone(), model.clone())).collect()
 }
 
 /// Points of other work, by model; rows without a compute or loss that a logarithmic axis has a place for are left out.
@@ -69,23 +109,31 @@ pub(crate) fn references(points: &[RunPoint]) -> Vec<Reference> {
             .filter(|(compute, loss)| drawable(compute) && drawable(loss))
             .collect()
     };
-    laws::models(points).into_iter().map(|name| Reference { points: points_of(&name), name }).collect()
+    let reference = |(family, name): (String, String)| Reference { points: points_of(&name), name, family };
+    models(points, &[]).into_iter().map(reference).collect()
 }
 
-fn curve(law: &LawFit, (low, high): (f64, f64)) -> report::Law {
+fn curve(family: &str, law: &LawFit, (low, high): (f64, f64)) -> report::Law {
     let at = |index: usize| {
         let x = (low.ln() + (high.ln() - low.ln()) * index as f64 / (CURVE - 1) as f64).exp();
         let estimate = law.predict(x);
         LawPoint { x, y: estimate.value, low: estimate.low, high: estimate.high }
     };
-    let alpha = law.params.get("alpha");
-    let alpha =
-        alpha.map_or(String::new(), |alpha| format!("\nα = {:.3} [{:.3}, {:.3}]", alpha.value, alpha.low, alpha.high));
+    let exponent = law.params.get("alpha");
+    let exponent = exponent.map_or(String::new(), |alpha| {
+        format!("\nα = {:.3} [{:.3}, {:.3}] (95 %)", alpha.value, alpha.low, alpha.high)
+    });
     let form = if law.form == Form::Power { "" } else { "\nsaturating" };
     report::Law {
         curve: (0..CURVE).map(at).filter(|point| point.y > 0.0 && point.low > 0.0).collect(),
         data_range: law.x_range,
-        label: format!("{}{alpha}{form}", answer::equation(law)),
+        label: format!(
+            "{}{exponent}{form}\nn = {}, R^2 = {:.3}",
+            answer::equation(law),
+            law.used.len(),
+            law.quality.r2
+        ),
+        family: family.to_owned(),
     }
 }
 
@@ -94,7 +142,7 @@ pub(crate) fn optimal_lr(points: &Points, words: Words) -> OptimalLrFigure {
     let groups = laws::groups(&points.runs);
     let mut unknown = 0;
     let mut series = Vec::new();
-    for model in laws::models(&points.runs) {
+    for (family, model) in models(&points.runs, &[]) {
         let mut found: Vec<LrPoint> = if points.rates == Rates::Optimal {
             let own = points.runs.iter().filter(|point| point.model == model);
             own.filter_map(|point| Some(LrPoint { epochs: point.epochs?, lr: point.lr?, interval: None, edge: None }))
@@ -111,17 +159,16 @@ pub(crate) fn optimal_lr(points: &Points, words: Words) -> OptimalLrFigure {
             .collect()
         };
         found.sort_by(|a, b| a.epochs.total_cmp(&b.epochs));
-        series.push(LrSeries { name: model, points: found });
+        series.push(LrSeries { name: model, family, points: found });
     }
-    let mut notes = Vec::new();
+    let mut words = words;
     if series.iter().flat_map(|series| &series.points).any(|point| point.interval.is_some()) {
-        notes.push("Bars: 95 % intervals.".to_owned());
+        words.notes.push("Bars: 95 % intervals.".to_owned());
     }
     if unknown > 0 {
-        notes.push(format!("{} without an optimum left out.", count(unknown, "cell")));
+        words.notes.push(format!("{} without an optimum left out.", count(unknown, "cell")));
     }
-    let Words { title, x_label, y_label } = words;
-    OptimalLrFigure { title, x_label, y_label, series, notes }
+    OptimalLrFigure { words, series }
 }
 
 fn lr_point(epochs: f64, optimum: &Optimum) -> LrPoint {

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use report::{Curve, CurveEnd, CurvesFigure, Hours, LedgerDevice, LedgerFigure};
+use report::{Curve, CurveEnd, CurvesFigure, Hours, LedgerDevice, LedgerFigure, Words};
 use spec::state::RunState;
 use store::{LossCurve, RunRow, Spell};
-
-use crate::figures::Words;
 
 /// Points of a training curve that can be told apart in print.
 const POINTS: usize = 300;
@@ -51,9 +49,9 @@ pub(crate) fn curves(runs: &[(&RunRow, LossCurve)], words: Words) -> CurvesFigur
         let end = if row.state == RunState::Running { CurveEnd::Running } else { CurveEnd::Finished };
         Curve { name: row.model.clone(), training: thinned(spots(&losses.training)), held_out, end }
     };
-    let Words { title, x_label, y_label } = words;
-    let notes = vec!["Of each model the best run of its longest budget.".to_owned()];
-    CurvesFigure { title, x_label, y_label, series: runs.iter().map(curve).collect(), notes }
+    let mut words = words;
+    words.notes.push("Of each model the best run of its longest budget.".to_owned());
+    CurvesFigure { words, series: runs.iter().map(curve).collect() }
 }
 
 /// Means over equal parts of the logarithmic axis, where there are more points than can be seen.
@@ -95,15 +93,12 @@ pub(crate) fn ledger(spells: &[Spell], words: Words) -> LedgerFigure {
             hours.idle += share * spell.idle / 3600.0;
         }
     }
-    let Words { title, x_label, y_label } = words;
-    let earlier = (first > begin).then(|| format!("Without the {} days before.", first - begin));
+    let mut words = words;
+    words.notes.extend((first > begin).then(|| format!("Without the {} days before.", first - begin)));
     LedgerFigure {
-        title,
-        x_label,
-        y_label,
+        words,
         days: (first..=last).map(date).collect(),
         devices: devices.into_iter().map(|(name, hours)| LedgerDevice { name: name.to_owned(), hours }).collect(),
-        notes: earlier.into_iter().collect(),
     }
 }
 
@@ -133,9 +128,8 @@ mod tests {
 
     #[test]
     fn what_spans_midnight_is_divided() {
-        let words = Words { title: None, x_label: String::new(), y_label: String::new() };
         let spells = [spell("gpu0", 23.0, 26.0, 10_800.0, 0.0), spell("gpu1", 30.0, 30.0, 0.0, 7200.0)];
-        let figure = ledger(&spells, words);
+        let figure = ledger(&spells, Words::default());
         assert_eq!(figure.days, ["1970-01-01", "1970-01-02"]);
         let useful: Vec<f64> = figure.devices[0].hours.iter().map(|hours| hours.useful).collect();
         assert!((useful[0] - 1.0).abs() < 1e-9 && (useful[1] - 2.0).abs() < 1e-9, "{useful:?}");

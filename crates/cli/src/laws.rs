@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use fit::{
-    Backtest, Claim, CurveForm, CurveSettings, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal, SeedNoise,
-    Settings, Trial, TriedCell, Variant,
+    Backtest, Claim, CurveFit, CurveForm, CurveSettings, Form, Frontier, LawFit, LrLaw, LrPoint, Optimum, Refusal,
+    SeedNoise, Settings, Step, Trial, TriedCell, Variant,
 };
 
 use crate::args::{How, Law};
@@ -28,6 +28,13 @@ pub(crate) enum Answer {
 pub(crate) struct Checks {
     pub(crate) backtest: Backtest,
     pub(crate) sensitivity: Option<Vec<Variant>>,
+}
+
+/// A law without its largest budgets, put to the test on them.
+pub(crate) struct Tested {
+    pub(crate) backtest: Backtest,
+    /// The step that leaves out most, with its law.
+    pub(crate) step: Option<(Step, CurveFit)>,
 }
 
 /// The learning rates of one model and epoch budget.
@@ -82,6 +89,11 @@ pub(crate) fn fit_curve(law: Law, points: &[RunPoint], settings: &Settings) -> A
 
 /// The law fitted without its largest budgets, by least squares as itself, and put to the test on them.
 pub(crate) fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -> Backtest {
+    tested(points, frontier, fitted).backtest
+}
+
+/// The same with the law of the step that leaves out most.
+pub(crate) fn tested(points: &[RunPoint], frontier: Option<&Frontier>, fitted: &LawFit) -> Tested {
     let point = |row, x, y| fit::Point { row, x, y };
     let used: Vec<fit::Point> = match frontier {
         Some(frontier) => {
@@ -94,7 +106,13 @@ pub(crate) fn backtest(points: &[RunPoint], frontier: Option<&Frontier>, fitted:
     };
     let form = if fitted.form == Form::Saturating { CurveForm::Saturating } else { CurveForm::Power };
     let settings = CurveSettings { loss: fit::Loss::Squares, ..CurveSettings::default() };
-    fit::backtest_curve(&used, form, &settings, noise(points).map(|noise| noise.sd))
+    let backtest = fit::backtest_curve(&used, form, &settings, noise(points).map(|noise| noise.sd));
+    let step = backtest.steps.iter().rev().find_map(|step| {
+        let first = step.misses.first()?.compute;
+        let kept: Vec<fit::Point> = used.iter().filter(|point| point.x < first).copied().collect();
+        Some((step.clone(), fit::curve(&kept, form, &settings).ok()?))
+    });
+    Tested { backtest, step }
 }
 
 /// The points as the frontier wants them.
@@ -212,7 +230,7 @@ fn rates(points: &[RunPoint]) -> Answer {
     }
 }
 
-/// A hash of the points, so that a stored fit can be told from one of other data.
+/// A hash of the points, so that a stored fit, or a figure, can be told from one of other data.
 pub(crate) fn points_hash(points: &[RunPoint]) -> String {
     let mut hasher = blake3::Hasher::new();
     for point in points {
@@ -222,9 +240,14 @@ pub(crate) fn points_hash(points: &[RunPoint]) -> String {
             point.compute,
             point.loss.unwrap_or(f64::NAN),
             point.parameters.unwrap_or(f64::NAN),
+            point.samples.unwrap_or(f64::NAN),
+            point.seed.map_or(f64::NAN, |seed| seed as f64),
+            f64::from(u8::from(point.verified)),
         ];
-        hasher.update(point.model.as_bytes());
-        hasher.update(&[0]);
+        for name in [&point.model, &point.family] {
+            hasher.update(name.as_bytes());
+            hasher.update(&[0]);
+        }
         numbers.iter().for_each(|number| {
             hasher.update(&number.to_le_bytes());
         });

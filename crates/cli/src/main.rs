@@ -2,17 +2,21 @@
 
 mod answer;
 mod args;
+mod asides;
 mod bound;
 mod command;
+mod drawing;
 mod exit;
 mod figure_file;
 mod figures;
+mod frontiers;
 mod growth;
 mod history;
 mod indexing;
 mod laws;
 mod pages;
 mod place;
+mod plot_command;
 mod points;
 mod progress;
 mod samples;
@@ -69,6 +73,7 @@ async fn perform(arguments: Arguments) -> Result<u8, Failure> {
         Command::Predict(options) => command::predict::run(&place, &options).await,
         Command::Suggest(options) => command::suggest::run(&place, &options).await,
         Command::Plot(options) => command::plot::run(&place, &options).await,
+        Command::Compare(options) => command::compare::run(&place, &options).await,
         Command::Report(options) => command::report::run(&place, &options).await,
         Command::Explain(options) => command::explain::run(&place, &options).await,
         Command::Search(options) => command::search::run(&place, &options).await,

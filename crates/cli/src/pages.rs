@@ -9,6 +9,7 @@ use store::{DeviceLedger, Ledger, RunRow, Session, Standing, Store, SweepRow, Wo
 use crate::exit::Failure;
 use crate::samples::{self, Verdict};
 
+pub(crate) mod comparison;
 mod conclusions;
 pub(crate) mod happened;
 pub(crate) mod provenance;

@@ -22,6 +22,8 @@ pub(crate) struct RunPoint {
     pub(crate) row: usize,
     pub(crate) run: Option<RunId>,
     pub(crate) model: String,
+    /// What kind of network the model is, such as ViT; empty where that is not known.
+    pub(crate) family: String,
     pub(crate) parameters: Option<f64>,
     pub(crate) epochs: Option<f64>,
     /// Samples seen in training, repeats counted.
@@ -149,6 +151,7 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
                 row: number,
                 run: Some(row.run),
                 model: row.model.clone(),
+                family: family(row),
                 parameters: Some(row.parameters as f64),
                 epochs: Some(row.spec.train.epochs),
                 samples: Some(row.spec.samples() as f64),
@@ -161,6 +164,16 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
         }
     }
     points
+}
+
+/// The family of a run's network, as papers write it.
+pub(crate) fn family(row: &RunRow) -> String {
+    match row.spec.model.family() {
+        "nfnet" => "NFNet",
+        "vit" => "ViT",
+        other => other,
+    }
+    .to_owned()
 }
 
 /// The same runs of a sweep counted otherwise, with what is counted: other sizes of a model, or another compute.
@@ -266,7 +279,7 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
     let parameters = needed(wide, &columns.params_column, "params-column")?;
     let samples = needed(wide && compute.is_none(), &columns.samples_column, "samples-column")?;
     let epochs = needed(needs == Needs::LrAndEpochs, &columns.epochs_column, "epochs-column")?;
-    let (model, seed) = (find(&columns.model_column), find("seed"));
+    let (model, family, seed) = (find(&columns.model_column), find(&columns.family_column), find("seed"));
     let mut runs = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| refuse(error.to_string()))?;
@@ -282,6 +295,7 @@ pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Point
             row,
             run: None,
             model: model.and_then(|at| record.get(at)).unwrap_or("").to_owned(),
+            family: family.and_then(|at| record.get(at)).unwrap_or("").to_owned(),
             parameters: number(parameters)?,
             epochs: number(epochs)?,
             samples: number(samples)?,

@@ -180,17 +180,15 @@ impl Cells {
         self.points.iter().map(|point| self.flops_per * point.size * point.samples).fold(0.0, f64::max)
     }
 
-    /// Size and loss of the runs of each valley, by size: those whose compute is nearest to its own, within the tolerance.
-    pub(crate) fn by_compute(&self, fitted: &Isoflop) -> Vec<Vec<(f64, f64)>> {
+    /// Size and loss of every run, by the valley whose compute is nearest to its own, and whether the parabola went through it.
+    pub(crate) fn by_compute(&self, fitted: &Isoflop) -> Vec<Vec<(f64, f64, bool)>> {
         let mut groups = vec![Vec::new(); fitted.valleys.len()];
         let apart = |valley: &fit::Valley, compute: f64| (compute / valley.compute).ln().abs();
-        for (point, compute) in self.points.iter().zip(&self.compute) {
-            let compute = compute.unwrap_or(self.flops_per * point.size * point.samples);
-            let nearest =
-                fitted.valleys.iter().enumerate().min_by(|a, b| apart(a.1, compute).total_cmp(&apart(b.1, compute)));
-            let near = |valley: &fit::Valley| apart(valley, compute) <= IsoSettings::default().tolerance.ln_1p();
-            if let Some((index, _)) = nearest.filter(|(_, valley)| near(valley) && point.loss > 0.0) {
-                groups[index].push((point.size, point.loss));
+        for IsoPoint { point, compute } in self.groups() {
+            let valleys = fitted.valleys.iter().enumerate();
+            let nearest = valleys.min_by(|a, b| apart(a.1, compute).total_cmp(&apart(b.1, compute)));
+            if let Some((index, _)) = nearest.filter(|_| point.loss > 0.0) {
+                groups[index].push((point.size, point.loss, fitted.used.contains(&point.row)));
             }
         }
         groups.iter_mut().for_each(|group| group.sort_by(|a, b| a.0.total_cmp(&b.0)));

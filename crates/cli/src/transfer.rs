@@ -7,7 +7,7 @@ use spec::run::short;
 use store::RunRow;
 
 use crate::args::{Compute, Stage};
-use crate::points::{Axes, Points, Rates, RunPoint, compute_of, no_point};
+use crate::points::{Axes, Points, Rates, RunPoint, compute_of, family, no_point};
 
 /// Why a model and budget is left out whose best run makes no mistake.
 pub(crate) const FLAWLESS: &str = "a run of its model and budget makes no mistake, and an error of 0 has no logarithm";
@@ -70,6 +70,7 @@ pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
                 row: one.row,
                 run: Some(one.tuned.run),
                 model: one.tuned.model.clone(),
+                family: family(one.tuned),
                 parameters: Some(one.pretrained.parameters as f64),
                 epochs: Some(one.pretrained.spec.train.epochs),
                 samples: Some(one.pretrained.spec.samples() as f64),

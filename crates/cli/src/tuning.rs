@@ -2,11 +2,11 @@
 
 use fit::{Isoflop, Optimum, Side};
 use report::{
-    Edge, LawPoint, OptimumFigure, OptimumPoint, OptimumSeries, PointKind, Profile, ProfileFigure, ProfileOptimum,
-    ProfilePanel, Residual, ResidualSeries, ResidualsFigure,
+    BackTest, Edge, LawPoint, OptimumFigure, OptimumPoint, OptimumSeries, PointKind, Profile, ProfileFigure,
+    ProfileOptimum, ProfilePanel, Residual, ResidualPanel, ResidualSeries, ResidualsFigure, Words,
 };
 
-use crate::figures::Words;
+use crate::frontiers::FamilyLaw;
 use crate::laws;
 use crate::points::RunPoint;
 use crate::surfaces::Cells;
@@ -23,8 +23,7 @@ pub(crate) fn rates(points: &[RunPoint], words: Words) -> ProfileFigure {
         ProfilePanel { name: model, curves }
     };
     let panels = laws::models(points).into_iter().map(panel).filter(|panel| !panel.curves.is_empty()).collect();
-    let Words { title, x_label, y_label } = words;
-    ProfileFigure { title, x_label, y_label, budget_label: "Epochs:".to_owned(), panels, notes: Vec::new() }
+    ProfileFigure { words, budget_label: "Epochs:".to_owned(), panels }
 }
 
 fn rate_curve(points: &[RunPoint], group: &laws::Group, epochs: f64) -> Profile {
@@ -54,15 +53,21 @@ fn rate_curve(points: &[RunPoint], group: &laws::Group, epochs: f64) -> Profile 
     Profile { name: report::epochs_label(epochs), budget: epochs, points: tried, diverged, fit, optimum }
 }
 
-/// Held-out loss against model size, a curve for each group of equal compute.
+/// Held-out loss against model size, a curve for each group of equal compute, with its parabola.
 pub(crate) fn isoflop(cells: &Cells, fitted: &Isoflop, unit: &str, words: Words) -> ProfileFigure {
     let groups = cells.by_compute(fitted);
-    let curve = |(valley, runs): (&fit::Valley, &Vec<(f64, f64)>)| Profile {
+    let kind = |used: &bool| if *used { PointKind::Finished } else { PointKind::Excluded };
+    let parabola = |valley: &fit::Valley| {
+        let (low, high) = valley.window;
+        let at = |i: usize| low * (high / low).powf(i as f64 / CURVE as f64);
+        (0..=CURVE).map(at).map(|size| (size, valley.at(size))).collect()
+    };
+    let curve = |(valley, runs): (&fit::Valley, &Vec<(f64, f64, bool)>)| Profile {
         name: format!("{}{unit}", power_of_ten(valley.compute)),
         budget: valley.compute,
-        points: runs.iter().map(|(size, loss)| (*size, *loss, PointKind::Finished)).collect(),
+        points: runs.iter().map(|(size, loss, used)| (*size, *loss, kind(used))).collect(),
         diverged: Vec::new(),
-        fit: Vec::new(),
+        fit: parabola(valley),
         optimum: Some(ProfileOptimum {
             x: valley.size.value,
             y: valley.loss.value,
@@ -70,10 +75,9 @@ pub(crate) fn isoflop(cells: &Cells, fitted: &Isoflop, unit: &str, words: Words)
             edge: None,
         }),
     };
-    let Words { title, x_label, y_label } = words;
     let curves = fitted.valleys.iter().zip(&groups).map(curve).collect();
     let panels = vec![ProfilePanel { name: String::new(), curves }];
-    ProfileFigure { title, x_label, y_label, budget_label: String::new(), panels, notes: Vec::new() }
+    ProfileFigure { words, budget_label: String::new(), panels }
 }
 
 /// A number as `2.4×10^18`.
@@ -101,9 +105,8 @@ pub(crate) fn optimum(fitted: &Isoflop, unique: Option<f64>, words: Words) -> Op
         };
         OptimumPoint { x: valley.compute, y, interval: Some(interval), edge: None }
     };
-    let Words { title, x_label, y_label } = words;
     let series = vec![OptimumSeries { name: "isoFLOP".to_owned(), points: fitted.valleys.iter().map(point).collect() }];
-    let mut figure = OptimumFigure { title, x_label, y_label, series, law: None, notes: Vec::new() };
+    let mut figure = OptimumFigure { words, series, law: None };
     figure.law = figure.x_range().map(|(low, high)| {
         let at = |i: usize| {
             let x = low * (high / low).powf(i as f64 / CURVE as f64);
@@ -120,19 +123,32 @@ pub(crate) fn optimum(fitted: &Isoflop, unique: Option<f64>, words: Words) -> Op
                 "{letter} ~ C^{:.2}; exponent {:.2} [{:.2}, {:.2}]",
                 exponent.value, exponent.value, exponent.low, exponent.high
             ),
+            family: String::new(),
         }
     });
     figure
 }
 
-/// How far the best runs are from the law of the frontier, in percent.
-pub(crate) fn residuals(points: &[RunPoint], law: &fit::LawFit, words: Words) -> ResidualsFigure {
-    let frontier = fit::frontier(&laws::frontier_runs(points));
-    let series = laws::models(points).into_iter().map(|model| {
+/// How far the best runs are from the law of their frontier, in percent, and how far the law is from itself where it is fitted
+/// without its largest budgets: a panel for each family.
+pub(crate) fn residuals(laws: &[FamilyLaw], words: Words) -> ResidualsFigure {
+    let several = laws.len() > 1;
+    let panels: Vec<ResidualPanel> = laws.iter().filter_map(|of| panel(of, several)).collect();
+    let mut words = words;
+    if panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points).any(|point| point.held_back) {
+        words.notes.push("Hollow: not on the frontier that the law was fitted to.".to_owned());
+    }
+    ResidualsFigure { words, panels }
+}
+
+fn panel(of: &FamilyLaw, several: bool) -> Option<ResidualPanel> {
+    let (frontier, law) = of.found.as_ref().ok()?;
+    let percent = |value: f64, x: f64| 100.0 * (value / law.predict(x).value - 1.0);
+    let series = laws::models(&of.points).into_iter().map(|model| {
         let own = frontier.optimal.iter().filter(|point| point.group == model);
         let residual = |point: &fit::FrontierPoint| Residual {
             x: point.compute,
-            residual: 100.0 * (point.loss / law.predict(point.compute).value - 1.0),
+            residual: percent(point.loss, point.compute),
             // The law rests on the frontier alone.
             held_back: !point.rows.iter().all(|row| law.used.contains(row)),
         };
@@ -141,13 +157,30 @@ pub(crate) fn residuals(points: &[RunPoint], law: &fit::LawFit, words: Words) ->
     let series: Vec<ResidualSeries> = series.filter(|series| !series.points.is_empty()).collect();
     let computes = || series.iter().flat_map(|series| &series.points).map(|point| point.x);
     let (low, high) = (computes().fold(f64::INFINITY, f64::min), computes().fold(0.0, f64::max));
-    let band = |i: usize| {
-        let x = low * (high / low).powf(i as f64 / CURVE as f64);
-        let at = law.predict(x);
-        (x, 100.0 * (at.low / at.value - 1.0), 100.0 * (at.high / at.value - 1.0))
+    let places: Vec<f64> = (0..=CURVE).map(|i| low * (high / low).powf(i as f64 / CURVE as f64)).collect();
+    let band = places.iter().map(|x| (*x, law.predict(*x)));
+    let band = band.map(|(x, at)| (x, percent(at.low, x), percent(at.high, x)));
+    let back_test = of.tested().and_then(|tested| {
+        let (step, without) = tested.step?;
+        let curve = places.iter().map(|x| (*x, percent(without.predict(*x).value, *x)));
+        let curve = curve.filter(|spot| spot.1.is_finite()).collect();
+        Some(BackTest { cut: without.x_range.1, curve, label: missed(&step) })
+    });
+    Some(ResidualPanel {
+        name: if several { of.family.clone() } else { String::new() },
+        series,
+        band: band.filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect(),
+        back_test,
+    })
+}
+
+/// What a law without its largest budgets says of them, in words.
+fn missed(step: &fit::Step) -> String {
+    let largest = match step.left_out {
+        1 => "the largest budget".to_owned(),
+        more => format!("the {more} largest budgets"),
     };
-    let band = (0..=CURVE).map(band).filter(|(_, low, high)| low.is_finite() && high.is_finite()).collect();
-    let notes = vec!["Hollow: not on the frontier that the law was fitted to.".to_owned()];
-    let Words { title, x_label, y_label } = words;
-    ResidualsFigure { title, x_label, y_label, series, band, cut: None, notes }
+    let mean = step.misses.iter().map(|miss| miss.error).sum::<f64>() / step.misses.len().max(1) as f64;
+    let off = 100.0 * mean.exp_m1();
+    format!("fitted without {largest}: predicts them {:.1} % too {}", off.abs(), if off < 0.0 { "low" } else { "high" })
 }

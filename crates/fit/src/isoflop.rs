@@ -56,6 +56,10 @@ pub struct Valley {
     pub samples: f64,
     /// The lowest loss, in nats.
     pub loss: Estimate,
+    /// The parabola: ln loss = ln(lowest loss) + curvature (ln size - ln(best size))^2.
+    pub curvature: f64,
+    /// Smallest and largest size that the parabola went through.
+    pub window: (f64, f64),
     /// Sizes within the window.
     pub sizes: usize,
     /// Where the best size lies among the sizes tried: 0 at the smallest, 1 at the largest, in logarithms.
@@ -209,6 +213,7 @@ struct Shape {
     vertex_factor: f64,
     bottom: f64,
     bottom_factor: f64,
+    curvature: f64,
     sizes: usize,
     /// Squared residuals of ln loss and their degrees of freedom.
     residual: f64,
@@ -273,6 +278,7 @@ fn parabola(sizes: &[&(f64, f64, f64)], centre: f64, range: (f64, f64)) -> Optio
         vertex_factor: solution.variance(&[0.0, -1.0 / (2.0 * q), p / (2.0 * q * q)]),
         bottom: c + p * offset / 2.0,
         bottom_factor: solution.variance(&[1.0, offset, offset * offset]),
+        curvature: q,
         sizes: sizes.len(),
         residual: sizes.iter().map(|s| s.2 * (s.1 - solution.predict(&powers(s))).powi(2)).sum(),
         df: sizes.len() - 3,
@@ -304,6 +310,8 @@ impl Shape {
             size: around(self.vertex, error),
             samples: (products - self.vertex).exp(),
             loss: around(self.bottom, bottom_error),
+            curvature: self.curvature,
+            window: ((self.window.0 + 1e-9).exp(), (self.window.1 - 1e-8).exp()),
             sizes: self.sizes,
             position: (self.vertex - self.range.0) / (self.range.1 - self.range.0),
             ln_size: (self.vertex, error),
@@ -331,6 +339,13 @@ fn bias(points: &[IsoPoint], groups: &[Group]) -> Option<Bias> {
         }
     }
     Some(Bias { exponent: line(&pairs)?.slope, size: pairs.last()?.1.exp_m1() })
+}
+
+impl Valley {
+    /// The parabola at this size, in nats.
+    pub fn at(&self, size: f64) -> f64 {
+        (self.ln_loss.0 + self.curvature * (size.ln() - self.ln_size.0).powi(2)).exp()
+    }
 }
 
 impl Isoflop {

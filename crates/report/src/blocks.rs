@@ -1,17 +1,22 @@
 //! Boxes of text and marks that look for a free place in the plot: the fitted law and the key to the marker sizes.
 
-use crate::geometry::{Obstacles, Rect, Spot};
-use crate::marks::{BAND, BLACK, GREY};
+use crate::geometry::{Obstacles, Rect};
+use crate::law_draw::LawLook;
+use crate::layer::{Look, draw_mark, radius};
+use crate::marks::GREY;
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::Sizes;
 use crate::text::{markup, plain, width, wrapped};
 use crate::ticks::epochs_label;
+use plotters::style::RGBColor;
 
 /// Distance of a block from axes and from other blocks, relative to small text, as are all lengths here.
 const MARGIN: f64 = 0.5;
 /// Length of the piece of line beside the label of a law.
 const SWATCH: f64 = 1.7;
 const GAP: f64 = 0.33;
+/// Lines of the label of a law; what is more is cut.
+const LAW_LINES: usize = 5;
 /// More marker sizes than this are not told apart anyway.
 const MOST_SIZES: usize = 6;
 
@@ -25,8 +30,17 @@ pub(crate) struct Block {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Law { lines: Vec<String> },
+    Law { sample: Sample, lines: Vec<String> },
     Key { heading: String, sizes: Vec<KeySize> },
+}
+
+/// What stands beside the label of a law or the name of a family.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// A piece of the law.
+    pub(crate) law: Option<LawLook>,
+    /// The marker of the family.
+    pub(crate) mark: Option<(Look, RGBColor)>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,17 +51,17 @@ struct KeySize {
 }
 
 impl Block {
-    /// The label of a law beside a piece of its line; none without text.
-    pub(crate) fn law(label: &str, sizes: &Sizes, limit: f64) -> Option<Block> {
+    /// The label of a law, or the name of a family, beside a sample; none without text.
+    pub(crate) fn law(label: &str, sample: Sample, sizes: &Sizes, limit: f64) -> Option<Block> {
         // An equation is not broken around its signs.
         let glued = |label: String, sign: &str| label.replace(sign, &sign.replace(' ', "\u{a0}"));
         let label = label.replace("[-", "[\u{2212}").replace(", -", ", \u{2212}");
-        let label = [" = ", " ± "].into_iter().fold(label, glued);
-        let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, 4);
+        let label = [" = ", " ± ", " %"].into_iter().fold(label, glued);
+        let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, LAW_LINES);
         let lines: Vec<String> = lines.iter().map(|line| line.replace('\u{a0}', " ")).collect();
         let widest = lines.iter().map(|line| width(&markup(line), sizes.small)).fold(0.0, f64::max);
         let height = lines.len() as f64 * Sizes::line_height(sizes.small);
-        let content = Content::Law { lines };
+        let content = Content::Law { sample, lines };
         (height > 0.0).then_some(Block { width: (SWATCH + GAP) * sizes.small + widest, height, content })
     }
 
@@ -75,15 +89,18 @@ impl Block {
         let line = Sizes::line_height(sizes.small);
         let small = sizes.small;
         match &self.content {
-            Content::Law { lines } => {
+            Content::Law { sample, lines } => {
                 let y = place.y0 + line / 2.0;
                 let (x0, x1) = (place.x0, place.x0 + SWATCH * sizes.small);
                 let half = 0.25 * small;
-                scene.shapes.push(Shape::Fill {
-                    points: vec![(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)],
-                    color: BAND,
-                });
-                scene.line(vec![(x0, y), (x1, y)], Pen::new(BLACK, 0.8 * sizes.line));
+                if let Some(LawLook { line, band, opacity }) = sample.law {
+                    let points = vec![(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)];
+                    scene.shapes.push(Shape::Fill { points, color: band, opacity });
+                    scene.line(vec![(x0, y), (x1, y)], Pen::new(line, 0.8 * sizes.line));
+                }
+                if let Some((look, color)) = sample.mark {
+                    draw_mark(((x0 + x1) / 2.0, y), look, color, radius(0.5, sizes), scene, sizes);
+                }
                 for (i, text) in lines.iter().enumerate() {
                     let at = (x1 + GAP * small, y + i as f64 * line);
                     scene.texts.push(Text::centered(markup(text), at, small, Anchor::Start));
@@ -126,18 +143,23 @@ pub(crate) fn place_inside(blocks: &[Block], obstacles: &Obstacles, area: &Rect,
     Some(places)
 }
 
-/// Height of a strip that holds all blocks below each other.
-pub(crate) fn strip_height(blocks: &[Block], sizes: &Sizes) -> f64 {
-    blocks.iter().map(|block| block.height + MARGIN * sizes.small).sum()
+/// Height of a strip of this width that holds all blocks beside each other, in rows.
+pub(crate) fn strip_height(blocks: &[Block], width: f64, sizes: &Sizes) -> f64 {
+    let places = place_in_strip(blocks, &Rect::new(0.0, 0.0, width, 0.0), sizes);
+    let bottom = places.iter().map(|place| place.y1).fold(0.0, f64::max);
+    if places.is_empty() { 0.0 } else { bottom + MARGIN * sizes.small }
 }
 
-/// Places for all blocks below each other.
-pub(crate) fn place_in_strip(blocks: &[Block], corner: Spot, sizes: &Sizes) -> Vec<Rect> {
-    let mut y = corner.1;
+/// Places for all blocks beside each other, in rows.
+pub(crate) fn place_in_strip(blocks: &[Block], strip: &Rect, sizes: &Sizes) -> Vec<Rect> {
+    let (mut x, mut y, mut high) = (strip.x0, strip.y0, 0.0f64);
     let mut places = Vec::new();
     for block in blocks {
-        places.push(Rect::new(corner.0, y, block.width, block.height));
-        y += block.height + MARGIN * sizes.small;
+        if x > strip.x0 && x + block.width > strip.x1 {
+            (x, y, high) = (strip.x0, y + high + MARGIN * sizes.small, 0.0);
+        }
+        places.push(Rect::new(x, y, block.width, block.height));
+        (x, high) = (x + block.width + 2.0 * MARGIN * sizes.small, high.max(block.height));
     }
     places
 }

@@ -1,18 +1,19 @@
 //! What the figures of this crate that are not special consist of: panels that share their axes, and layers of marks in
 //! the numbers of these axes.
 
-use crate::frame::{Axis, EDGE, Frame, Spec};
-use crate::geometry::{Obstacles, Rect};
+use crate::frame::{Axis, Frame, Spec};
+use crate::geometry::Obstacles;
 use crate::key::{Entry, Key};
 use crate::labels::{self, End, Room};
-use crate::law_draw::draw_law;
+use crate::law_draw::{LawLook, draw_band, draw_line};
 use crate::layer::{Layer, cover, draw_layer};
+use crate::palette::Palette;
 use crate::scaling::Law;
 use crate::scaling_draw::draw_labels;
 use crate::scene::{Anchor, Scene, Text};
 use crate::style::Sizes;
 use crate::text::plain;
-use crate::{Error, Style};
+use crate::{Error, Style, Words};
 
 /// A canvas of this ratio of width to height has one more column of panels.
 const WIDE: f64 = 1.6;
@@ -24,17 +25,16 @@ const PAGE_MM: f64 = 170.0;
 /// A figure of panels.
 #[derive(Debug)]
 pub(crate) struct Chart<'a> {
-    pub(crate) title: Option<&'a str>,
-    pub(crate) x: Axis<'a>,
-    pub(crate) y: Axis<'a>,
+    pub(crate) words: Words,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
     pub(crate) panels: Vec<Panel>,
     /// Behind everything in the first panel.
     pub(crate) law: Option<&'a Law>,
-    /// How many ordered series the colours are for.
-    pub(crate) count: usize,
+    /// The looks of the series.
+    pub(crate) palette: Palette,
     /// Above the plot: what colours, shapes and lines mean.
     pub(crate) key: Vec<Entry>,
-    pub(crate) notes: Vec<String>,
     /// For those who cannot see the figure.
     pub(crate) description: String,
 }
@@ -65,8 +65,8 @@ impl Chart<'_> {
         let (style, columns) = self.fitted(style);
         let sizes = style.sizes()?;
         let scene = self.scene(&sizes, columns)?;
-        let title = self.title.map_or_else(|| format!("{} against {}", self.y.label, self.x.label), str::to_owned);
-        let notes: String = self.notes.iter().map(|note| format!(" {note}")).collect();
+        let title = self.words.heading();
+        let notes: String = self.words.notes.iter().map(|note| format!(" {note}")).collect();
         scene.svg(&style, &sizes, &title, &format!("{}{notes}", self.description))
     }
 
@@ -97,10 +97,9 @@ impl Chart<'_> {
         let names = self.panels.iter().flat_map(|panel| &panel.names).map(|name| name.text.as_str());
         let named = single && self.panels.iter().any(|panel| !panel.names.is_empty());
         let spec = Spec {
-            title: self.title,
+            words: &self.words,
             x: self.x.clone(),
             y: self.y.clone(),
-            notes: &self.notes,
             right: if named { labels::column_width(names, sizes.small, sizes.width) } else { 0.0 },
             strip: key.height,
         };
@@ -109,21 +108,22 @@ impl Chart<'_> {
         let mut scene = Scene::default();
         for (i, (frame, panel)) in frames.iter().zip(&self.panels).enumerate() {
             if let Some(law) = self.law.filter(|_| i == 0) {
-                draw_law(law, frame, &mut scene, sizes);
+                draw_band(law, LawLook::ONLY, frame, &mut scene);
+                draw_line(law, LawLook::ONLY, frame, &mut scene, sizes);
             }
             let (back, front): (Vec<&Layer>, Vec<&Layer>) = panel.layers.iter().partition(|layer| layer.is_back());
             for layer in back {
-                draw_layer(layer, self.count, frame, &mut scene, sizes);
+                draw_layer(layer, &self.palette, frame, &mut scene, sizes);
             }
             frame.draw(&mut scene, sizes);
             if single {
-                draw_names(panel, self.count, frame, &mut scene, sizes);
+                draw_names(panel, &self.palette, frame, &mut scene, sizes);
             }
             for layer in front {
-                draw_layer(layer, self.count, frame, &mut scene, sizes);
+                draw_layer(layer, &self.palette, frame, &mut scene, sizes);
             }
             if i == 0 {
-                key.draw((frame.strip.x0, frame.strip.y0), self.count, &mut scene, sizes);
+                key.draw((frame.strip.x0, frame.strip.y0), &self.palette, &mut scene, sizes);
             }
             if panel.layers.iter().all(Layer::is_back) {
                 let middle = ((frame.plot.x0 + frame.plot.x1) / 2.0, (frame.plot.y0 + frame.plot.y1) / 2.0);
@@ -136,7 +136,7 @@ impl Chart<'_> {
     }
 }
 
-fn draw_names(panel: &Panel, count: usize, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
+fn draw_names(panel: &Panel, palette: &Palette, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
     let mut obstacles = Obstacles::default();
     for layer in &panel.layers {
         cover(layer, frame, &mut obstacles, sizes);
@@ -150,12 +150,6 @@ fn draw_names(panel: &Panel, count: usize, frame: &Frame, scene: &mut Scene, siz
         left: false,
     };
     let ends: Vec<End> = panel.names.iter().map(end).collect();
-    let column = Rect {
-        x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
-        y0: frame.plot.y0,
-        x1: frame.canvas.x1 - EDGE,
-        y1: frame.plot.y1,
-    };
-    let labels = labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small);
-    draw_labels(&labels, count, scene, sizes);
+    let labels = labels::place(&ends, &obstacles, &Room::of(frame, sizes), sizes.small);
+    draw_labels(&labels, palette, scene, sizes);
 }

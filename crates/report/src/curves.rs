@@ -6,21 +6,16 @@ use crate::error::logarithmic;
 use crate::frame::{Axis, Kind, range};
 use crate::key::{Entry, Sample};
 use crate::layer::{Ink, Layer, Look};
-use crate::{Error, Style};
+use crate::palette::Palette;
+use crate::{Error, Style, Words};
 
 /// Training and held-out loss against samples or compute, both logarithmic, one line per run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CurvesFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the axis of progress with its unit, such as `Samples seen`.
-    pub x_label: String,
-    /// Label of the loss axis with its unit.
-    pub y_label: String,
+    /// Title, axis labels and notes.
+    pub words: Words,
     /// The runs in the order of their colours.
     pub series: Vec<Curve>,
-    /// What a reader must know; below the figure.
-    pub notes: Vec<String>,
 }
 
 /// One run.
@@ -128,18 +123,17 @@ impl CurvesFigure {
             key.push(Entry { sample: mark(Look::Cross, false), text: "diverged".to_owned() });
         }
         Chart {
-            title: self.title.as_deref(),
-            x: Axis { label: &self.x_label, range: x, kind: Kind::Decades },
-            y: Axis { label: &self.y_label, range: y, kind: Kind::Decades },
+            words: self.words.clone(),
+            x: Axis { range: x, kind: Kind::Decades },
+            y: Axis { range: y, kind: Kind::Decades },
             panels: vec![panel],
             law: None,
-            count: self.series.len(),
+            palette: Palette::ordered(self.series.len()),
             key,
-            notes: self.notes.clone(),
             description: format!(
                 "Log-log plot of {} against {}. Runs: {}.",
-                self.y_label,
-                self.x_label,
+                self.words.y_label,
+                self.words.x_label,
                 self.series.len()
             ),
         }

@@ -1,12 +1,12 @@
 //! Margins, axes and ticks around the data: where the plot is, and how a pair of numbers gets a place in it.
 
-use crate::Error;
 use crate::geometry::{Rect, Spot};
 use crate::marks::BLACK;
 use crate::scene::{Anchor, Scene, Text, thin};
 use crate::style::{PER_PT, Sizes};
 use crate::text::{markup, plain, shortened, width, wrapped};
 use crate::ticks::{Notation, Tick, decades, doublings, level, named};
+use crate::{Error, Words};
 use plotters::coord::types::RangedCoordf64;
 use plotters::coord::{CoordTranslate, cartesian::Cartesian2d};
 
@@ -46,13 +46,12 @@ impl Kind {
 
 /// What an axis shows.
 #[derive(Debug, Clone)]
-pub(crate) struct Axis<'a> {
-    pub(crate) label: &'a str,
+pub(crate) struct Axis {
     pub(crate) range: (f64, f64),
     pub(crate) kind: Kind,
 }
 
-impl Axis<'_> {
+impl Axis {
     /// Position of a value between the two ends of the axis.
     fn place(&self, value: f64, ends: (f64, f64)) -> f64 {
         let (low, high) = (self.kind.along(self.range.0), self.kind.along(self.range.1));
@@ -63,10 +62,9 @@ impl Axis<'_> {
 /// What a frame is made for.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec<'a> {
-    pub(crate) title: Option<&'a str>,
-    pub(crate) x: Axis<'a>,
-    pub(crate) y: Axis<'a>,
-    pub(crate) notes: &'a [String],
+    pub(crate) words: &'a Words,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
     /// Room to the right of the plot for the labels of lines.
     pub(crate) right: f64,
     /// Room above the plot for what found no place in it.
@@ -106,10 +104,10 @@ impl Frame {
         let columns = columns.max(1);
         let rows = headings.len().div_ceil(columns).max(1);
 
-        let title = spec.title.map_or(Vec::new(), |title| wrapped(title, sizes.text, inner, 2));
+        let title = spec.words.title.as_ref().map_or(Vec::new(), |title| wrapped(title, sizes.text, inner, 2));
         let strip_top = EDGE + 0.6 * sizes.small + title.len() as f64 * line;
         let top = strip_top + spec.strip;
-        let notes = note_lines(spec.notes, sizes.small, inner);
+        let notes = note_lines(&spec.words.notes, sizes.small, inner);
         let notes_top = high - EDGE - notes.len() as f64 * small_line;
         let bottom = notes_top - line - 1.3 * sizes.small - (GAP + TICK) * sizes.small;
         let head = if headings.iter().all(String::is_empty) { 0.0 } else { 1.3 * sizes.small };
@@ -142,7 +140,7 @@ impl Frame {
             } else {
                 Rect::new(x0, y0, cell_wide, cell_high)
             };
-            let unit = |axis: &Axis<'_>| axis.kind.along(axis.range.0)..axis.kind.along(axis.range.1);
+            let unit = |axis: &Axis| axis.kind.along(axis.range.0)..axis.kind.along(axis.range.1);
             let coord = Cartesian2d::new(
                 unit(&spec.x),
                 unit(&spec.y),
@@ -252,11 +250,11 @@ impl Frame {
     fn axis_labels(&mut self, spec: &Spec<'_>, sizes: &Sizes, notes_top: f64, area: &Rect) {
         let Rect { x0, y0, x1, y1 } = *area;
         let size = sizes.text;
-        let runs = markup(&shortened(spec.x.label, size, self.canvas.x1 - 2.0 * EDGE));
+        let runs = markup(&shortened(&spec.words.x_label, size, self.canvas.x1 - 2.0 * EDGE));
         let half = width(&runs, size) / 2.0;
         let x = inside((x0 + x1) / 2.0, EDGE + half, self.canvas.x1 - EDGE - half);
         self.text(runs, (x, notes_top - 0.3 * size), size, Anchor::Middle);
-        let runs = markup(&shortened(spec.y.label, size, self.canvas.y1 - 2.0 * EDGE));
+        let runs = markup(&shortened(&spec.words.y_label, size, self.canvas.y1 - 2.0 * EDGE));
         let half = width(&runs, size) / 2.0;
         let y = inside((y0 + y1) / 2.0, EDGE + half, self.canvas.y1 - EDGE - half);
         let at = (EDGE + 0.86 * size, y);
@@ -299,9 +297,9 @@ pub(crate) fn level_range(values: impl Iterator<Item = f64>, air: f64) -> Option
     let size = low.abs().max(high.abs());
     let span = high - low;
     let pad = match size {
+        // Nothing but zeros, as far as ticks go: their unit says how much is much.
+        _ if size < 1e-100 => 1.0,
         _ if span > 1e-9 * size => air * span,
-        // Nothing but zeros: their unit says how much is much.
-        0.0 => 1.0,
         _ => 0.1 * size,
     };
     Some((low - pad, high + pad))
@@ -313,7 +311,7 @@ fn inside(value: f64, low: f64, high: f64) -> f64 {
 }
 
 /// Ticks whose labels do not touch. `extent` is what a label needs along the axis.
-fn fitting(axis: &Axis<'_>, room: f64, along: &dyn Fn(f64) -> f64, extent: &dyn Fn(&str) -> f64) -> Vec<Tick> {
+fn fitting(axis: &Axis, room: f64, along: &dyn Fn(f64) -> f64, extent: &dyn Fn(&str) -> f64) -> Vec<Tick> {
     let (low, high) = axis.range;
     let make = |room| match &axis.kind {
         Kind::Decades => decades(low, high, room),

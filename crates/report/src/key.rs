@@ -3,6 +3,7 @@
 use crate::geometry::{Rect, Spot};
 use crate::layer::{Hatch, Ink, Look, draw_bar, draw_mark, radius};
 use crate::marks::{BAND, DARK_GREY};
+use crate::palette::Palette;
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::Sizes;
 use crate::text::{markup, shortened, width};
@@ -81,7 +82,7 @@ impl Key {
         Key { height, entries: placed }
     }
 
-    pub(crate) fn draw(&self, corner: Spot, count: usize, scene: &mut Scene, sizes: &Sizes) {
+    pub(crate) fn draw(&self, corner: Spot, palette: &Palette, scene: &mut Scene, sizes: &Sizes) {
         let small = sizes.small;
         let long = SAMPLE * small;
         for (entry, (x, y)) in &self.entries {
@@ -90,24 +91,24 @@ impl Key {
             let line = |pen: Pen, scene: &mut Scene| scene.line(vec![(x, y), (x + long, y)], pen);
             match entry.sample {
                 Sample::Mark { ink, look, line: lined } => {
-                    let color = ink.color(count);
+                    let color = ink.color(palette);
                     if lined {
                         line(Pen::new(color, sizes.line), scene);
                     }
                     draw_mark((x + long / 2.0, y), look, color, radius(0.3, sizes), scene, sizes);
                 }
                 Sample::Line { ink, width, dashed } => {
-                    line(Pen { dashed, ..Pen::new(ink.color(count), width * sizes.line) }, scene);
+                    line(Pen { dashed, ..Pen::new(ink.color(palette), width * sizes.line) }, scene);
                 }
                 Sample::Bar { ink, hatch } => {
                     let place = Rect { x0: x, y0: y - 1.4 * half, x1: x + long, y1: y + 1.4 * half };
-                    draw_bar(&place, ink.color(count), hatch, scene, sizes);
+                    draw_bar(&place, ink.color(palette), hatch, scene, sizes);
                 }
                 Sample::Law => {
                     let (x1, low, high) = (x + long, y + half, y - half);
                     let points = vec![(x, low), (x1, low), (x1, high), (x, high)];
-                    scene.shapes.push(Shape::Fill { points, color: BAND });
-                    line(Pen::new(Ink::Black.color(count), 0.8 * sizes.line), scene);
+                    scene.shapes.push(Shape::Fill { points, color: BAND, opacity: 1.0 });
+                    line(Pen::new(Ink::Black.color(palette), 0.8 * sizes.line), scene);
                 }
                 Sample::Heading => {}
             }

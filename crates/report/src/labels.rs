@@ -3,8 +3,9 @@
 //! A name goes right beside the end of its line where that is free. The others go into a column right of the plot,
 //! spread so that they do not touch, each with a thin leader to its line.
 
+use crate::frame::{EDGE, Frame};
 use crate::geometry::{Obstacles, Rect, Spot, segments_cross};
-use crate::style::PER_PT;
+use crate::style::{PER_PT, Sizes};
 use crate::text::{name, shortened, width};
 
 /// Smallest text in print.
@@ -44,6 +45,19 @@ pub(crate) struct Room {
     pub(crate) plot: Rect,
     /// The column right of the plot.
     pub(crate) column: Rect,
+}
+
+impl Room {
+    /// The room of a frame that was laid out with [`column_width`].
+    pub(crate) fn of(frame: &Frame, sizes: &Sizes) -> Room {
+        let column = Rect {
+            x0: frame.plot.x1 + GAP * 2.0 * sizes.small,
+            y0: frame.plot.y0,
+            x1: frame.canvas.x1 - EDGE,
+            y1: frame.plot.y1,
+        };
+        Room { plot: frame.plot, column }
+    }
 }
 
 /// Room that the longest of these names needs to the right of the plot.

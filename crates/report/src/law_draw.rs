@@ -2,23 +2,50 @@
 
 use crate::frame::Frame;
 use crate::geometry::Spot;
-use crate::marks::{BAND, BLACK};
+use crate::marks::{BAND, BLACK, mixed};
 use crate::scaling::Law;
 use crate::scene::{Pen, Scene, Shape};
 use crate::style::Sizes;
+use plotters::style::RGBColor;
 
-/// Draws a law: its band, and its line where it has data, dashed elsewhere.
-pub(crate) fn draw_law(law: &Law, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
-    let curve = curve(law, frame);
-    if curve.len() < 2 {
-        return;
+/// The colours of a law.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LawLook {
+    pub(crate) line: RGBColor,
+    pub(crate) band: RGBColor,
+    pub(crate) opacity: f64,
+}
+
+impl LawLook {
+    /// The law of a figure that has one.
+    pub(crate) const ONLY: LawLook = LawLook { line: BLACK, band: BAND, opacity: 1.0 };
+
+    /// One of several, by the colour of its family: bands may lie over each other.
+    pub(crate) fn of_family(color: RGBColor) -> LawLook {
+        LawLook { line: mixed(color, BLACK, 0.35), band: color, opacity: 0.2 }
     }
-    let upper = curve.iter().map(|(_, _, high)| *high);
-    let lower = curve.iter().rev().map(|(_, low, _)| *low);
-    scene.shapes.push(Shape::Fill { points: upper.chain(lower).collect(), color: BAND });
+}
+
+/// Draws the band of a law.
+pub(crate) fn draw_band(law: &Law, look: LawLook, frame: &Frame, scene: &mut Scene) {
+    let curve = curve(law, frame);
+    if curve.len() > 1 {
+        let upper = curve.iter().map(|(_, _, high)| *high);
+        let lower = curve.iter().rev().map(|(_, low, _)| *low);
+        scene.shapes.push(Shape::Fill {
+            points: upper.chain(lower).collect(),
+            color: look.band,
+            opacity: look.opacity,
+        });
+    }
+}
+
+/// Draws the line of a law: solid where it has data, dashed elsewhere.
+pub(crate) fn draw_line(law: &Law, look: LawLook, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
+    let curve = curve(law, frame);
     let ends = (frame.at(law.data_range.0, 1.0).0, frame.at(law.data_range.1, 1.0).0);
     let middle: Vec<Spot> = curve.iter().map(|spots| spots.0).collect();
-    let solid = Pen::new(BLACK, 0.8 * sizes.line);
+    let solid = Pen::new(look.line, 0.8 * sizes.line);
     let dashed = Pen { dashed: true, ..solid };
     for (from, to, pen) in [(f64::MIN, ends.0, dashed), (ends.0, ends.1, solid), (ends.1, f64::MAX, dashed)] {
         let part = between(&middle, from, to);

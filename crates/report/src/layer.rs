@@ -2,7 +2,8 @@
 
 use crate::frame::Frame;
 use crate::geometry::{Obstacles, Rect, Spot};
-use crate::marks::{BAND, BLACK, GREY, WHITE, color, corners, cross, star};
+use crate::marks::{BAND, BLACK, GREY, WHITE, corners, cross, star};
+use crate::palette::Palette;
 use crate::scene::{Pen, Scene, Shape};
 use crate::style::{PER_PT, Sizes};
 use plotters::style::RGBColor;
@@ -23,9 +24,9 @@ pub(crate) enum Ink {
 }
 
 impl Ink {
-    pub(crate) fn color(self, count: usize) -> RGBColor {
+    pub(crate) fn color(self, palette: &Palette) -> RGBColor {
         match self {
-            Ink::Series(index) => color(index, count),
+            Ink::Series(index) => palette.color(index),
             Ink::Grey => GREY,
             Ink::Black => BLACK,
             Ink::Fixed(color) => color,
@@ -33,7 +34,7 @@ impl Ink {
     }
 }
 
-/// The form of a marker; numbers are those of series.
+/// The form of a marker; numbers are those of shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Look {
     Filled(usize),
@@ -98,13 +99,13 @@ pub(crate) fn radius(size: f64, sizes: &Sizes) -> f64 {
 }
 
 /// Draws a layer.
-pub(crate) fn draw_layer(layer: &Layer, count: usize, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
-    let thin = |ink: Ink| Pen::new(ink.color(count), 0.7 * sizes.line);
+pub(crate) fn draw_layer(layer: &Layer, palette: &Palette, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
+    let thin = |ink: Ink| Pen::new(ink.color(palette), 0.7 * sizes.line);
     let plot = frame.plot;
     match layer {
         Layer::Line { points, ink, width, dashed } => {
             let spots: Vec<Spot> = points.iter().map(|(x, y)| frame.at(*x, *y)).collect();
-            let pen = Pen { dashed: *dashed, ..Pen::new(ink.color(count), width * sizes.line) };
+            let pen = Pen { dashed: *dashed, ..Pen::new(ink.color(palette), width * sizes.line) };
             for piece in clipped(&spots, &plot) {
                 scene.line(piece, pen);
             }
@@ -113,10 +114,10 @@ pub(crate) fn draw_layer(layer: &Layer, count: usize, frame: &Frame, scene: &mut
             let kept = |spot: Spot| (spot.0.clamp(plot.x0, plot.x1), spot.1.clamp(plot.y0, plot.y1));
             let high = points.iter().map(|(x, _, high)| kept(frame.at(*x, *high)));
             let low = points.iter().rev().map(|(x, low, _)| kept(frame.at(*x, *low)));
-            scene.shapes.push(Shape::Fill { points: high.chain(low).collect(), color: BAND });
+            scene.shapes.push(Shape::Fill { points: high.chain(low).collect(), color: BAND, opacity: 1.0 });
         }
         Layer::Mark { at, ink, look, size } => {
-            draw_mark(frame.at(at.0, at.1), *look, ink.color(count), radius(*size, sizes), scene, sizes);
+            draw_mark(frame.at(at.0, at.1), *look, ink.color(palette), radius(*size, sizes), scene, sizes);
         }
         Layer::Upright { x, ends, ink } => {
             let cap = 0.6 * radius(0.4, sizes);
@@ -130,7 +131,7 @@ pub(crate) fn draw_layer(layer: &Layer, count: usize, frame: &Frame, scene: &mut
             let cap = 1.3 * radius(0.4, sizes);
             let [low, high] = [ends.0, ends.1].map(|x| frame.at(x, *y)).map(|s| (s.0.clamp(plot.x0, plot.x1), s.1));
             // It often lies on the curve whose optimum it is about, so it is drawn to be seen.
-            let pen = Pen::new(ink.color(count), 1.6 * sizes.line);
+            let pen = Pen::new(ink.color(palette), 1.6 * sizes.line);
             scene.line(vec![low, high], pen);
             for end in [low, high] {
                 scene.line(vec![(end.0, end.1 - cap), (end.0, end.1 + cap)], Pen { width: sizes.line, ..pen });
@@ -149,7 +150,7 @@ pub(crate) fn draw_layer(layer: &Layer, count: usize, frame: &Frame, scene: &mut
         Layer::Bar { x, y, ink, hatch } => {
             let (a, b) = (frame.at(x.0, y.0), frame.at(x.1, y.1));
             let place = Rect { x0: a.0.min(b.0), y0: a.1.min(b.1), x1: a.0.max(b.0), y1: a.1.max(b.1) };
-            draw_bar(&place, ink.color(count), *hatch, scene, sizes);
+            draw_bar(&place, ink.color(palette), *hatch, scene, sizes);
         }
         Layer::Level { y, dashed } => {
             let y = frame.at(1.0, *y).1;
@@ -184,7 +185,7 @@ pub(crate) fn draw_mark(center: Spot, look: Look, color: RGBColor, radius: f64, 
 /// Draws a bar with its hatching.
 pub(crate) fn draw_bar(place: &Rect, color: RGBColor, hatch: Hatch, scene: &mut Scene, sizes: &Sizes) {
     let Rect { x0, y0, x1, y1 } = *place;
-    scene.shapes.push(Shape::Fill { points: vec![(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color });
+    scene.shapes.push(Shape::Fill { points: vec![(x0, y0), (x1, y0), (x1, y1), (x0, y1)], color, opacity: 1.0 });
     if hatch == Hatch::None || y1 - y0 < 1.0 {
         return;
     }

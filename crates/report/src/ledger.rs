@@ -7,7 +7,8 @@ use crate::frame::{Axis, Kind};
 use crate::key::{Entry, Sample};
 use crate::layer::{Hatch, Ink, Layer};
 use crate::marks::{FAILED, IDLE, REPEATED, USEFUL};
-use crate::{Error, Style};
+use crate::palette::Palette;
+use crate::{Error, Style, Words};
 
 /// More devices than this are drawn as their sum.
 const MOST_DEVICES: usize = 12;
@@ -15,18 +16,12 @@ const MOST_DEVICES: usize = 12;
 /// Device hours by use, a stacked bar per day, a panel per device.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LedgerFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the axis of days.
-    pub x_label: String,
-    /// Label of the axis of hours.
-    pub y_label: String,
+    /// Title, axis labels and notes.
+    pub words: Words,
     /// The days from the first to the last, as they are written.
     pub days: Vec<String>,
     /// The devices.
     pub devices: Vec<LedgerDevice>,
-    /// What a reader must know; below the figure.
-    pub notes: Vec<String>,
 }
 
 /// The hours of one device.
@@ -144,17 +139,16 @@ impl LedgerFigure {
         };
         let days = self.days.len().max(1) as f64;
         Chart {
-            title: self.title.as_deref(),
-            x: Axis { label: &self.x_label, range: (-0.6, days - 0.4), kind: Kind::Names(short(&self.days)) },
-            y: Axis { label: &self.y_label, range: (0.0, top), kind: Kind::Level },
+            words: self.words.clone(),
+            x: Axis { range: (-0.6, days - 0.4), kind: Kind::Names(short(&self.days)) },
+            y: Axis { range: (0.0, top), kind: Kind::Level },
             panels,
             law: None,
-            count: 1,
+            palette: Palette::ordered(1),
             key: sums.parts().into_iter().zip(PARTS).map(entry).collect(),
-            notes: self.notes.clone(),
             description: format!(
                 "Stacked bars of {} by day for {} devices: {:.3} useful, {:.3} repeated, {:.3} failed, {:.3} idle.",
-                self.y_label,
+                self.words.y_label,
                 self.devices.len(),
                 sums.useful,
                 sums.repeated,

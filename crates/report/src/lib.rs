@@ -8,13 +8,16 @@
 //! metrics of Arial, so that nothing collides where another of these fonts is used.
 //!
 //! ```
-//! use report::{Point, PointKind, ScalingFigure, Series, Style, png};
+//! use report::{Point, PointKind, ScalingFigure, Series, Style, Words, png};
 //!
 //! let run = |x, y, budget| Point { x, y, budget, kind: PointKind::Finished };
 //! let figure = ScalingFigure {
-//!     x_label: "Training compute (FLOPs)".to_owned(),
-//!     y_label: "Held-out loss (nats)".to_owned(),
-//!     series: vec![Series { name: "F0".to_owned(), points: vec![run(1e18, 2.98, Some(0.5)), run(2e18, 2.89, Some(1.0))] }],
+//!     words: Words::axes("Training compute (FLOPs)", "Held-out loss (nats)"),
+//!     series: vec![Series {
+//!         name: "F0".to_owned(),
+//!         points: vec![run(1e18, 2.98, Some(0.5)), run(2e18, 2.89, Some(1.0))],
+//!         ..Series::default()
+//!     }],
 //!     ..ScalingFigure::default()
 //! };
 //! let svg = figure.svg(&Style::paper())?;
@@ -25,6 +28,8 @@
 
 mod blocks;
 mod chart;
+#[cfg(test)]
+mod collisions;
 mod csv;
 mod curves;
 mod document;
@@ -42,6 +47,7 @@ mod lr;
 mod lr_draw;
 mod marks;
 mod optimum;
+mod palette;
 mod pdf;
 mod png;
 mod profile;
@@ -55,6 +61,7 @@ mod style;
 mod text;
 mod ticks;
 mod webfont;
+mod words;
 
 pub use curves::{Curve, CurveEnd, CurvesFigure};
 pub use document::{Document, Part};
@@ -65,9 +72,10 @@ pub use optimum::{OptimumFigure, OptimumPoint, OptimumSeries};
 pub use pdf::pdf;
 pub use png::png;
 pub use profile::{Profile, ProfileFigure, ProfileOptimum, ProfilePanel};
-pub use residuals::{Residual, ResidualSeries, ResidualsFigure};
+pub use residuals::{BackTest, Residual, ResidualPanel, ResidualSeries, ResidualsFigure};
 pub use scaling::{Law, LawPoint, Point, PointKind, Reference, ScalingFigure, Series};
 pub use sheet::{ContactSheet, Picture, SheetRow};
 pub use style::Style;
 pub use ticks::epochs_label;
 pub use webfont::standalone;
+pub use words::Words;

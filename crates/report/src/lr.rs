@@ -2,21 +2,15 @@
 
 use crate::csv::{number, row};
 use crate::frame::drawable;
-use crate::{Error, Style, lr_draw};
+use crate::{Error, Style, Words, lr_draw};
 
 /// Optimal learning rate against epoch budget, both on base-2 axes, one line per model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OptimalLrFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the epoch axis.
-    pub x_label: String,
-    /// Label of the learning-rate axis.
-    pub y_label: String,
-    /// One series per model, smallest model first: the order gives the colours.
+    /// Title, axis labels and notes.
+    pub words: Words,
+    /// One series per model, smallest model of a family first: the order gives the colours.
     pub series: Vec<LrSeries>,
-    /// What a reader must know; below the figure.
-    pub notes: Vec<String>,
 }
 
 /// The optima of one model.
@@ -24,6 +18,8 @@ pub struct OptimalLrFigure {
 pub struct LrSeries {
     /// Name of the model, drawn at the end of its line.
     pub name: String,
+    /// What kind of model it is. Where there are several kinds, each has a hue, a shape and its name in the key.
+    pub family: String,
     /// Its optima in any order.
     pub points: Vec<LrPoint>,
 }
@@ -62,7 +58,7 @@ impl OptimalLrFigure {
 
     /// Every number drawn, as CSV.
     pub fn csv(&self) -> String {
-        let mut csv = row(&["series", "epochs", "lr", "low", "high", "edge"].map(str::to_owned));
+        let mut csv = row(&["series", "epochs", "lr", "low", "high", "edge", "family"].map(str::to_owned));
         for series in &self.series {
             for point in &series.points {
                 let edge = match point.edge {
@@ -72,7 +68,8 @@ impl OptimalLrFigure {
                 };
                 let (low, high) = (point.interval.map(|ends| ends.0), point.interval.map(|ends| ends.1));
                 let [epochs, lr, low, high] = [Some(point.epochs), Some(point.lr), low, high].map(number);
-                csv.push_str(&row(&[series.name.clone(), epochs, lr, low, high, edge.to_owned()]));
+                let cells = [&series.name, &epochs, &lr, &low, &high, edge, &series.family];
+                csv.push_str(&row(&cells.map(str::to_owned)));
             }
         }
         csv

@@ -1,10 +1,13 @@
 //! How [`OptimalLrFigure`] looks.
 
-use crate::frame::{Axis, EDGE, Frame, Kind, Spec, range};
+use crate::frame::{Axis, Frame, Kind, Spec, range};
 use crate::geometry::{Obstacles, Rect, Spot};
+use crate::key::{Entry, Key, Sample};
 use crate::labels::{self, End, Label, Room};
+use crate::layer::{Ink, Look};
 use crate::lr::{Edge, LrPoint, OptimalLrFigure};
-use crate::marks::{WHITE, color, corners, reach};
+use crate::marks::{WHITE, corners, reach};
+use crate::palette::{Palette, Tint};
 use crate::scaling_draw::draw_labels;
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::{PER_PT, Sizes};
@@ -20,13 +23,15 @@ const ARROW: f64 = 1.3;
 pub(crate) fn svg(figure: &OptimalLrFigure, style: &Style) -> Result<String, Error> {
     let sizes = style.sizes()?;
     let scene = scene(figure, &sizes)?;
-    let title = figure.title.clone().unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
-    scene.svg(style, &sizes, &title, &description(figure))
+    scene.svg(style, &sizes, &figure.words.heading(), &description(figure))
 }
 
 /// Everything at its place.
 pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Error> {
-    let notes = notes(figure);
+    let words = figure.words.with(notes(figure));
+    let families: Vec<&str> = figure.series.iter().map(|series| series.family.as_str()).collect();
+    let palette = Palette::of_families(&families, &[]);
+    let key = Key::lay_out(&key(&palette), sizes);
     let points = || figure.series.iter().flat_map(|series| &series.points);
     let ends = |p: &LrPoint| [p.lr, p.interval.map_or(p.lr, |i| i.0), p.interval.map_or(p.lr, |i| i.1)];
     let x = range(points().map(|point| point.epochs), AIR).unwrap_or((0.5, 8.0));
@@ -35,33 +40,28 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
     let lrs: Vec<f64> = points().map(|point| point.lr).collect();
     let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let spec = Spec {
-        title: figure.title.as_deref(),
-        x: Axis {
-            label: &figure.x_label,
-            range: x,
-            kind: Kind::Doublings { anchor: 1.0, notation: Notation::Fraction },
-        },
-        y: Axis { label: &figure.y_label, range: y, kind: lr_ticks(&lrs, y) },
-        notes: &notes,
+        words: &words,
+        x: Axis { range: x, kind: Kind::Doublings { anchor: 1.0, notation: Notation::Fraction } },
+        y: Axis { range: y, kind: lr_ticks(&lrs, y) },
         right: labels::column_width(names, sizes.small, sizes.width),
-        strip: 0.0,
+        strip: key.height,
     };
     let frame = Frame::lay_out(&spec, sizes)?;
     let lines = lines(figure, &frame, sizes);
-    let radius = radius(sizes);
 
     let mut scene = Scene::default();
     frame.draw(&mut scene, sizes);
-    draw_labels(&names_at_ends(figure, &lines, &frame, sizes, radius), lines.len(), &mut scene, sizes);
+    key.draw((frame.strip.x0, frame.strip.y0), &palette, &mut scene, sizes);
+    draw_labels(&names_at_ends(figure, &palette, &lines, &frame, sizes), &palette, &mut scene, sizes);
     for (i, line) in lines.iter().enumerate() {
         if line.len() > 1 {
             let spots = line.iter().map(|(spot, _)| *spot).collect();
-            scene.line(spots, Pen::new(color(i, lines.len()), sizes.line));
+            scene.line(spots, Pen::new(palette.color(i), sizes.line));
         }
     }
     for (i, line) in lines.iter().enumerate() {
         for (spot, point) in line {
-            draw_point(i, lines.len(), *spot, point, &frame, &mut scene, sizes);
+            draw_point(i, &palette, *spot, point, &frame, &mut scene, sizes);
         }
     }
     if lines.iter().all(Vec::is_empty) {
@@ -127,43 +127,38 @@ fn coincide(figure: &OptimalLrFigure) -> bool {
 
 fn names_at_ends(
     figure: &OptimalLrFigure,
+    palette: &Palette,
     lines: &[Vec<(Spot, &LrPoint)>],
     frame: &Frame,
     sizes: &Sizes,
-    radius: f64,
 ) -> Vec<Label> {
+    let reach = |series: usize| reach(palette.shape(series), radius(sizes));
     let mut obstacles = Obstacles::default();
     let mut ends = Vec::new();
     for (i, (series, line)) in figure.series.iter().zip(lines).enumerate() {
         obstacles.add_line(&line.iter().map(|(spot, _)| *spot).collect::<Vec<_>>());
-        obstacles.boxes.extend(line.iter().map(|(spot, _)| Rect::around(*spot, reach(i, radius))));
+        obstacles.boxes.extend(line.iter().map(|(spot, _)| Rect::around(*spot, reach(i))));
         for (spot, point) in line {
             obstacles.segments.extend(bar(*spot, point, frame));
             obstacles.segments.extend(point.edge.map(|edge| (*spot, arrow_tip(*spot, edge, sizes))));
         }
         if let Some((at, _)) = line.last() {
-            ends.push(End { name: series.name.clone(), at: *at, reach: reach(i, radius), series: i, left: false });
+            ends.push(End { name: series.name.clone(), at: *at, reach: reach(i), series: i, left: false });
         }
     }
-    let column = Rect {
-        x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
-        y0: frame.plot.y0,
-        x1: frame.canvas.x1 - EDGE,
-        y1: frame.plot.y1,
-    };
-    labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small)
+    labels::place(&ends, &obstacles, &Room::of(frame, sizes), sizes.small)
 }
 
 fn draw_point(
     index: usize,
-    count: usize,
+    palette: &Palette,
     spot: Spot,
     point: &LrPoint,
     frame: &Frame,
     scene: &mut Scene,
     sizes: &Sizes,
 ) {
-    let (color, radius) = (color(index, count), radius(sizes));
+    let (color, radius) = (palette.color(index), radius(sizes));
     let pen = Pen::new(color, 0.7 * sizes.line);
     if let Some((low, high)) = bar(spot, point, frame) {
         scene.line(vec![low, high], pen);
@@ -183,7 +178,7 @@ fn draw_point(
         None => (color, Pen::new(WHITE, 0.3 * PER_PT)),
         Some(_) => (WHITE, pen),
     };
-    let corners = corners(index, spot, radius);
+    let corners = corners(palette.shape(index), spot, radius);
     scene.shapes.push(Shape::Marker { center: spot, radius, corners, fill, outline });
 }
 
@@ -223,9 +218,18 @@ pub(crate) fn lr_ticks(lrs: &[f64], range: (f64, f64)) -> Kind {
     }
 }
 
-/// The notes of the figure, and what its arrows mean.
+/// The families, where there are several.
+fn key(palette: &Palette) -> Vec<Entry> {
+    let entry = |(name, tint): &(String, Tint)| {
+        let look = tint.shape.map_or(Look::Star, Look::Filled);
+        Entry { sample: Sample::Mark { ink: Ink::Fixed(tint.color), look, line: true }, text: name.clone() }
+    };
+    palette.families().iter().map(entry).collect()
+}
+
+/// What shifts and arrows mean.
 fn notes(figure: &OptimalLrFigure) -> Vec<String> {
-    let mut notes = figure.notes.clone();
+    let mut notes = Vec::new();
     match shift(figure) {
         Shift::None => {}
         Shift::Sideways => notes.push("Lines are shifted sideways, so that all can be seen.".to_owned()),
@@ -242,11 +246,11 @@ fn description(figure: &OptimalLrFigure) -> String {
     let points = figure.series.iter().map(|series| series.points.len()).sum::<usize>();
     let mut text = format!(
         "Plot of {} against {} with base-2 axes. Series: {}. Points: {points}.",
-        figure.y_label,
-        figure.x_label,
+        figure.words.y_label,
+        figure.words.x_label,
         names.join(", ")
     );
-    for note in notes(figure) {
+    for note in figure.words.with(notes(figure)).notes {
         text.push_str(&format!(" {note}"));
     }
     text

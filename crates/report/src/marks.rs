@@ -1,4 +1,4 @@
-//! Colours and marker shapes: two channels that both tell models apart, so that no figure depends on colour alone.
+//! Marker shapes, and the colours that are no series'.
 
 use crate::geometry::Spot;
 use plotters::style::RGBColor;
@@ -14,36 +14,17 @@ pub(crate) const USEFUL: RGBColor = RGBColor(0, 82, 130);
 pub(crate) const REPEATED: RGBColor = RGBColor(86, 160, 211);
 pub(crate) const FAILED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const IDLE: RGBColor = RGBColor(208, 208, 208);
+/// A law that was fitted to a part of the runs.
+pub(crate) const BACK_TEST: RGBColor = RGBColor(213, 94, 0);
 /// Everything that is not data.
 pub(crate) const BLACK: RGBColor = RGBColor(0, 0, 0);
 /// The paper.
 pub(crate) const WHITE: RGBColor = RGBColor(255, 255, 255);
 
-/// Viridis at 0, 0.1, ... 1.
-const VIRIDIS: [[u8; 3]; 11] = [
-    [68, 1, 84],
-    [72, 36, 117],
-    [65, 68, 135],
-    [53, 95, 141],
-    [42, 120, 142],
-    [33, 145, 140],
-    [34, 168, 132],
-    [68, 191, 112],
-    [122, 209, 81],
-    [189, 223, 38],
-    [253, 231, 37],
-];
-
-/// The colour of the `index`th of `count` ordered series. Stops at 0.85 of viridis: yellow is invisible on white.
-pub(crate) fn color(index: usize, count: usize) -> RGBColor {
-    let share = if count > 1 { 0.85 * index as f64 / (count - 1) as f64 } else { 0.3 };
-    let place = share.clamp(0.0, 1.0) * 10.0;
-    let below = (place.floor() as usize).min(9);
-    let mix = |channel: usize| {
-        let (a, b) = (f64::from(VIRIDIS[below][channel]), f64::from(VIRIDIS[below + 1][channel]));
-        (a + (b - a) * (place - below as f64)).round() as u8
-    };
-    RGBColor(mix(0), mix(1), mix(2))
+/// The colour between two at this share of the way.
+pub(crate) fn mixed(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
+    let between = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * share).round() as u8;
+    RGBColor(between(from.0, to.0), between(from.1, to.1), between(from.2, to.2))
 }
 
 /// The same colour on a dark ground: greys change sides, and what is too dark to be seen gets lighter.
@@ -127,14 +108,5 @@ mod tests {
         let reach: Vec<f64> = corners.iter().map(|(x, y)| (x - 3.0).hypot(y - 4.0)).collect();
         assert!(reach.chunks(2).all(|pair| (pair[0] - 10.0).abs() < 1e-9 && (pair[1] - 4.5).abs() < 1e-9), "{reach:?}");
         assert!(corners.iter().all(|(x, _)| corners.iter().any(|(other, _)| (x + other - 6.0).abs() < 1e-9)));
-    }
-
-    #[test]
-    fn neighbouring_series_differ_in_colour_and_shape() {
-        for count in 1..40 {
-            let colors: Vec<_> = (0..count).map(|i| color(i, count)).collect();
-            assert!(colors.windows(2).all(|pair| pair[0] != pair[1]));
-        }
-        assert_eq!(color(0, 6), RGBColor(68, 1, 84));
     }
 }

@@ -6,23 +6,18 @@ use crate::error::logarithmic;
 use crate::frame::{Axis, Kind, range};
 use crate::key::{Entry, Sample};
 use crate::layer::{Ink, Layer, Look};
-use crate::{Edge, Error, Law, Style};
+use crate::palette::Palette;
+use crate::{Edge, Error, Law, Style, Words};
 
 /// Optimal model size, epochs or learning rate against compute, with intervals and a law; both axes are logarithmic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct OptimumFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the compute axis with its unit.
-    pub x_label: String,
-    /// Label of what is optimal, with its unit.
-    pub y_label: String,
+    /// Title, axis labels and notes.
+    pub words: Words,
     /// The optima, by method, family or model.
     pub series: Vec<OptimumSeries>,
     /// The law of the optima.
     pub law: Option<Law>,
-    /// What a reader must know; below the figure.
-    pub notes: Vec<String>,
 }
 
 /// Optima under one name.
@@ -130,7 +125,7 @@ impl OptimumFigure {
             }
         }
         let law = self.law.iter().map(|law| Entry { sample: Sample::Law, text: law.label.replace('\n', "; ") });
-        let mut notes = self.notes.clone();
+        let mut notes = Vec::new();
         if self.points().any(|point| point.interval.is_some()) {
             notes.push("Bars: 95 % intervals.".to_owned());
         }
@@ -138,18 +133,17 @@ impl OptimumFigure {
             notes.push("Arrows: best at the edge of what was tried, the optimum may lie beyond.".to_owned());
         }
         Chart {
-            title: self.title.as_deref(),
-            x: Axis { label: &self.x_label, range: x.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
-            y: Axis { label: &self.y_label, range: y.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
+            words: self.words.with(notes),
+            x: Axis { range: x.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
+            y: Axis { range: y.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
             panels: vec![panel],
             law: self.law.as_ref(),
-            count: self.series.len(),
+            palette: Palette::ordered(self.series.len()),
             key: law.collect(),
-            notes,
             description: format!(
                 "Log-log plot of {} against {}. Optima: {}.",
-                self.y_label,
-                self.x_label,
+                self.words.y_label,
+                self.words.x_label,
                 self.points().count()
             ),
         }

@@ -1,6 +1,6 @@
 //! SVG to PDF: lines stay lines, and text stays text, in the embedded font.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pdf_writer::types::{CidFontType, FontFlags, SystemInfo, UnicodeCmap};
 use pdf_writer::{Content, Finish, Name, Pdf, Rect, Ref, Str};
@@ -31,40 +31,50 @@ pub fn pdf(svg: &str) -> Result<Vec<u8>, Error> {
     let mut page = Page {
         content: Content::new(),
         glyphs: BTreeMap::new(),
+        alphas: BTreeSet::new(),
         to_page: Transform::from_row(PT, 0.0, 0.0, -PT, 0.0, high),
     };
-    page.group(tree.root());
+    page.group(tree.root(), 1.0);
     Ok(document(page, &face, (wide, high)))
 }
 
-/// What is drawn, and the glyphs that it needs with what they stand for.
+/// What is drawn, the glyphs that it needs with what they stand for, and how much fills hide, in percent, where that is not all.
 struct Page {
     content: Content,
     glyphs: BTreeMap<u16, String>,
+    alphas: BTreeSet<u8>,
     to_page: Transform,
 }
 
 impl Page {
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, group: &Group, alpha: f32) {
+        let alpha = alpha * group.opacity().get();
         for node in group.children() {
             match node {
-                Node::Group(group) => self.group(group),
-                Node::Path(path) => self.path(path),
+                Node::Group(group) => self.group(group, alpha),
+                Node::Path(path) => self.path(path, alpha),
                 Node::Text(text) => self.text(text),
                 Node::Image(_) => {}
             }
         }
     }
 
-    fn path(&mut self, path: &Path) {
+    fn path(&mut self, path: &Path, alpha: f32) {
         if !path.is_visible() {
             return;
         }
         let to_page = self.to_page.pre_concat(path.abs_transform());
-        if let Some([r, g, b]) = path.fill().and_then(|fill: &Fill| color(fill.paint())) {
+        if let Some((fill, [r, g, b])) = path.fill().and_then(|fill: &Fill| Some((fill, color(fill.paint())?))) {
+            let percent = (100.0 * alpha * fill.opacity().get()).round() as u8;
+            self.content.save_state();
+            if percent < 100 {
+                self.alphas.insert(percent);
+                self.content.set_parameters(Name(alpha_name(percent).as_bytes()));
+            }
             self.content.set_fill_rgb(r, g, b);
             self.outline(path, to_page);
             self.content.fill_nonzero();
+            self.content.restore_state();
         }
         if let Some((stroke, [r, g, b])) =
             path.stroke().and_then(|stroke: &Stroke| Some((stroke, color(stroke.paint())?)))
@@ -144,6 +154,10 @@ fn color(paint: &Paint) -> Option<[f32; 3]> {
     }
 }
 
+fn alpha_name(percent: u8) -> String {
+    format!("Alpha{percent}")
+}
+
 fn document(page: Page, face: &Face<'_>, (wide, high): (f32, f32)) -> Vec<u8> {
     let [catalog, pages, only, content, font, cid, descriptor, file, cmap] = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(Ref::new);
     let mut pdf = Pdf::new();
@@ -151,8 +165,20 @@ fn document(page: Page, face: &Face<'_>, (wide, high): (f32, f32)) -> Vec<u8> {
     pdf.pages(pages).kids([only]).count(1);
     let mut first = pdf.page(only);
     first.media_box(Rect::new(0.0, 0.0, wide, high)).parent(pages).contents(content);
-    first.resources().fonts().pair(FONT_NAME, font);
+    let states: Vec<(u8, Ref)> = page.alphas.iter().zip(10..).map(|(percent, id)| (*percent, Ref::new(id))).collect();
+    let mut resources = first.resources();
+    resources.fonts().pair(FONT_NAME, font);
+    if !states.is_empty() {
+        let mut named = resources.ext_g_states();
+        for (percent, state) in &states {
+            named.pair(Name(alpha_name(*percent).as_bytes()), *state);
+        }
+    }
+    resources.finish();
     first.finish();
+    for (percent, state) in &states {
+        pdf.ext_graphics(*state).non_stroking_alpha(f32::from(*percent) / 100.0);
+    }
     pdf.stream(content, &page.content.finish());
 
     let per_mille = |units: i16| 1000.0 * f32::from(units) / f32::from(face.units_per_em());
@@ -195,7 +221,7 @@ fn document(page: Page, face: &Face<'_>, (wide, high): (f32, f32)) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OptimumFigure, OptimumPoint, OptimumSeries, Style};
+    use crate::{OptimumFigure, OptimumPoint, OptimumSeries, Style, Words};
 
     #[test]
     fn the_font_has_the_units_that_are_assumed() {
@@ -206,12 +232,7 @@ mod tests {
     fn a_pdf_has_the_size_of_the_paper_and_its_text() {
         let point = OptimumPoint { x: 1e18, y: 2e7, interval: Some((1e7, 4e7)), edge: None };
         let series = vec![OptimumSeries { name: "S".to_owned(), points: vec![point] }];
-        let figure = OptimumFigure {
-            x_label: "Compute".to_owned(),
-            y_label: "Size".to_owned(),
-            series,
-            ..OptimumFigure::default()
-        };
+        let figure = OptimumFigure { words: Words::axes("Compute", "Size"), series, ..OptimumFigure::default() };
         let svg = figure.svg(&Style::paper()).expect("a figure");
         let bytes = pdf(&svg).expect("a PDF");
         assert_eq!(bytes, pdf(&svg).expect("a PDF"), "same data, same bytes");

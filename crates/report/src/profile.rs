@@ -7,7 +7,8 @@ use crate::frame::{Axis, Kind, range};
 use crate::key::{Entry, Sample};
 use crate::layer::{Ink, Layer, Look};
 use crate::lr_draw::lr_ticks;
-use crate::{Edge, Error, PointKind, Style};
+use crate::palette::Palette;
+use crate::{Edge, Error, PointKind, Style, Words};
 
 /// Share of the span left free around the points.
 const AIR: f64 = 0.08;
@@ -18,18 +19,12 @@ const CROSSES: f64 = 0.16;
 /// curve per compute. Both axes are logarithmic.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProfileFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the axis along which there is an optimum, with its unit.
-    pub x_label: String,
-    /// Label of the loss axis with its unit.
-    pub y_label: String,
+    /// Title, axis labels and notes.
+    pub words: Words,
     /// What the curves of a panel differ in, such as `Epochs`.
     pub budget_label: String,
     /// The panels, which share their axes.
     pub panels: Vec<ProfilePanel>,
-    /// What a reader must know; below the figure.
-    pub notes: Vec<String>,
 }
 
 /// One panel.
@@ -182,18 +177,17 @@ impl ProfileFigure {
             made
         };
         Chart {
-            title: self.title.as_deref(),
-            x: Axis { label: &self.x_label, range: x, kind: ticks },
-            y: Axis { label: &self.y_label, range: y, kind: Kind::Decades },
+            words: self.words.clone(),
+            x: Axis { range: x, kind: ticks },
+            y: Axis { range: y, kind: Kind::Decades },
             panels: if self.panels.is_empty() {
                 vec![Panel::default()]
             } else {
                 self.panels.iter().map(panel).collect()
             },
             law: None,
-            count: budgets.len(),
+            palette: Palette::ordered(budgets.len()),
             key: self.key(&budgets, named),
-            notes: self.notes.clone(),
             description: self.description(),
         }
     }
@@ -242,7 +236,7 @@ impl ProfileFigure {
         };
         format!(
             "Log-log plot of {} against {}.{panels} Runs: {runs}, diverged: {diverged}.",
-            self.y_label, self.x_label
+            self.words.y_label, self.words.x_label
         )
     }
 }

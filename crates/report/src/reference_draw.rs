@@ -1,23 +1,36 @@
-//! How a [`Reference`] looks: grey, so that it stays behind the data, and hollow, so that it hides nothing.
+//! How a [`Reference`] looks: hollow, so that it hides nothing, and grey where no family gives it a colour.
 
 use crate::frame::Frame;
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::labels::End;
-use crate::marks::{GREY, WHITE, star};
+use crate::marks::{GREY, WHITE, corners, star};
+use crate::palette::{Palette, Tint};
 use crate::scaling::Reference;
 use crate::scene::{Pen, Scene, Shape};
 use crate::style::Sizes;
 
-/// Draws a reference: its line below its dots, or its star.
-pub(crate) fn draw_reference(reference: &Reference, frame: &Frame, scene: &mut Scene, sizes: &Sizes) {
+/// Draws a reference: its line below its dots, or its star. Where families are told apart it has the colour of its own, and the
+/// shape, hollow.
+pub(crate) fn draw_reference(
+    reference: &Reference,
+    palette: &Palette,
+    frame: &Frame,
+    scene: &mut Scene,
+    sizes: &Sizes,
+) {
+    let tint = palette.family(&reference.family).unwrap_or(Tint { color: GREY, shape: None });
     let spots = spots(reference, frame);
-    let pen = Pen::new(GREY, 0.6 * sizes.line);
+    let pen = Pen::new(tint.color, 0.6 * sizes.line);
     if spots.len() > 1 {
         scene.line(spots.clone(), pen);
     }
     let radius = radius(&spots, sizes);
     for center in &spots {
-        let corners = (spots.len() == 1).then(|| star(*center, radius));
+        let corners = match tint.shape {
+            Some(shape) => corners(shape, *center, 0.8 * radius),
+            None => (spots.len() == 1).then(|| star(*center, radius)),
+        };
+        let radius = if tint.shape.is_some() { 0.8 * radius } else { radius };
         scene.shapes.push(Shape::Marker { center: *center, radius, corners, fill: WHITE, outline: pen });
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::csv::{number, row};
 use crate::frame::{drawable, range};
-use crate::{Error, Style, scaling_draw};
+use crate::{Error, Style, Words, scaling_draw};
 
 /// Share of the data's span that is left free on both sides of the compute axis.
 const AIR: f64 = 0.05;
@@ -10,20 +10,14 @@ const AIR: f64 = 0.05;
 /// Held-out loss against compute, both logarithmic: one line per model, one marker per epoch budget, and the fitted law.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ScalingFigure {
-    /// Title above the figure; papers have a caption instead.
-    pub title: Option<String>,
-    /// Label of the compute axis with its unit, such as `Training compute (FLOPs)`.
-    pub x_label: String,
-    /// Label of the loss axis with its unit.
-    pub y_label: String,
-    /// One series per model, smallest model first: the order gives the colours.
+    /// Title, axis labels and notes.
+    pub words: Words,
+    /// One series per model, smallest model of a family first: the order gives the colours.
     pub series: Vec<Series>,
     /// Points of other work to compare with, drawn in grey behind the series.
     pub references: Vec<Reference>,
-    /// The fitted law.
-    pub law: Option<Law>,
-    /// What a reader must know, such as `2 diverged runs left out`; below the figure.
-    pub notes: Vec<String>,
+    /// The fitted law, or one for each family.
+    pub laws: Vec<Law>,
 }
 
 /// The runs of one model.
@@ -31,6 +25,8 @@ pub struct ScalingFigure {
 pub struct Series {
     /// Name of the model, drawn at the end of its line.
     pub name: String,
+    /// What kind of model it is, such as `ViT`. Where there are several kinds, each has a hue, a shape and its name in the key.
+    pub family: String,
     /// Its runs in any order.
     pub points: Vec<Point>,
 }
@@ -40,6 +36,8 @@ pub struct Series {
 pub struct Reference {
     /// Its name, drawn beside the star or at the end of the line.
     pub name: String,
+    /// What kind of model it is; empty where it does not matter.
+    pub family: String,
     /// Compute and loss of each point in any order.
     pub points: Vec<(f64, f64)>,
 }
@@ -89,7 +87,7 @@ impl PointKind {
 }
 
 /// A fitted law with its confidence band.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Law {
     /// The law at ascending compute, at best over [`ScalingFigure::x_range`].
     pub curve: Vec<LawPoint>,
@@ -97,6 +95,8 @@ pub struct Law {
     pub data_range: (f64, f64),
     /// The law in words and numbers. `^` raises what follows: `L = 3.85 C^-0.043`.
     pub label: String,
+    /// The family whose law it is; empty where there is one law.
+    pub family: String,
 }
 
 /// The law at one compute.
@@ -131,26 +131,26 @@ impl ScalingFigure {
 
     /// Every number drawn, as CSV: the points, the references, then the law's curve.
     pub fn csv(&self) -> String {
-        let header = ["item", "series", "x", "y", "low", "high", "budget", "kind"];
+        let header = ["item", "series", "x", "y", "low", "high", "budget", "kind", "family"];
         let mut csv = row(&header.map(str::to_owned));
         for series in &self.series {
             for point in &series.points {
                 let numbers = [Some(point.x), Some(point.y), None, None, point.budget].map(number);
-                csv.push_str(&row(&line("point", &series.name, numbers, point.kind.word())));
+                csv.push_str(&row(&line("point", &series.name, numbers, point.kind.word(), &series.family)));
             }
         }
         for reference in &self.references {
             for (x, y) in &reference.points {
                 let numbers = [Some(*x), Some(*y), None, None, None].map(number);
-                csv.push_str(&row(&line("reference", &reference.name, numbers, "")));
+                csv.push_str(&row(&line("reference", &reference.name, numbers, "", &reference.family)));
             }
         }
-        if let Some(law) = &self.law {
+        for law in &self.laws {
             for point in &law.curve {
                 let data = point.x >= law.data_range.0 && point.x <= law.data_range.1;
                 let kind = if data { "inside data" } else { "extrapolated" };
                 let numbers = [Some(point.x), Some(point.y), Some(point.low), Some(point.high), None].map(number);
-                csv.push_str(&row(&line("law", &law.label, numbers, kind)));
+                csv.push_str(&row(&line("law", &law.label, numbers, kind, &law.family)));
             }
         }
         csv
@@ -175,7 +175,7 @@ impl ScalingFigure {
                 }
             }
         }
-        self.law.as_ref().map_or(Ok(()), Law::check)
+        self.laws.iter().try_for_each(Law::check)
     }
 }
 
@@ -199,9 +199,9 @@ impl Law {
     }
 }
 
-fn line(item: &str, series: &str, numbers: [String; 5], kind: &str) -> Vec<String> {
+fn line(item: &str, series: &str, numbers: [String; 5], kind: &str, family: &str) -> Vec<String> {
     let mut cells = vec![item.to_owned(), series.to_owned()];
     cells.extend(numbers);
-    cells.push(kind.to_owned());
+    cells.extend([kind, family].map(str::to_owned));
     cells
 }

@@ -1,13 +1,15 @@
 //! How [`ScalingFigure`] looks.
 
-use crate::blocks::{Block, place_in_strip, place_inside, strip_height};
+use crate::blocks::{Block, Sample, place_in_strip, place_inside, strip_height};
 use crate::frame::{Axis, Frame, Kind, Spec, range};
 use crate::geometry::{Obstacles, Rect, Spot};
 use crate::labels::{self, End, Label, Room};
-use crate::law_draw::{curve, draw_law};
-use crate::marks::{BLACK, DARK_GREY, GREY, WHITE, color, corners, cross, reach};
+use crate::law_draw::{LawLook, curve, draw_band, draw_line};
+use crate::layer::Look;
+use crate::marks::{BLACK, DARK_GREY, GREY, WHITE, corners, cross, reach};
+use crate::palette::{Palette, Tint};
 use crate::reference_draw;
-use crate::scaling::{Point, PointKind, ScalingFigure};
+use crate::scaling::{Law, Point, PointKind, ScalingFigure};
 use crate::scene::{Anchor, Pen, Scene, Shape, Text};
 use crate::style::{PER_PT, Sizes};
 use crate::text::{name, plain};
@@ -19,52 +21,53 @@ const AIR: f64 = 0.05;
 pub(crate) fn svg(figure: &ScalingFigure, style: &Style) -> Result<String, Error> {
     let sizes = style.sizes()?;
     let scene = scene(figure, &sizes)?;
-    let title = figure.title.clone().unwrap_or_else(|| format!("{} against {}", figure.y_label, figure.x_label));
-    scene.svg(style, &sizes, &title, &description(figure))
+    scene.svg(style, &sizes, &figure.words.heading(), &description(figure))
 }
 
 /// Everything at its place.
 pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Error> {
-    let notes = notes(figure);
+    let words = figure.words.with(notes(figure));
+    let palette = palette(figure);
     let radius = radii(figure, sizes);
-    let law = figure.law.as_ref().and_then(|law| Block::law(&law.label, sizes, 0.42 * sizes.width));
     let key = Block::key("Epochs", &budgets(figure), &|budget| radius(Some(budget)), sizes);
-    let blocks: Vec<Block> = law.into_iter().chain(key).collect();
+    let blocks: Vec<Block> = law_blocks(figure, &palette, sizes).into_iter().chain(key).collect();
     let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
     let others = figure.references.iter().filter(|reference| !reference.points.is_empty());
     let names = names.chain(others.map(|reference| reference.name.as_str()));
     let (x_range, y_range) = ranges(figure);
     let mut spec = Spec {
-        title: figure.title.as_deref(),
-        x: Axis { label: &figure.x_label, range: x_range, kind: Kind::Decades },
-        y: Axis { label: &figure.y_label, range: y_range, kind: Kind::Decades },
-        notes: &notes,
+        words: &words,
+        x: Axis { range: x_range, kind: Kind::Decades },
+        y: Axis { range: y_range, kind: Kind::Decades },
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: 0.0,
     };
     let mut frame = Frame::lay_out(&spec, sizes)?;
-    let mut names = name_lines(figure, &frame, sizes, &radius);
+    let mut names = name_lines(figure, &palette, &frame, sizes, &radius);
     let places = match place_inside(&blocks, &names.1, &frame.plot, sizes) {
         Some(places) => places,
-        // No corner is free: the blocks go above the plot, which gets smaller.
+        // No corner is free: the blocks go above the plot, which gets smaller, and a little narrower where its ticks change.
         None => {
-            spec.strip = strip_height(&blocks, sizes);
+            spec.strip = strip_height(&blocks, 0.9 * frame.strip.width(), sizes);
             frame = Frame::lay_out(&spec, sizes)?;
-            names = name_lines(figure, &frame, sizes, &radius);
-            place_in_strip(&blocks, (frame.strip.x0, frame.strip.y0), sizes)
+            names = name_lines(figure, &palette, &frame, sizes, &radius);
+            place_in_strip(&blocks, &frame.strip, sizes)
         }
     };
 
     let mut scene = Scene::default();
-    if let Some(law) = &figure.law {
-        draw_law(law, &frame, &mut scene, sizes);
+    for law in &figure.laws {
+        draw_band(law, law_look(law, &palette), &frame, &mut scene);
+    }
+    for law in &figure.laws {
+        draw_line(law, law_look(law, &palette), &frame, &mut scene, sizes);
     }
     frame.draw(&mut scene, sizes);
     for reference in &figure.references {
-        reference_draw::draw_reference(reference, &frame, &mut scene, sizes);
+        reference_draw::draw_reference(reference, &palette, &frame, &mut scene, sizes);
     }
-    draw_labels(&names.0, figure.series.len(), &mut scene, sizes);
-    draw_series(figure, &frame, &mut scene, sizes, &radius);
+    draw_labels(&names.0, &palette, &mut scene, sizes);
+    draw_series(figure, &palette, &frame, &mut scene, sizes, &radius);
     for (block, place) in blocks.iter().zip(&places) {
         block.draw(place, &mut scene, sizes);
     }
@@ -75,12 +78,52 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     Ok(scene)
 }
 
-/// Draws names and their leaders; those from `count` on, of references and of names left out, in grey.
-pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, sizes: &Sizes) {
+fn palette(figure: &ScalingFigure) -> Palette {
+    let series: Vec<&str> = figure.series.iter().map(|series| series.family.as_str()).collect();
+    let references: Vec<&str> = figure.references.iter().map(|reference| reference.family.as_str()).collect();
+    Palette::of_families(&series, &references)
+}
+
+/// The labels of the laws, with the names of the families where there are several, and the families without a law.
+fn law_blocks(figure: &ScalingFigure, palette: &Palette, sizes: &Sizes) -> Vec<Block> {
+    let limit = 0.42 * sizes.width;
+    let own = |name: &str| figure.series.iter().any(|series| series.family == name);
+    let mark = |name: &str, tint: Tint| {
+        let look = match (tint.shape, own(name)) {
+            (Some(shape), true) => Look::Filled(shape),
+            (Some(shape), false) => Look::Hollow(shape),
+            (None, _) => Look::HollowStar,
+        };
+        (look, tint.color)
+    };
+    let of_law = |law: &Law| {
+        let tint = palette.family(&law.family);
+        let label = match tint {
+            Some(_) => format!("{}\n{}", law.family, law.label),
+            None => law.label.clone(),
+        };
+        let sample = Sample { law: Some(law_look(law, palette)), mark: tint.map(|tint| mark(&law.family, tint)) };
+        Block::law(&label, sample, sizes, limit)
+    };
+    let lawless = palette.families().iter().filter(|(name, _)| figure.laws.iter().all(|law| law.family != *name));
+    let of_family = |(name, tint): &(String, Tint)| {
+        Block::law(name, Sample { law: None, mark: Some(mark(name, *tint)) }, sizes, limit)
+    };
+    figure.laws.iter().filter_map(of_law).chain(lawless.filter_map(of_family)).collect()
+}
+
+/// Black for the law of all, the colour of its family for one of several.
+fn law_look(law: &Law, palette: &Palette) -> LawLook {
+    let tint = palette.family(&law.family).filter(|_| palette.is_split());
+    tint.map_or(LawLook::ONLY, |tint| LawLook::of_family(tint.color))
+}
+
+/// Draws names and their leaders; those beyond the series of the palette, of references and of names left out, in grey.
+pub(crate) fn draw_labels(labels: &[Label], palette: &Palette, scene: &mut Scene, sizes: &Sizes) {
     for label in labels {
-        let own = label.series < count;
+        let own = label.series < palette.len();
         if let Some((from, to)) = label.leader {
-            let color = if own { color(label.series, count) } else { GREY };
+            let color = if own { palette.color(label.series) } else { GREY };
             scene.line(vec![from, to], Pen::new(color, 0.5 * sizes.axis));
         }
         let at = (label.place.x0, (label.place.y0 + label.place.y1) / 2.0);
@@ -92,6 +135,7 @@ pub(crate) fn draw_labels(labels: &[Label], count: usize, scene: &mut Scene, siz
 /// The names at the ends of the lines, and everything that other text must not cover.
 fn name_lines(
     figure: &ScalingFigure,
+    palette: &Palette,
     frame: &Frame,
     sizes: &Sizes,
     radius: &dyn Fn(Option<f64>) -> f64,
@@ -99,73 +143,61 @@ fn name_lines(
     let mut obstacles = Obstacles::default();
     let mut ends = Vec::new();
     for (i, series) in figure.series.iter().enumerate() {
+        let reach = |point: &Point| reach(palette.shape(i), radius(point.budget));
         obstacles.add_line(&line(&series.points, frame));
-        let markers = series.points.iter().map(|p| Rect::around(frame.at(p.x, p.y), reach(i, radius(p.budget))));
-        obstacles.boxes.extend(markers);
+        obstacles.boxes.extend(series.points.iter().map(|p| Rect::around(frame.at(p.x, p.y), reach(p))));
         let finished = series.points.iter().filter(|point| point.kind.counts());
         let last = finished.max_by(|a, b| a.x.total_cmp(&b.x));
         let any = series.points.iter().max_by(|a, b| a.x.total_cmp(&b.x));
         if let Some(point) = last.or(any) {
             let at = frame.at(point.x, point.y);
-            ends.push(End {
-                name: series.name.clone(),
-                at,
-                reach: reach(i, radius(point.budget)),
-                series: i,
-                left: false,
-            });
+            ends.push(End { name: series.name.clone(), at, reach: reach(point), series: i, left: false });
         }
     }
     for (i, reference) in figure.references.iter().enumerate() {
         ends.extend(reference_draw::end(reference, figure.series.len() + i, frame, &mut obstacles, sizes));
     }
-    let [mut middle, mut low, mut high] = [Vec::new(), Vec::new(), Vec::new()];
-    for spots in figure.law.iter().flat_map(|law| curve(law, frame)) {
-        middle.push(spots.0);
-        low.push(spots.1);
-        high.push(spots.2);
+    let (mut low, mut high) = (Vec::new(), Vec::new());
+    for law in &figure.laws {
+        let curve = curve(law, frame);
+        obstacles.add_line(&curve.iter().map(|spots| spots.0).collect::<Vec<_>>());
+        low.push(curve.iter().map(|spots| spots.1).collect::<Vec<_>>());
+        high.push(curve.iter().map(|spots| spots.2).collect::<Vec<_>>());
     }
-    obstacles.add_line(&middle);
-    let column = Rect {
-        x0: frame.plot.x1 + labels::GAP * 2.0 * sizes.small,
-        y0: frame.plot.y0,
-        x1: frame.canvas.x1 - crate::frame::EDGE,
-        y1: frame.plot.y1,
-    };
-    let labels = labels::place(&ends, &obstacles, &Room { plot: frame.plot, column }, sizes.small);
+    let labels = labels::place(&ends, &obstacles, &Room::of(frame, sizes), sizes.small);
     obstacles.boxes.extend(labels.iter().map(|label| label.place));
     obstacles.segments.extend(labels.iter().filter_map(|label| label.leader));
-    // A name may lie across the pale edge of the band to be near its line; blocks of text have other places.
-    obstacles.add_line(&low);
-    obstacles.add_line(&high);
+    // A name may lie across the pale edge of a band to be near its line; blocks of text have other places.
+    low.iter().chain(&high).for_each(|edge| obstacles.add_line(edge));
     (labels, obstacles)
 }
 
 fn draw_series(
     figure: &ScalingFigure,
+    palette: &Palette,
     frame: &Frame,
     scene: &mut Scene,
     sizes: &Sizes,
     radius: &dyn Fn(Option<f64>) -> f64,
 ) {
-    let count = figure.series.len();
     for (i, series) in figure.series.iter().enumerate() {
         let points = line(&series.points, frame);
         if points.len() > 1 {
-            scene.line(points, Pen::new(color(i, count), sizes.line));
+            scene.line(points, Pen::new(palette.color(i), sizes.line));
         }
     }
     // All markers above all lines, and those that count above those that do not.
     for kind in [PointKind::Excluded, PointKind::Running, PointKind::Unverified, PointKind::Finished] {
         for (i, series) in figure.series.iter().enumerate() {
+            let color = palette.color(i);
             for point in series.points.iter().filter(|point| point.kind == kind) {
                 let (fill, outline) = match kind {
-                    PointKind::Finished => (color(i, count), Pen::new(WHITE, 0.3 * PER_PT)),
-                    PointKind::Running | PointKind::Unverified => (WHITE, Pen::new(color(i, count), 0.8 * sizes.line)),
+                    PointKind::Finished => (color, Pen::new(WHITE, 0.3 * PER_PT)),
+                    PointKind::Running | PointKind::Unverified => (WHITE, Pen::new(color, 0.8 * sizes.line)),
                     PointKind::Excluded => (WHITE, Pen::new(GREY, 0.8 * sizes.line)),
                 };
                 let (center, radius) = (frame.at(point.x, point.y), radius(point.budget));
-                let corners = corners(i, center, radius);
+                let corners = corners(palette.shape(i), center, radius);
                 scene.shapes.push(Shape::Marker { center, radius, corners, fill, outline });
                 if kind == PointKind::Unverified {
                     cross(center, 0.5 * radius).into_iter().for_each(|line| scene.line(line, outline));
@@ -184,7 +216,7 @@ fn line(points: &[Point], frame: &Frame) -> Vec<Spot> {
 
 fn ranges(figure: &ScalingFigure) -> ((f64, f64), (f64, f64)) {
     let points = || figure.series.iter().flat_map(|series| &series.points);
-    let curve = || figure.law.iter().flat_map(|law| &law.curve);
+    let curve = || figure.laws.iter().flat_map(|law| &law.curve);
     // The law's curve was computed for the range of the points: no more air beyond it.
     let ends = figure.x_range().into_iter().flat_map(|(low, high)| [low, high]);
     let x = range(ends.chain(curve().map(|point| point.x)), 0.0);
@@ -214,20 +246,18 @@ fn radii(figure: &ScalingFigure, sizes: &Sizes) -> impl Fn(Option<f64>) -> f64 +
     }
 }
 
-/// The notes of the figure, and what its hollow markers mean.
+/// What the hollow markers mean.
 fn notes(figure: &ScalingFigure) -> Vec<String> {
     let any = |kind| figure.series.iter().flat_map(|series| &series.points).any(|point| point.kind == kind);
-    let mut notes = figure.notes.clone();
-    // References are hollow and grey too, but each has a name.
-    let (hollow, grey) = match figure.references.is_empty() {
-        true => ("Hollow markers", "Grey markers"),
-        false => ("Coloured hollow markers", "Grey markers without a name"),
-    };
+    // References are hollow too, and may be grey, but each has a name.
+    let named = if figure.references.is_empty() { "" } else { " without a name" };
+    let mut notes = Vec::new();
     if any(PointKind::Running) {
-        notes.push(format!("{hollow}: still running."));
+        let coloured = if any(PointKind::Excluded) { "Coloured hollow" } else { "Hollow" };
+        notes.push(format!("{coloured} markers{named}: still running."));
     }
     if any(PointKind::Excluded) {
-        notes.push(format!("{grey}: left out of the fit."));
+        notes.push(format!("Grey markers{named}: left out of the fit."));
     }
     notes
 }
@@ -237,8 +267,8 @@ fn description(figure: &ScalingFigure) -> String {
     let names: Vec<&str> = figure.series.iter().map(|series| series.name.as_str()).collect();
     let mut text = format!(
         "Log-log plot of {} against {}. Series: {}. Points: {} finished, {} running, {} left out.",
-        figure.y_label,
-        figure.x_label,
+        figure.words.y_label,
+        figure.words.x_label,
         names.join(", "),
         count(PointKind::Finished),
         count(PointKind::Running),
@@ -248,14 +278,20 @@ fn description(figure: &ScalingFigure) -> String {
     if unverified > 0 {
         text.push_str(&format!(" Crossed, without a valid digest of the samples: {unverified}."));
     }
+    let palette = palette(figure);
+    let families: Vec<&str> = palette.families().iter().map(|(name, _)| name.as_str()).collect();
+    if !families.is_empty() {
+        text.push_str(&format!(" Families, by hue and shape: {}.", families.join(", ")));
+    }
     if !figure.references.is_empty() {
         let names: Vec<&str> = figure.references.iter().map(|reference| reference.name.as_str()).collect();
-        text.push_str(&format!(" References in grey: {}.", names.join(", ")));
+        text.push_str(&format!(" References, hollow: {}.", names.join(", ")));
     }
-    if let Some(law) = &figure.law {
-        text.push_str(&format!(" Fitted law: {}; dashed where it has no data; grey band: its interval.", law.label));
+    for law in &figure.laws {
+        let of = if law.family.is_empty() { String::new() } else { format!(" of {}", law.family) };
+        text.push_str(&format!(" Fitted law{of}: {}; dashed where it has no data; band: its interval.", law.label));
     }
-    for note in notes(figure) {
+    for note in figure.words.with(notes(figure)).notes {
         text.push_str(&format!(" {note}"));
     }
     text

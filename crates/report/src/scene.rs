@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     Fill {
         points: Vec<Spot>,
         color: RGBColor,
+        /// From 0 to 1; less than 1 where fills of equal rank may overlap.
+        opacity: f64,
     },
     /// A marker: filled, then outlined. `corners` is `None` for a circle.
     Marker {
@@ -157,9 +159,9 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>, shape: &Shap
                 area.draw(&PathElement::new(points, pen.style(dark))).map_err(refused)
             }
         }
-        Shape::Fill { points, color } => {
+        Shape::Fill { points, color, opacity } => {
             let points: Vec<_> = points.iter().map(|spot| whole(*spot)).collect();
-            area.draw(&Polygon::new(points, tone(*color, dark).filled())).map_err(refused)
+            area.draw(&Polygon::new(points, tone(*color, dark).mix(*opacity).filled())).map_err(refused)
         }
         Shape::Marker { center, radius, corners: None, fill, outline } => {
             let radius = radius.round() as u32;

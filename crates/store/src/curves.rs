@@ -1,6 +1,8 @@
 //! What figures draw that is not a result: losses while they fall, and when devices were held for what.
 
-use spec::run::RunId;
+use std::collections::BTreeMap;
+
+use spec::run::{NotAnId, RunId};
 
 use crate::{Store, StoreError};
 
@@ -59,6 +61,23 @@ impl Store {
             training: read("select step, loss from metric where run_id = ?1 order by step").await?,
             held_out: read("select step, loss from evaluation where run_id = ?1 order by step").await?,
         })
+    }
+
+    /// The newest held-out loss that each run of a sweep has recorded on its way, with its step; runs without one are not there.
+    pub async fn newest_losses(&self, sweep_id: i64) -> Result<BTreeMap<RunId, (u64, f64)>, StoreError> {
+        let rows: Vec<(String, i64, f64)> = sqlx::query_as(
+            "select run_id, max(step) as step, loss from evaluation where run_id in (select run_id from sweep_run where sweep_id = ?1)
+             group by run_id",
+        )
+        .bind(sweep_id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.sqlite(error))?;
+        let known = |(run, step, loss): (String, i64, f64)| {
+            let run = run.parse().map_err(|error: NotAnId| StoreError::Row(error.to_string()))?;
+            Ok((run, (step as u64, loss)))
+        };
+        rows.into_iter().map(known).collect()
     }
 
     /// When devices worked on a sweep or were held for it, by attempt and by session.

@@ -215,6 +215,9 @@ pub(crate) struct Columns {
     /// Column with the name of the model.
     #[arg(long, default_value = "model", value_name = "NAME")]
     pub(crate) model_column: String,
+    /// Column with the family of the model, such as ViT: figures tell families apart, and give each its law.
+    #[arg(long, default_value = "family", value_name = "NAME")]
+    pub(crate) family_column: String,
     /// Column with the number of parameters.
     #[arg(long, default_value = "params", value_name = "NAME")]
     pub(crate) params_column: String,

@@ -11,6 +11,7 @@ use crate::exit::{Failure, print};
 use crate::figure_file::Drawn;
 use crate::pages::{self, Told};
 use crate::place::Place;
+use crate::plot_command::typed;
 use crate::write;
 
 pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> {
@@ -18,27 +19,22 @@ pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> 
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
     let command = plot_command(&sweep.name, options.out.as_deref());
-    let typed = plot::typed(&command).map_err(|error| Failure::usage(error.to_string()))?;
+    let typed = typed(&command).map_err(|error| Failure::usage(error.to_string()))?;
     let (drawn, _) = Box::pin(plot::draw(place, &typed)).await?;
     let told = Told::read(&store, sweep).await?;
     store.close().await;
     let document = pages::sweep::document(place, &told, &drawn)?;
-    let written = save(&folder, &drawn, &command, &document)?;
+    let written = save(&folder, &drawn, &document)?;
     let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
     print(&if place.json { json!({"schema_version": 1, "files": paths}).to_string() } else { paths.join("\n") });
     Ok(0)
 }
 
 /// Writes figures and the page that shows them, and names all files.
-pub(crate) fn save(
-    folder: &Path,
-    drawn: &[Drawn],
-    command: &[String],
-    page: &Document,
-) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn save(folder: &Path, drawn: &[Drawn], page: &Document) -> Result<Vec<PathBuf>, Failure> {
     let mut written: Vec<PathBuf> = Vec::new();
     for figure in drawn {
-        written.extend(figure.save(folder, command, false)?);
+        written.extend(figure.save(folder, false)?);
     }
     for (name, text) in [("report.html", page.html()), ("report.md", page.markdown())] {
         let path = folder.join(name);

@@ -44,6 +44,24 @@ fn equal_exponents_and_centred_sizes_have_no_bias() {
 }
 
 #[test]
+fn the_parabola_goes_through_the_points_of_its_window() {
+    let runs = groups(EQUAL, 5, 7, 1.0, 0.0, 1);
+    let found = fitted(&runs);
+    for valley in &found.valleys {
+        assert!(valley.curvature > 0.0);
+        assert_close(valley.at(valley.size.value), valley.loss.value, 1e-12);
+        let own = runs.iter().filter(|run| (run.compute / valley.compute).ln().abs() < 0.1);
+        let (inside, outside): (Vec<&IsoPoint>, Vec<&IsoPoint>) =
+            own.partition(|run| (valley.window.0 * 0.999..=valley.window.1 * 1.001).contains(&run.point.size));
+        assert_eq!((inside.len(), outside.len()), (valley.sizes, 2));
+        assert!(inside.iter().all(|run| found.used.contains(&run.point.row)));
+        for run in inside {
+            assert_close(valley.at(run.point.size), run.point.loss, 2e-3);
+        }
+    }
+}
+
+#[test]
 fn unequal_exponents_and_off_centre_sizes_are_warned_of_with_the_size_of_the_bias() {
     let steep = Truth { alpha: 0.6, beta: 0.2, a: 4e4, b: 60.0, e: 1.8 };
     let runs = groups(steep, 5, 7, 2.0, 0.0, 1);

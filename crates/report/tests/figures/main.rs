@@ -1,11 +1,12 @@
 //! The paper's figures 1 to 3 from their reference points, compared byte by byte with the committed ones.
 
+mod families;
 mod odd;
 mod panels;
 
 use report::{
     Edge, Law, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series, Style,
-    png,
+    Words, png,
 };
 
 /// Rows of a CSV without its header, grouped by the first column in order of appearance.
@@ -28,17 +29,21 @@ fn groups(csv: &str) -> Vec<(String, Vec<Vec<f64>>)> {
 /// Error against compute: the models, and beside them the ViTs and the run with repeated augmentation as references.
 fn figure_1() -> ScalingFigure {
     let mut figure = ScalingFigure {
-        x_label: "TPU-v4 core hours".to_owned(),
-        y_label: "ImageNet top-1 error (%)".to_owned(),
+        words: Words::axes("TPU-v4 core hours", "ImageNet top-1 error (%)"),
         ..ScalingFigure::default()
     };
     for (name, rows) in groups(include_str!("../data/figure1_imagenet_error.csv")) {
         if ["F1", "F3", "F3+", "F7", "F7+"].contains(&name.as_str()) {
             let point =
                 |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: Some(row[0]), kind: PointKind::Finished };
-            figure.series.push(Series { name, points: rows.iter().map(point).collect() });
+            figure.series.push(Series { name, family: "NFNet".to_owned(), points: rows.iter().map(point).collect() });
         } else {
-            figure.references.push(Reference { name, points: rows.iter().map(|row| (row[1], row[2])).collect() });
+            let family = if name.contains("ViT") { "ViT" } else { "NFNet" }.to_owned();
+            figure.references.push(Reference {
+                name,
+                family,
+                points: rows.iter().map(|row| (row[1], row[2])).collect(),
+            });
         }
     }
     figure
@@ -48,16 +53,12 @@ fn figure_2() -> ScalingFigure {
     let point = |row: &Vec<f64>| Point { x: row[1], y: row[2], budget: Some(row[0]), kind: PointKind::Finished };
     let series = groups(include_str!("../data/figure2_heldout_loss.csv"))
         .into_iter()
-        .map(|(name, rows)| Series { name, points: rows.iter().map(point).collect() })
+        .map(|(name, rows)| Series { name, points: rows.iter().map(point).collect(), ..Series::default() })
         .collect();
     let mut figure = ScalingFigure {
-        title: None,
-        x_label: "TPU-v4 core hours".to_owned(),
-        y_label: "Held-out loss (nats)".to_owned(),
+        words: Words::axes("TPU-v4 core hours", "Held-out loss (nats)"),
         series,
-        references: Vec::new(),
-        law: None,
-        notes: Vec::new(),
+        ..ScalingFigure::default()
     };
     let (low, high) = figure.x_range().expect("points");
     let law = |i: i32| {
@@ -65,11 +66,12 @@ fn figure_2() -> ScalingFigure {
         let y = 3.85 * x.powf(-0.043);
         LawPoint { x, y, low: 0.99 * y, high: 1.01 * y }
     };
-    figure.law = Some(Law {
+    figure.laws = vec![Law {
         curve: (0..=60).map(law).collect(),
         data_range: (402.0, 106_700.0),
         label: "L = 3.85 C^-0.043".to_owned(),
-    });
+        family: String::new(),
+    }];
     figure
 }
 
@@ -77,15 +79,9 @@ fn figure_3() -> OptimalLrFigure {
     let point = |row: &Vec<f64>| LrPoint { epochs: row[0], lr: row[1], interval: None, edge: None };
     let series = groups(include_str!("../data/figure3_optimal_lr.csv"))
         .into_iter()
-        .map(|(name, rows)| LrSeries { name, points: rows.iter().map(point).collect() })
+        .map(|(name, rows)| LrSeries { name, points: rows.iter().map(point).collect(), ..LrSeries::default() })
         .collect();
-    OptimalLrFigure {
-        title: None,
-        x_label: "Training epochs".to_owned(),
-        y_label: "Optimal learning rate".to_owned(),
-        series,
-        notes: Vec::new(),
-    }
+    OptimalLrFigure { words: Words::axes("Training epochs", "Optimal learning rate"), series }
 }
 
 /// A sweep that is still running: all kinds of points, and optima at both edges of the grid.
@@ -100,15 +96,15 @@ fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
     ];
     let large =
         vec![finished(6e15, 2.22, 1.0), finished(1.2e16, 1.96, 2.0), point(2e16, 1.88, 4.0, PointKind::Running)];
-    let series = |name: &str, points| Series { name: name.to_owned(), points };
+    let series = |name: &str, points| Series { name: name.to_owned(), points, ..Series::default() };
     let scaling = ScalingFigure {
-        title: Some("A sweep in progress".to_owned()),
-        x_label: "Training compute (FLOPs)".to_owned(),
-        y_label: "Held-out loss (nats)".to_owned(),
+        words: Words {
+            title: Some("A sweep in progress".to_owned()),
+            notes: vec!["1 diverged run left out.".to_owned()],
+            ..Words::axes("Training compute (FLOPs)", "Held-out loss (nats)")
+        },
         series: vec![series("d1w16", small), series("d2w32 & more", large), series("d4w64", Vec::new())],
-        references: Vec::new(),
-        law: None,
-        notes: vec!["1 diverged run left out.".to_owned()],
+        ..ScalingFigure::default()
     };
     let optimum = |epochs, lr, interval, edge| LrPoint { epochs, lr, interval, edge };
     let low = vec![
@@ -121,13 +117,10 @@ fn unfinished() -> (ScalingFigure, OptimalLrFigure) {
         optimum(2.0, 0.24, Some((0.2, 0.29)), None),
         optimum(4.0, 0.1, None, Some(Edge::Low)),
     ];
-    let series = |name: &str, points| LrSeries { name: name.to_owned(), points };
+    let series = |name: &str, points| LrSeries { name: name.to_owned(), points, ..LrSeries::default() };
     let optimal_lr = OptimalLrFigure {
-        title: None,
-        x_label: "Training epochs".to_owned(),
-        y_label: "Optimal learning rate".to_owned(),
+        words: Words::axes("Training epochs", "Optimal learning rate"),
         series: vec![series("d1w16", low), series("d2w32", high)],
-        notes: Vec::new(),
     };
     (scaling, optimal_lr)
 }

@@ -2,7 +2,7 @@
 
 use report::{
     Curve, CurvesFigure, Hours, LedgerDevice, LedgerFigure, OptimumFigure, OptimumPoint, OptimumSeries, PointKind,
-    Profile, ProfileFigure, ProfilePanel, Residual, ResidualSeries, ResidualsFigure, Style, png,
+    Profile, ProfileFigure, ProfilePanel, Residual, ResidualPanel, ResidualSeries, ResidualsFigure, Style, Words, png,
 };
 
 use crate::check_golden;
@@ -12,8 +12,7 @@ const LONG: &str = "a model of a family with a very long name <&> & more";
 fn one_profile(points: Vec<(f64, f64, PointKind)>) -> ProfileFigure {
     let curves = vec![Profile { name: "1".to_owned(), budget: 1.0, points, ..Profile::default() }];
     ProfileFigure {
-        x_label: "Learning rate".to_owned(),
-        y_label: "Held-out loss (nats)".to_owned(),
+        words: Words::axes("Learning rate", "Held-out loss (nats)"),
         budget_label: "Epochs:".to_owned(),
         panels: vec![ProfilePanel { name: LONG.to_owned(), curves }],
         ..ProfileFigure::default()
@@ -22,8 +21,7 @@ fn one_profile(points: Vec<(f64, f64, PointKind)>) -> ProfileFigure {
 
 fn optima(points: Vec<OptimumPoint>) -> OptimumFigure {
     OptimumFigure {
-        x_label: "Training compute (FLOPs)".to_owned(),
-        y_label: "Optimal epochs".to_owned(),
+        words: Words::axes("Training compute (FLOPs)", "Optimal epochs"),
         series: vec![OptimumSeries { name: LONG.to_owned(), points }],
         ..OptimumFigure::default()
     }
@@ -69,12 +67,8 @@ fn equal_values() {
     optima(vec![same; 3]).svg(&Style::paper()).expect("a figure");
     let points = vec![Residual { x: 1e18, residual: 0.0, held_back: false }; 3];
     let series = vec![ResidualSeries { name: "F0".to_owned(), points }];
-    let figure = ResidualsFigure {
-        x_label: "Compute".to_owned(),
-        y_label: "%".to_owned(),
-        series,
-        ..ResidualsFigure::default()
-    };
+    let panels = vec![ResidualPanel { series, ..ResidualPanel::default() }];
+    let figure = ResidualsFigure { words: Words::axes("Compute", "%"), panels };
     check_golden("odd_equal.svg", &figure.svg(&Style::paper()).expect("a figure"));
 }
 
@@ -86,8 +80,7 @@ fn five_hundred_runs_with_long_names() {
         Curve { name: format!("{LONG} {i}"), training, ..Curve::default() }
     };
     let figure = CurvesFigure {
-        x_label: "Samples seen".to_owned(),
-        y_label: "Loss (nats)".to_owned(),
+        words: Words::axes("Samples seen", "Loss (nats)"),
         series: (0..500).map(curve).collect(),
         ..CurvesFigure::default()
     };
@@ -105,8 +98,7 @@ fn many_devices_and_days() {
         LedgerDevice { name: format!("node-{d:03} {LONG}"), hours }
     };
     let figure = |devices: usize| LedgerFigure {
-        x_label: "Day".to_owned(),
-        y_label: "Device hours".to_owned(),
+        words: Words::axes("Day", "Device hours"),
         days: (0..60).map(|day| format!("2026-{:02}-{:02}", 1 + day / 30, 1 + day % 30)).collect(),
         devices: (0..devices).map(device).collect(),
         ..LedgerFigure::default()

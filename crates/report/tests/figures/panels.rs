@@ -1,9 +1,9 @@
 //! Figures of panels and layers, compared with the committed ones.
 
 use report::{
-    Curve, CurveEnd, CurvesFigure, Edge, Hours, Law, LawPoint, LedgerDevice, LedgerFigure, OptimumFigure, OptimumPoint,
-    OptimumSeries, PointKind, Profile, ProfileFigure, ProfileOptimum, ProfilePanel, Residual, ResidualSeries,
-    ResidualsFigure, Style,
+    BackTest, Curve, CurveEnd, CurvesFigure, Edge, Hours, Law, LawPoint, LedgerDevice, LedgerFigure, OptimumFigure,
+    OptimumPoint, OptimumSeries, PointKind, Profile, ProfileFigure, ProfileOptimum, ProfilePanel, Residual,
+    ResidualPanel, ResidualSeries, ResidualsFigure, Style, Words,
 };
 
 use crate::check_golden;
@@ -38,12 +38,9 @@ fn rates() -> ProfileFigure {
     panels[3].curves[1].points[4].2 = PointKind::Running;
     panels[2].curves[1].points[0].2 = PointKind::Excluded;
     ProfileFigure {
-        title: None,
-        x_label: "Learning rate".to_owned(),
-        y_label: "Held-out loss (nats)".to_owned(),
+        words: Words::axes("Learning rate", "Held-out loss (nats)"),
         budget_label: "Epochs:".to_owned(),
         panels,
-        notes: Vec::new(),
     }
 }
 
@@ -55,8 +52,7 @@ fn isoflop() -> ProfileFigure {
         profile(&format!("10^{{{}}}", 18 + i).replace(['{', '}'], ""), compute, best, 3.4 - 0.35 * f64::from(i), &sizes)
     };
     ProfileFigure {
-        x_label: "Parameters".to_owned(),
-        y_label: "Held-out loss (nats)".to_owned(),
+        words: Words::axes("Parameters", "Held-out loss (nats)"),
         panels: vec![ProfilePanel { name: String::new(), curves: (0..4).map(curve).collect() }],
         ..ProfileFigure::default()
     }
@@ -69,8 +65,7 @@ fn size_vs_compute() -> OptimumFigure {
         OptimumPoint { x, y, interval: Some((y / 1.35, y * 1.3)), edge: (i == 4).then_some(Edge::High) }
     };
     let mut figure = OptimumFigure {
-        x_label: "Training compute (FLOPs)".to_owned(),
-        y_label: "Optimal model size (parameters)".to_owned(),
+        words: Words::axes("Training compute (FLOPs)", "Optimal model size (parameters)"),
         series: vec![OptimumSeries { name: "isoFLOP".to_owned(), points: (0..5).map(point).collect() }],
         ..OptimumFigure::default()
     };
@@ -81,7 +76,8 @@ fn size_vs_compute() -> OptimumFigure {
         LawPoint { x, y, low: y / 1.2, high: y * 1.2 }
     };
     let label = "N = 0.09 C^0.49, exponent 0.49 [0.46, 0.53]".to_owned();
-    figure.law = Some(Law { curve: (0..=40).map(at).collect(), data_range: (1e17, 1e20), label });
+    figure.law =
+        Some(Law { curve: (0..=40).map(at).collect(), data_range: (1e17, 1e20), label, family: String::new() });
     figure
 }
 
@@ -100,12 +96,17 @@ fn residuals() -> ResidualsFigure {
         (x, -half, half)
     };
     ResidualsFigure {
-        x_label: "Training compute (FLOPs)".to_owned(),
-        y_label: "Loss above the law (%)".to_owned(),
-        series: ["XS", "S", "M", "L"].into_iter().enumerate().map(series).collect(),
-        band: (0..=28).map(band).collect(),
-        cut: Some(5e17),
-        ..ResidualsFigure::default()
+        words: Words::axes("Training compute (FLOPs)", "Loss above the law (%)"),
+        panels: vec![ResidualPanel {
+            name: String::new(),
+            series: ["XS", "S", "M", "L"].into_iter().enumerate().map(series).collect(),
+            band: (0..=28).map(band).collect(),
+            back_test: Some(BackTest {
+                cut: 5e17,
+                curve: (0..=28).map(|i| (band(i).0, 0.12 * (f64::from(i) - 12.0).powi(2) / 12.0 - 0.3)).collect(),
+                label: "fitted without the 2 largest budgets: predicts them 1.2 % too high".to_owned(),
+            }),
+        }],
     }
 }
 
@@ -122,8 +123,7 @@ fn curves() -> CurvesFigure {
         Curve { name: name.to_owned(), training: training.take(part).collect(), held_out, end }
     };
     CurvesFigure {
-        x_label: "Samples seen".to_owned(),
-        y_label: "Loss (nats)".to_owned(),
+        words: Words::axes("Samples seen", "Loss (nats)"),
         series: ["XS", "S", "M", "L, lr 0.8"].into_iter().enumerate().map(curve).collect(),
         ..CurvesFigure::default()
     }
@@ -140,8 +140,7 @@ fn ledger() -> LedgerFigure {
         LedgerDevice { name: format!("gpu {d}"), hours: (0..7).map(hours).collect() }
     };
     LedgerFigure {
-        x_label: "Day".to_owned(),
-        y_label: "Device hours".to_owned(),
+        words: Words::axes("Day", "Device hours"),
         days: (1..=7).map(|day| format!("2026-03-{day:02}")).collect(),
         devices: (0..4).map(device).collect(),
         ..LedgerFigure::default()
@@ -198,6 +197,6 @@ fn numbers_without_a_place_are_refused_by_name() {
     let refusal = figure.svg(&Style::paper()).expect_err("a loss of 0").to_string();
     assert!(refusal.starts_with("series \"XS 1/2\", point 3: y is 0;"), "{refusal}");
     let mut figure = residuals();
-    figure.series[0].points[0].residual = f64::NAN;
+    figure.panels[0].series[0].points[0].residual = f64::NAN;
     assert!(figure.svg(&Style::paper()).is_err());
 }

@@ -1,0 +1,66 @@
+//! `scalelaw compare`: two sweeps, or the two families of one, at equal compute: a page, its figures and the numbers.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::report;
+use crate::args::{Compare, Compute};
+use crate::drawing;
+use crate::exit::{Failure, NO_FIT, print, say};
+use crate::figure_file::Drawn;
+use crate::pages::Told;
+use crate::pages::comparison::{self, Sides};
+use crate::place::Place;
+use crate::write;
+
+pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure> {
+    let told = told(place, options).await?;
+    let sides = Sides::of(&told, options.compute)?;
+    let drawn = figures(&sides, options)?;
+    let warnings = comparison::warnings(&told, options.compute);
+    let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(sides.names.join("-and-")));
+    let page = comparison::document(place, &told, &sides, &drawn)?;
+    let mut written = report::save(&folder, &drawn, &page)?;
+    let answer = sides.as_json(&warnings);
+    let path = folder.join("comparison.json");
+    let text = serde_json::to_string_pretty(&answer).map_err(|error| Failure::environment(error.to_string()))?;
+    write::atomically(&path, (text + "\n").as_bytes())?;
+    written.push(path);
+    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+    if place.json {
+        print(&json!({"schema_version": 1, "files": paths, "answer": answer}).to_string());
+    } else {
+        print(&sides.in_short().join("\n"));
+        print(&paths.join("\n"));
+    }
+    Ok(if sides.has_answer() { 0 } else { NO_FIT })
+}
+
+/// The figures alone, to see whether what they were drawn from has moved.
+pub(crate) async fn draw(place: &Place, options: &Compare) -> Result<Vec<Drawn>, Failure> {
+    let told = told(place, options).await?;
+    figures(&Sides::of(&told, options.compute)?, options)
+}
+
+async fn told(place: &Place, options: &Compare) -> Result<Vec<Told>, Failure> {
+    let store = place.read().await?;
+    let mut told = Vec::new();
+    for name in std::iter::once(&options.one).chain(&options.other) {
+        let sweep = place.choose(&store, Some(name)).await?;
+        told.push(Told::read(&store, sweep).await?);
+    }
+    store.close().await;
+    Ok(told)
+}
+
+fn figures(sides: &Sides, options: &Compare) -> Result<Vec<Drawn>, Failure> {
+    let mut command = vec!["compare".to_owned(), options.one.clone()];
+    command.extend(options.other.clone());
+    if let Some(compute) = options.compute.to_possible_value().filter(|_| options.compute != Compute::Flops) {
+        command.extend(["--compute".to_owned(), compute.get_name().to_owned()]);
+    }
+    sides.stages().iter().map(|compared| drawing::compared(compared, options.compute, &command)).collect()
+}
