@@ -84,7 +84,10 @@ pub(crate) fn isoflop(cells: &Cells, fitted: &Isoflop, unit: &str, words: Words)
 fn power_of_ten(value: f64) -> String {
     let text = format!("{value:.1e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    if mantissa == "1.0" { format!("10^{exponent}") } else { format!("{mantissa}×10^{exponent}") }
+    match mantissa.trim_end_matches(".0") {
+        "1" => format!("10^{exponent}"),
+        mantissa => format!("{mantissa}×10^{exponent}"),
+    }
 }
 
 /// The best model size, or the best epochs, against compute; `unique` samples make an epoch.
@@ -120,8 +123,8 @@ pub(crate) fn optimum(fitted: &Isoflop, unique: Option<f64>, words: Words) -> Op
             curve: (0..=CURVE).map(at).collect(),
             data_range: data,
             label: format!(
-                "{letter} ~ C^{:.2}; exponent {:.2} [{:.2}, {:.2}]",
-                exponent.value, exponent.value, exponent.low, exponent.high
+                "{letter} ~ C^{:.2}, exponent in [{:.2}, {:.2}] (95 %)",
+                exponent.value, exponent.low, exponent.high
             ),
             family: String::new(),
         }
@@ -176,11 +179,12 @@ fn panel(of: &FamilyLaw, several: bool) -> Option<ResidualPanel> {
 
 /// What a law without its largest budgets says of them, in words.
 fn missed(step: &fit::Step) -> String {
-    let largest = match step.left_out {
-        1 => "the largest budget".to_owned(),
-        more => format!("the {more} largest budgets"),
+    let (largest, them) = match step.left_out {
+        1 => ("the largest budget".to_owned(), "it"),
+        more => (format!("the {more} largest budgets"), "them"),
     };
     let mean = step.misses.iter().map(|miss| miss.error).sum::<f64>() / step.misses.len().max(1) as f64;
     let off = 100.0 * mean.exp_m1();
-    format!("fitted without {largest}: predicts them {:.1} % too {}", off.abs(), if off < 0.0 { "low" } else { "high" })
+    let too = if off < 0.0 { "low" } else { "high" };
+    format!("fitted without {largest}: predicts {them} {:.1} % too {too}", off.abs())
 }

@@ -1,6 +1,6 @@
 //! Boxes of text and marks that look for a free place in the plot: the fitted law and the key to the marker sizes.
 
-use crate::geometry::{Obstacles, Rect};
+use crate::geometry::{Obstacles, Rect, Spot};
 use crate::law_draw::LawLook;
 use crate::layer::{Look, draw_mark, radius};
 use crate::marks::GREY;
@@ -30,8 +30,15 @@ pub(crate) struct Block {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Law { sample: Sample, lines: Vec<String> },
+    Laws(Vec<Row>),
     Key { heading: String, sizes: Vec<KeySize> },
+}
+
+/// A sample with what it means, in lines.
+#[derive(Debug, Clone)]
+struct Row {
+    sample: Sample,
+    lines: Vec<String>,
 }
 
 /// What stands beside the label of a law or the name of a family.
@@ -51,18 +58,22 @@ struct KeySize {
 }
 
 impl Block {
-    /// The label of a law, or the name of a family, beside a sample; none without text.
-    pub(crate) fn law(label: &str, sample: Sample, sizes: &Sizes, limit: f64) -> Option<Block> {
+    /// Labels of laws, or names of families, below each other and each beside its sample; none without text.
+    pub(crate) fn laws(labels: &[(String, Sample)], sizes: &Sizes, limit: f64) -> Option<Block> {
         // An equation is not broken around its signs.
         let glued = |label: String, sign: &str| label.replace(sign, &sign.replace(' ', "\u{a0}"));
-        let label = label.replace("[-", "[\u{2212}").replace(", -", ", \u{2212}");
-        let label = [" = ", " ± ", " %"].into_iter().fold(label, glued);
-        let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, LAW_LINES);
-        let lines: Vec<String> = lines.iter().map(|line| line.replace('\u{a0}', " ")).collect();
-        let widest = lines.iter().map(|line| width(&markup(line), sizes.small)).fold(0.0, f64::max);
-        let height = lines.len() as f64 * Sizes::line_height(sizes.small);
-        let content = Content::Law { sample, lines };
-        (height > 0.0).then_some(Block { width: (SWATCH + GAP) * sizes.small + widest, height, content })
+        let row = |(label, sample): &(String, Sample)| {
+            let label = label.replace("[-", "[\u{2212}").replace(", -", ", \u{2212}");
+            let label = [" = ", " ± ", " %"].into_iter().fold(label, glued);
+            let lines = wrapped(&label, sizes.small, limit - (SWATCH + GAP) * sizes.small, LAW_LINES);
+            Row { sample: *sample, lines: lines.iter().map(|line| line.replace('\u{a0}', " ")).collect() }
+        };
+        let rows: Vec<Row> = labels.iter().map(row).filter(|row| !row.lines.is_empty()).collect();
+        let lines = || rows.iter().flat_map(|row| &row.lines);
+        let widest = lines().map(|line| width(&markup(line), sizes.small)).fold(0.0, f64::max);
+        let height = lines().count() as f64 * Sizes::line_height(sizes.small);
+        let width = (SWATCH + GAP) * sizes.small + widest;
+        (height > 0.0).then_some(Block { width, height, content: Content::Laws(rows) })
     }
 
     /// A key to marker sizes; none where all markers have one size. `budgets` ascend.
@@ -89,21 +100,15 @@ impl Block {
         let line = Sizes::line_height(sizes.small);
         let small = sizes.small;
         match &self.content {
-            Content::Law { sample, lines } => {
-                let y = place.y0 + line / 2.0;
-                let (x0, x1) = (place.x0, place.x0 + SWATCH * sizes.small);
-                let half = 0.25 * small;
-                if let Some(LawLook { line, band, opacity }) = sample.law {
-                    let points = vec![(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)];
-                    scene.shapes.push(Shape::Fill { points, color: band, opacity });
-                    scene.line(vec![(x0, y), (x1, y)], Pen::new(line, 0.8 * sizes.line));
-                }
-                if let Some((look, color)) = sample.mark {
-                    draw_mark(((x0 + x1) / 2.0, y), look, color, radius(0.5, sizes), scene, sizes);
-                }
-                for (i, text) in lines.iter().enumerate() {
-                    let at = (x1 + GAP * small, y + i as f64 * line);
-                    scene.texts.push(Text::centered(markup(text), at, small, Anchor::Start));
+            Content::Laws(rows) => {
+                let mut y = place.y0 + line / 2.0;
+                for row in rows {
+                    row.sample.draw((place.x0, y), scene, sizes);
+                    for text in &row.lines {
+                        let at = (place.x0 + (SWATCH + GAP) * small, y);
+                        scene.texts.push(Text::centered(markup(text), at, small, Anchor::Start));
+                        y += line;
+                    }
                 }
             }
             Content::Key { heading, sizes: entries } => {
@@ -125,6 +130,21 @@ impl Block {
                     scene.texts.push(Text::centered(markup(&entry.label), at, small, Anchor::Middle));
                 }
             }
+        }
+    }
+}
+
+impl Sample {
+    /// Draws it to the right of a spot.
+    fn draw(&self, (x0, y): Spot, scene: &mut Scene, sizes: &Sizes) {
+        let (x1, half) = (x0 + SWATCH * sizes.small, 0.25 * sizes.small);
+        if let Some(LawLook { line, band, opacity }) = self.law {
+            let points = vec![(x0, y - half), (x1, y - half), (x1, y + half), (x0, y + half)];
+            scene.shapes.push(Shape::Fill { points, color: band, opacity });
+            scene.line(vec![(x0, y), (x1, y)], Pen::new(line, 0.8 * sizes.line));
+        }
+        if let Some((look, color)) = self.mark {
+            draw_mark(((x0 + x1) / 2.0, y), look, color, radius(0.5, sizes), scene, sizes);
         }
     }
 }

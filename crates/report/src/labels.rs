@@ -6,7 +6,7 @@
 use crate::frame::{EDGE, Frame};
 use crate::geometry::{Obstacles, Rect, Spot, segments_cross};
 use crate::style::{PER_PT, Sizes};
-use crate::text::{name, shortened, width};
+use crate::text::{abbreviated, name, shortened, width};
 
 /// Smallest text in print.
 const SMALLEST: f64 = 5.0 * PER_PT;
@@ -133,13 +133,18 @@ fn beside(end: &End, taken: &Obstacles, leaders: &[(Spot, Spot)], room: &Room, s
     if let Some(place) = close.find(|place| free(place) && clear(place)) {
         return Some(label(place, None));
     }
-    let apart = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5]
-        .into_iter()
-        .flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| right_of_it(right, down)));
-    let candidates = apart.filter(free).map(|place| {
-        let leader = (start, (place.x0 - 0.5 * gap, (place.y0 + place.y1) / 2.0));
-        (place, leader)
+    const DOWN: [f64; 8] = [-1.5, 1.5, -2.5, 2.5, -3.5, 3.5, -4.5, 4.5];
+    let right = DOWN.into_iter().flat_map(|down| [0.5, 1.5, 3.0, 5.0].map(|right| right_of_it(right, down)));
+    let right = right.map(|place| (place, (start, (place.x0 - 0.5 * gap, place.middle().1))));
+    let edge = (end.at.0 - end.reach, end.at.1);
+    let left = DOWN.into_iter().flat_map(|down| {
+        [0.5, 1.5, 3.0].map(|left| {
+            let (x, y) = (edge.0 - gap - left * height - wide, edge.1 + down * height);
+            let place = Rect::new(x, y - height / 2.0, wide, height);
+            (place, (edge, (place.x1 + 0.5 * gap, y)))
+        })
     });
+    let candidates = right.chain(left.filter(|_| end.left)).filter(|(place, _)| free(place));
     let candidates: Vec<(Rect, (Spot, Spot))> = candidates
         .filter(|(_, leader)| {
             let boxes = taken.boxes.iter().filter(|other| !other.touches(leader.0));
@@ -172,7 +177,7 @@ fn column(ends: &[&End], room: &Room, size: f64) -> Vec<Label> {
         .iter()
         .zip(places)
         .map(|(end, y)| {
-            let text = shortened(&end.name, size, limit);
+            let text = abbreviated(&end.name, size, limit);
             let place = Rect::new(room.column.x0, y - height / 2.0, width(&name(&text), size), height);
             let leader = Some(((end.at.0 + end.reach, end.at.1), (room.column.x0 - 0.5 * GAP * size, y)));
             Label { text, place, size, leader, series: end.series }

@@ -201,7 +201,10 @@ fn radius(sizes: &Sizes) -> f64 {
     0.6 * sizes.marker.0 + 0.4 * sizes.marker.1
 }
 
-/// Ticks at the learning rates of a doubling grid such as 0.4, 0.8, 1.6; elsewhere at powers of two, if those are many.
+/// Powers of two below this have more decimals than anybody reads.
+const READABLE: f64 = 0.1;
+
+/// Ticks at the learning rates of a doubling grid such as 0.4, 0.8, 1.6; elsewhere at powers of two, if those are many and short.
 pub(crate) fn lr_ticks(lrs: &[f64], range: (f64, f64)) -> Kind {
     let notation = Notation::Decimal;
     let smallest = lrs.iter().copied().fold(f64::INFINITY, f64::min);
@@ -211,7 +214,7 @@ pub(crate) fn lr_ticks(lrs: &[f64], range: (f64, f64)) -> Kind {
     };
     if smallest.is_finite() && lrs.iter().copied().all(doubling) {
         Kind::Doublings { anchor: smallest, notation }
-    } else if range.1 / range.0 >= 8.0 {
+    } else if range.1 / range.0 >= 8.0 && range.0 >= READABLE {
         Kind::Doublings { anchor: 1.0, notation }
     } else {
         Kind::Decades

@@ -34,14 +34,21 @@ pub(crate) fn on_dark(color: RGBColor) -> RGBColor {
         let grey = (24.0 + (255.0 - f64::from(r)) * (235.0 - 24.0) / 255.0).round() as u8;
         return RGBColor(grey, grey, grey);
     }
-    let lighter = |share: f64| [r, g, b].map(|v| f64::from(v) + (255.0 - f64::from(v)) * share);
+    // First as bright as the hue can be, then towards white: dark colours keep their hue.
+    let brightest = 255.0 / f64::from(r.max(g).max(b).max(1));
+    let shade = |step: u32| {
+        let (up, white) = (f64::from(step.min(20)) / 20.0, f64::from(step.saturating_sub(20)) / 20.0);
+        [r, g, b].map(|v| {
+            let pure = f64::from(v) * (1.0 + (brightest - 1.0) * up);
+            pure + (255.0 - pure) * white
+        })
+    };
     // Relative luminance, with the usual exponent in place of the exact curve.
     let bright = |[r, g, b]: &[f64; 3]| {
         let linear = |v: f64| (v / 255.0).powf(2.2);
         0.2126 * linear(*r) + 0.7152 * linear(*g) + 0.0722 * linear(*b) >= 0.28
     };
-    let shades = (0..=20).map(|step| lighter(f64::from(step) / 20.0));
-    let [r, g, b] = shades.into_iter().find(bright).unwrap_or([255.0; 3]).map(|v| v.round() as u8);
+    let [r, g, b] = (0..=40).map(shade).find(bright).unwrap_or([255.0; 3]).map(|v| v.round() as u8);
     RGBColor(r, g, b)
 }
 

@@ -26,34 +26,12 @@ pub(crate) fn svg(figure: &ScalingFigure, style: &Style) -> Result<String, Error
 
 /// Everything at its place.
 pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Error> {
-    let words = figure.words.with(notes(figure));
     let palette = palette(figure);
     let radius = radii(figure, sizes);
-    let key = Block::key("Epochs", &budgets(figure), &|budget| radius(Some(budget)), sizes);
-    let blocks: Vec<Block> = law_blocks(figure, &palette, sizes).into_iter().chain(key).collect();
-    let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
-    let others = figure.references.iter().filter(|reference| !reference.points.is_empty());
-    let names = names.chain(others.map(|reference| reference.name.as_str()));
-    let (x_range, y_range) = ranges(figure);
-    let mut spec = Spec {
-        words: &words,
-        x: Axis { range: x_range, kind: Kind::Decades },
-        y: Axis { range: y_range, kind: Kind::Decades },
-        right: labels::column_width(names, sizes.small, sizes.width),
-        strip: 0.0,
-    };
-    let mut frame = Frame::lay_out(&spec, sizes)?;
-    let mut names = name_lines(figure, &palette, &frame, sizes, &radius);
-    let places = match place_inside(&blocks, &names.1, &frame.plot, sizes) {
-        Some(places) => places,
-        // No corner is free: the blocks go above the plot, which gets smaller, and a little narrower where its ticks change.
-        None => {
-            spec.strip = strip_height(&blocks, 0.9 * frame.strip.width(), sizes);
-            frame = Frame::lay_out(&spec, sizes)?;
-            names = name_lines(figure, &palette, &frame, sizes, &radius);
-            place_in_strip(&blocks, &frame.strip, sizes)
-        }
-    };
+    let mut blocks = law_blocks(figure, &palette, sizes);
+    let laws = blocks.len();
+    blocks.extend(Block::key("Epochs", &budgets(figure), &|budget| radius(Some(budget)), sizes));
+    let (frame, labels, places) = arranged(figure, &palette, (&blocks, laws), sizes, &radius)?;
 
     let mut scene = Scene::default();
     for law in &figure.laws {
@@ -66,7 +44,7 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     for reference in &figure.references {
         reference_draw::draw_reference(reference, &palette, &frame, &mut scene, sizes);
     }
-    draw_labels(&names.0, &palette, &mut scene, sizes);
+    draw_labels(&labels, &palette, &mut scene, sizes);
     draw_series(figure, &palette, &frame, &mut scene, sizes, &radius);
     for (block, place) in blocks.iter().zip(&places) {
         block.draw(place, &mut scene, sizes);
@@ -78,15 +56,50 @@ pub(crate) fn scene(figure: &ScalingFigure, sizes: &Sizes) -> Result<Scene, Erro
     Ok(scene)
 }
 
+/// The axes, the names at the lines, and the places of the blocks, of which the first are `laws`. Blocks that find no free place go
+/// above the plot, which gets smaller: the laws first, then the key too.
+fn arranged(
+    figure: &ScalingFigure,
+    palette: &Palette,
+    (blocks, laws): (&[Block], usize),
+    sizes: &Sizes,
+    radius: &dyn Fn(Option<f64>) -> f64,
+) -> Result<(Frame, Vec<Label>, Vec<Rect>), Error> {
+    let words = figure.words.with(notes(figure));
+    let names = figure.series.iter().filter(|series| !series.points.is_empty()).map(|series| series.name.as_str());
+    let others = figure.references.iter().filter(|reference| !reference.points.is_empty());
+    let names = names.chain(others.map(|reference| reference.name.as_str()));
+    let (x_range, y_range) = ranges(figure);
+    let mut spec = Spec {
+        words: &words,
+        x: Axis { range: x_range, kind: Kind::Decades },
+        y: Axis { range: y_range, kind: Kind::Decades },
+        right: labels::column_width(names, sizes.small, sizes.width),
+        strip: 0.0,
+    };
+    for above in [0, laws, blocks.len()] {
+        let (strip, inside) = blocks.split_at(above);
+        // A little narrower than it is: with another height the ticks may get wider.
+        spec.strip = strip_height(strip, 0.9 * Frame::lay_out(&spec, sizes)?.strip.width(), sizes);
+        let frame = Frame::lay_out(&spec, sizes)?;
+        let (labels, obstacles) = name_lines(figure, palette, &frame, sizes, radius);
+        let mut places = place_in_strip(strip, &frame.strip, sizes);
+        if let Some(more) = place_inside(inside, &obstacles, &frame.plot, sizes) {
+            places.extend(more);
+            return Ok((frame, labels, places));
+        }
+    }
+    Err(Error::NoRoom)
+}
+
 fn palette(figure: &ScalingFigure) -> Palette {
     let series: Vec<&str> = figure.series.iter().map(|series| series.family.as_str()).collect();
     let references: Vec<&str> = figure.references.iter().map(|reference| reference.family.as_str()).collect();
     Palette::of_families(&series, &references)
 }
 
-/// The labels of the laws, with the names of the families where there are several, and the families without a law.
+/// The labels of the laws, with the names of the families where there are several; families without a law stand below the last.
 fn law_blocks(figure: &ScalingFigure, palette: &Palette, sizes: &Sizes) -> Vec<Block> {
-    let limit = 0.42 * sizes.width;
     let own = |name: &str| figure.series.iter().any(|series| series.family == name);
     let mark = |name: &str, tint: Tint| {
         let look = match (tint.shape, own(name)) {
@@ -98,18 +111,20 @@ fn law_blocks(figure: &ScalingFigure, palette: &Palette, sizes: &Sizes) -> Vec<B
     };
     let of_law = |law: &Law| {
         let tint = palette.family(&law.family);
-        let label = match tint {
-            Some(_) => format!("{}\n{}", law.family, law.label),
-            None => law.label.clone(),
-        };
+        let label = tint.map_or_else(|| law.label.clone(), |_| format!("{}\n{}", law.family, law.label));
         let sample = Sample { law: Some(law_look(law, palette)), mark: tint.map(|tint| mark(&law.family, tint)) };
-        Block::law(&label, sample, sizes, limit)
+        vec![(label, sample)]
     };
+    let mut blocks: Vec<Vec<(String, Sample)>> = figure.laws.iter().map(of_law).collect();
+    if blocks.is_empty() {
+        blocks.push(Vec::new());
+    }
     let lawless = palette.families().iter().filter(|(name, _)| figure.laws.iter().all(|law| law.family != *name));
-    let of_family = |(name, tint): &(String, Tint)| {
-        Block::law(name, Sample { law: None, mark: Some(mark(name, *tint)) }, sizes, limit)
-    };
-    figure.laws.iter().filter_map(of_law).chain(lawless.filter_map(of_family)).collect()
+    let of_family = |(name, tint): &(String, Tint)| (name.clone(), Sample { law: None, mark: Some(mark(name, *tint)) });
+    if let Some(last) = blocks.last_mut() {
+        last.extend(lawless.map(of_family));
+    }
+    blocks.iter().filter_map(|labels| Block::laws(labels, sizes, 0.42 * sizes.width)).collect()
 }
 
 /// Black for the law of all, the colour of its family for one of several.

@@ -97,6 +97,26 @@ pub(crate) fn shortened(text: &str, size: f64, limit: f64) -> String {
     "…".to_owned()
 }
 
+/// A name cut to a width in its middle: what tells names apart often stands at their end.
+pub(crate) fn abbreviated(text: &str, size: f64, limit: f64) -> String {
+    let text = visible(text);
+    let fits = |text: &str| text.chars().map(advance).sum::<f64>() * size <= limit;
+    if fits(&text) {
+        return text;
+    }
+    let letters: Vec<char> = text.chars().collect();
+    for kept in (2..letters.len()).rev() {
+        let (head, tail) = (kept.div_ceil(2), kept / 2);
+        let start: String = letters[..head].iter().collect();
+        let end: String = letters[letters.len() - tail..].iter().collect();
+        let candidate = format!("{}…{}", start.trim_end(), end.trim_start());
+        if fits(&candidate) {
+            return candidate;
+        }
+    }
+    shortened(&text, size, limit)
+}
+
 /// The text in lines, broken at plain spaces and no wider than `limit`, at most `most` of them, the last one shortened if words are left over.
 pub(crate) fn wrapped(text: &str, size: f64, limit: f64, most: usize) -> Vec<String> {
     let fits = |line: &str| width(&markup(line), size) <= limit;
@@ -215,6 +235,10 @@ mod tests {
         let name = shortened("a model with a very long name", 60.0, 300.0);
         assert!(name.ends_with('…') && width(&plain(&name), 60.0) <= 300.0, "{name}");
         assert_eq!(shortened("F7+", 60.0, 300.0), "F7+");
+        let name = abbreviated("a model with a long name, number 17", 60.0, 400.0);
+        assert!(name.starts_with("a mo") && name.ends_with("17") && name.contains('…'), "{name}");
+        assert!(width(&plain(&name), 60.0) <= 400.0);
+        assert_eq!(abbreviated("model 17", 60.0, 10.0), "…");
         let lines = wrapped("one two three four five six seven", 60.0, 400.0, 2);
         assert_eq!(lines.len(), 2);
         assert!(lines.iter().all(|line| width(&markup(line), 60.0) <= 400.0) && lines[1].ends_with('…'), "{lines:?}");
