@@ -108,7 +108,7 @@ pub(crate) fn ledger(spells: &[Spell], words: Words) -> LedgerFigure {
 }
 
 /// The date of a day after 1970-01-01 (Hinnant's `civil_from_days`, http://howardhinnant.github.io/date_algorithms.html).
-fn date(day: i64) -> String {
+pub(crate) fn date(day: i64) -> String {
     let shifted = day + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);

@@ -5,6 +5,7 @@ mod args;
 mod bound;
 mod command;
 mod exit;
+mod export;
 mod figure_file;
 mod figures;
 mod growth;

@@ -159,9 +159,11 @@ fn falls(law: &fit::LawFit) -> bool {
 }
 
 /// The axis of the compute, and what the names of files end in where it is not the usual one.
-fn compute_axis(options: &Plot) -> (String, &'static str) {
+fn compute_axis(options: &Plot, points: &Points) -> (String, &'static str) {
     let axis = match options.compute {
-        _ if options.columns.points.is_some() => options.columns.compute_column.clone(),
+        _ if options.columns.points.is_some() => {
+            points.axes.compute_column.clone().unwrap_or_else(|| "compute".to_owned())
+        }
         Compute::Flops => "Training compute (FLOPs)".to_owned(),
         Compute::DeviceHours => "Training compute (billed device hours)".to_owned(),
         Compute::TrainHours => "Training compute (device hours)".to_owned(),
@@ -199,7 +201,7 @@ fn draw_scaling(options: &Plot, stage: Stage, points: &Points) -> Result<Option<
         return Ok(None);
     }
     let (law, fit) = frontier_law(points);
-    let (axis, ending) = compute_axis(options);
+    let (axis, ending) = compute_axis(options, points);
     let (name, axis, loss) = match stage {
         Stage::Pretraining => ("scaling", axis, "Held-out loss (nats)"),
         Stage::Finetuning => ("transfer", axis.replace("Training compute", "Pre-training compute"), "Top-1 error (%)"),
@@ -259,7 +261,7 @@ fn draw_residuals(options: &Plot, points: &Points) -> Result<Option<Drawn>, Fail
         }
         return Ok(None);
     };
-    let (axis, ending) = compute_axis(options);
+    let (axis, ending) = compute_axis(options, points);
     let figure = tuning::residuals(&points.runs, &law, words(options, &axis, "Loss above the law (%)"));
     let (svg, data_hash) = (figure.svg(&style(options))?, laws::points_hash(&points.runs));
     Ok(Some(Drawn { name: format!("residuals{ending}"), svg, csv: figure.csv(), data_hash, fit: json!(&*law) }))
@@ -280,7 +282,7 @@ fn draw_isoflop(options: &Plot, points: &Points, wanted: &dyn Fn(Figure) -> bool
     let Fitted::Isoflop(fitted) = fitted else { return Ok(Vec::new()) };
     let cells = cells(&points.runs, &how);
     let data_hash = laws::points_hash(&points.runs);
-    let (axis, ending) = compute_axis(options);
+    let (axis, ending) = compute_axis(options, points);
     let mut drawn = Vec::new();
     for (figure, name) in [
         (Figure::Isoflop, "isoflop"),
