@@ -42,27 +42,36 @@ demo: data
 	$(BIN)/scalelaw verify samples demo
 	# Exit code 4: the data of this machine do not carry the law, which is an answer.
 	for law in frontier saturating lr; do $(BIN)/scalelaw fit $$law demo || test $$? = 4 || exit; done
-	$(BIN)/scalelaw export csv demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/demo/runs.csv
+	$(BIN)/scalelaw export csv demo --out reports/demo/runs.csv
 	@echo; echo "The figures:"
 	@$(BIN)/scalelaw plot all demo
 
 transfer-demo: data
 	$(BIN)/scalelaw run sweeps/transfer-demo.toml
 	$(BIN)/scalelaw verify samples transfer-demo
-	$(BIN)/scalelaw export csv transfer-demo > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/transfer-demo/runs.csv
+	$(BIN)/scalelaw export csv transfer-demo --out reports/transfer-demo/runs.csv
 	for figure in transfer scaling; do $(BIN)/scalelaw plot $$figure transfer-demo --compute flops || exit; done
 
 learning-rates: data
 	$(BIN)/scalelaw run sweeps/learning-rates.toml
-	$(BIN)/scalelaw export csv learning-rates > .scalelaw/runs.csv && mv .scalelaw/runs.csv reports/learning-rates/runs.csv
+	$(BIN)/scalelaw export csv learning-rates --out reports/learning-rates/runs.csv
 	$(BIN)/scalelaw search learning-rates | tee reports/learning-rates/table.md
+
+# pandas and polars, by which the tests read what is exported.
+READERS := $(CACHE)/export-readers
+
+$(READERS)/ready: scripts/examples/requirements.txt
+	python3 -m venv $(READERS)
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check --no-compile -r scripts/examples/requirements.txt
+	touch $@
 
 # Built as the tests are, programs and all: alone they would be built with other features of the same libraries, so twice. Where no
 # browser can be had, pages are not opened in one, and the tests say so.
-test: setup
+test: setup $(READERS)/ready
 	@scripts/chromium.sh >/dev/null & cargo test --locked --workspace --no-run && wait
 	@$(BIN)/scalelaw data fetch fashion-mnist >/dev/null
-	SCALELAW_REQUIRE_WORKER=1 SCALELAW_CHROMIUM="$$(scripts/chromium.sh)" cargo test --locked --workspace
+	SCALELAW_REQUIRE_WORKER=1 SCALELAW_PYTHON=$(READERS)/bin/python SCALELAW_CHROMIUM="$$(scripts/chromium.sh)" \
+	    cargo test --locked --workspace
 
 soak: data
 	SCALELAW_SEEDS=10000 cargo test --locked -p sched simulated

@@ -21,6 +21,7 @@ mod slurm;
 mod soak;
 mod support;
 mod sweep;
+mod tables;
 mod trainers;
 mod trunk;
 mod verify;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod export;
 mod laws;
 
+pub(crate) use export::{Export, ExportColumns, ExportFormat};
 pub(crate) use laws::{Aim, Columns, Compute, Fit, How, Intervals, Law, Predict, Stage, Suggest};
 
 /// Runs scaling-law experiments: a sweep file in, a law with intervals out.
@@ -57,7 +59,7 @@ pub(crate) enum Command {
     Exclude(Exclude),
     /// Take runs back into fits and figures.
     Include(Selected),
-    /// Fit a law to a sweep, or to a CSV file from anywhere.
+    /// Fit a law to a sweep, or to a file from anywhere.
     Fit(Fit),
     /// Predict the held-out loss of a run, or the best model and epochs for some compute, with intervals.
     Predict(Predict),
@@ -71,7 +73,7 @@ pub(crate) enum Command {
     Compare(Compare),
     /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
     Search(Search),
-    /// Write the runs of a sweep as CSV.
+    /// Write the runs of a sweep as CSV, JSON Lines, Parquet or Arrow.
     Export(Export),
     /// Check what a sweep or a run has recorded.
     Verify(Verify),
@@ -271,7 +273,7 @@ pub(crate) struct Plot {
     /// Folder for the figures; reports/SWEEP where it is not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Draw the points of this CSV file behind those of `scaling` or `transfer`: other work to compare with. Its columns are
+    /// Draw the points of this file behind those of `scaling` or `transfer`: other work to compare with. Its columns are
     /// chosen as those of --points.
     #[arg(long, value_name = "FILE")]
     pub(crate) overlay: Option<PathBuf>,
@@ -372,24 +374,6 @@ pub(crate) enum Searched {
     TwoTrial,
     /// The whole grid, and neighbours where the best rate is at its edge; here only what the grid has.
     Refine,
-}
-
-#[derive(Args)]
-pub(crate) struct Export {
-    /// The format.
-    #[arg(value_enum)]
-    pub(crate) format: ExportFormat,
-    /// Operations per second of one device on its data sheet; fills the column mfu (model FLOPs utilisation).
-    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
-    pub(crate) peak_flops: Option<f64>,
-    #[command(flatten)]
-    pub(crate) chosen: Chosen,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// One row per run, units in the column names.
-    Csv,
 }
 
 #[derive(Args)]

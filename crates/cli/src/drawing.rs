@@ -66,7 +66,7 @@ impl<'a> Drawing<'a> {
     /// Held-out loss of the grid, or top-1 error of fine-tuning, against the compute of pre-training.
     fn scaling(&self, stage: Stage, points: &Points, laws: &[FamilyLaw]) -> Result<Drawn, Failure> {
         say_lawless(laws);
-        let (axis, ending) = self.compute_axis();
+        let (axis, ending) = self.compute_axis(points);
         let pretraining = axis.replace("Training compute", "Pre-training compute");
         let (figure, name, axis, loss) = match stage {
             Stage::Pretraining => (Figure::Scaling, "scaling", axis, "Held-out loss (nats)"),
@@ -106,7 +106,7 @@ impl<'a> Drawing<'a> {
             }
             return Ok(None);
         }
-        let (axis, ending) = self.compute_axis();
+        let (axis, ending) = self.compute_axis(points);
         let figure = tuning::residuals(laws, self.words(&axis, "Loss above the law (%)"));
         let fit = frontiers::of_each(laws, |law| {
             let (fit, tested) = (law.found.as_ref().ok().map(|(_, law)| law), law.tested());
@@ -152,7 +152,7 @@ impl<'a> Drawing<'a> {
         };
         let Fitted::Isoflop(fitted) = fitted else { return Ok(Vec::new()) };
         let cells = cells(&points.runs, &how);
-        let (axis, ending) = self.compute_axis();
+        let (axis, ending) = self.compute_axis(&points);
         let mut drawn = Vec::new();
         for (figure, name) in [
             (Figure::Isoflop, "isoflop"),
@@ -240,9 +240,10 @@ impl<'a> Drawing<'a> {
     }
 
     /// The axis of the compute, and what the names of files end in where it is not the usual one.
-    fn compute_axis(&self) -> (String, &'static str) {
+    fn compute_axis(&self, points: &Points) -> (String, &'static str) {
         let (axis, ending) = axis_of(self.options.compute);
-        let axis = if self.sweep.is_none() { self.options.columns.compute_column.clone() } else { axis.to_owned() };
+        let column = || points.axes.compute_column.clone().unwrap_or_else(|| "compute".to_owned());
+        let axis = if self.sweep.is_none() { column() } else { axis.to_owned() };
         (axis, ending)
     }
 

@@ -7,6 +7,7 @@ mod bound;
 mod command;
 mod drawing;
 mod exit;
+mod export;
 mod figure_file;
 mod figures;
 mod frontiers;

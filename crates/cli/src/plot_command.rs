@@ -36,35 +36,34 @@ pub(crate) fn typed(command: &[String]) -> Result<Plot, clap::Error> {
 pub(crate) fn decisive(options: &Plot, figure: Figure, sweep: Option<&str>) -> Vec<String> {
     let mut words = vec!["plot".to_owned(), word(figure)];
     words.extend(sweep.map(str::to_owned));
-    let usual = typed(&words[..1]).ok();
-    let mut add = |flag: &str, value: Option<String>, usual: Option<String>| {
-        if let Some(value) = value.filter(|value| Some(value) != usual.as_ref()) {
+    let plain = typed(&words[..1]).ok();
+    let usual = |value: String, usual: Option<String>| Some(value).filter(|value| Some(value) != usual.as_ref());
+    let mut add = |flag: &str, value: Option<String>| {
+        if let Some(value) = value {
             words.extend([format!("--{flag}"), value]);
         }
     };
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| nearest(path));
-    add("points", path(&options.columns.points), None);
-    let column = |read: &dyn Fn(&Plot) -> String| (Some(read(options)), usual.as_ref().map(read));
-    let columns: [(&str, &dyn Fn(&Plot) -> String); 10] = [
-        ("compute-column", &|plot| plot.columns.compute_column.clone()),
-        ("loss-column", &|plot| plot.columns.loss_column.clone()),
-        ("lr-column", &|plot| plot.columns.lr_column.clone()),
-        ("epochs-column", &|plot| plot.columns.epochs_column.clone()),
-        ("model-column", &|plot| plot.columns.model_column.clone()),
-        ("family-column", &|plot| plot.columns.family_column.clone()),
-        ("params-column", &|plot| plot.columns.params_column.clone()),
-        ("samples-column", &|plot| plot.columns.samples_column.clone()),
-        ("compute", &|plot| word(plot.compute)),
-        ("style", &|plot| word(plot.style)),
-    ];
-    for (flag, read) in columns {
-        let (value, usual) = column(read);
-        add(flag, value, usual);
+    add("points", path(&options.columns.points));
+    let columns = &options.columns;
+    for (flag, column) in [
+        ("compute-column", &columns.compute_column),
+        ("loss-column", &columns.loss_column),
+        ("lr-column", &columns.lr_column),
+        ("epochs-column", &columns.epochs_column),
+        ("model-column", &columns.model_column),
+        ("family-column", &columns.family_column),
+        ("params-column", &columns.params_column),
+        ("samples-column", &columns.samples_column),
+    ] {
+        add(flag, column.clone());
     }
-    add("overlay", path(&options.overlay), None);
-    add("title", options.title.clone(), None);
-    add("x-label", options.x_label.clone(), None);
-    add("y-label", options.y_label.clone(), None);
+    add("compute", usual(word(options.compute), plain.as_ref().map(|plain| word(plain.compute))));
+    add("style", usual(word(options.style), plain.as_ref().map(|plain| word(plain.style))));
+    add("overlay", path(&options.overlay));
+    add("title", options.title.clone());
+    add("x-label", options.x_label.clone());
+    add("y-label", options.y_label.clone());
     words
 }
 

@@ -1,11 +1,8 @@
-//! Pictures in Parquet files, in the struct of bytes and path that Hugging Face writes.
+//! Pictures in Parquet files, in the struct of bytes and path that Hugging Face writes; tables of plain columns are in [`Flat`].
 //!
 //! A row is read by its number: whole pages before it are skipped, by the file's page index where it has one. The `parquet` crate
 //! checks less than it assumes, so a panic in it is taken for what it is here, a damaged file.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -14,7 +11,7 @@ use ::parquet::column::reader::ColumnReaderImpl;
 use ::parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMask, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use ::parquet::file::reader::{ChunkReader, Length};
+use ::parquet::file::reader::ChunkReader;
 use ::parquet::file::serialized_reader::SerializedPageReader;
 use ::parquet::schema::types::Type as Schema;
 use bytes::Bytes;
@@ -22,57 +19,16 @@ use bytes::Bytes;
 use crate::labels::{Classes, FIELDS, Labelling};
 use guard::{Counted, Limited};
 
+mod at;
 mod compact;
+mod flat;
 mod guard;
+
+pub(crate) use at::At;
+pub use flat::{Flat, Scalar};
 
 /// Rows whose labels are read at once.
 const STRIDE: usize = 1024;
-
-/// A file that is read from any offset by any thread: the crate's own reader of files moves the one offset that all share.
-#[derive(Clone, Debug)]
-pub(crate) struct At {
-    pub(crate) file: Arc<File>,
-    pub(crate) length: u64,
-}
-
-impl Length for At {
-    fn len(&self) -> u64 {
-        self.length
-    }
-}
-
-impl ChunkReader for At {
-    type T = BufReader<From>;
-
-    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        // For the header of a page, of which few bytes are asked at a time; larger reads go past the buffer.
-        Ok(BufReader::with_capacity(512, From { file: Arc::clone(&self.file), at: start }))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
-            return Err(ParquetError::EOF(format!("{length} bytes at byte {start} are outside")));
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes.into())
-    }
-}
-
-/// Reads on from an offset.
-#[derive(Debug)]
-pub(crate) struct From {
-    file: Arc<File>,
-    at: u64,
-}
-
-impl Read for From {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
 
 /// A Parquet file whose footer has been read.
 pub(crate) struct Opened<R> {

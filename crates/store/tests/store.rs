@@ -168,6 +168,22 @@ async fn a_run_goes_from_queued_to_completed() {
     assert_eq!((epochs[0].samples, epochs[0].digest.as_str()), (100, "00"));
     let ledger = store.ledger(world.sweep).await.expect("readable");
     assert_eq!((ledger.with_result, ledger.attempts), (2.0, 1));
+    let work = store.work(world.sweep).await.expect("readable");
+    assert_eq!((work.len(), work[&world.rows().await[1].run].started_ms), (2, None));
+    let work = &work[&run];
+    assert_eq!((work.started_ms, work.ended_ms, work.device.as_deref()), (Some(10), Some(20), Some("cpu")));
+    assert_eq!((work.training_loss, work.best_heldout_loss, work.best_step), (Some(1.5), Some(0.5), Some(10)));
+    assert_eq!((work.useful_seconds, work.repeated_seconds, work.failed_seconds), (2.0, 0.0, 0.0));
+    let recorded = store.recorded(run).await.expect("readable");
+    let series = recorded.iter().map(|one| (one.series.as_str(), one.step, one.samples, one.value));
+    let expected = [
+        ("heldout_accuracy", 5, None, 0.8),
+        ("heldout_accuracy", 10, None, 0.9),
+        ("heldout_loss_nats", 5, None, 0.7),
+        ("heldout_loss_nats", 10, None, 0.5),
+        ("training_loss_nats", 5, Some(50), 1.5),
+    ];
+    assert!(series.eq(expected), "{recorded:?}");
     store.save_fit(world.sweep, "frontier", "p", "{}", 30).await.expect("writable");
     store.save_fit(world.sweep, "frontier", "p", "{\"again\":1}", 40).await.expect("the same points again");
 }

@@ -194,34 +194,36 @@ pub(crate) enum Stage {
     Finetuning,
 }
 
-/// Points from a CSV file with a header.
+/// Points from a file. Columns that are not named go by their usual name or by one that is well known for it, such as those of
+/// `scalelaw export`; what was taken for what is said.
 #[derive(Args)]
 pub(crate) struct Columns {
-    /// Take the points from this CSV file instead of a sweep.
+    /// Take the points from this file instead of a sweep: CSV or the like with a header, JSON Lines, an array of JSON objects,
+    /// Parquet or Arrow.
     #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
     pub(crate) points: Option<PathBuf>,
-    /// Column with the compute.
-    #[arg(long, default_value = "compute", value_name = "NAME")]
-    pub(crate) compute_column: String,
-    /// Column with the held-out loss; empty, nan or inf means diverged.
-    #[arg(long, default_value = "loss", value_name = "NAME")]
-    pub(crate) loss_column: String,
-    /// Column with the learning rate.
-    #[arg(long, default_value = "lr", value_name = "NAME")]
-    pub(crate) lr_column: String,
-    /// Column with the epoch budget.
-    #[arg(long, default_value = "epochs", value_name = "NAME")]
-    pub(crate) epochs_column: String,
-    /// Column with the name of the model.
-    #[arg(long, default_value = "model", value_name = "NAME")]
-    pub(crate) model_column: String,
-    /// Column with the family of the model, such as ViT: figures tell families apart, and give each its law.
-    #[arg(long, default_value = "family", value_name = "NAME")]
-    pub(crate) family_column: String,
-    /// Column with the number of parameters.
-    #[arg(long, default_value = "params", value_name = "NAME")]
-    pub(crate) params_column: String,
-    /// Column with the samples seen in training, repeats counted.
-    #[arg(long, default_value = "samples", value_name = "NAME")]
-    pub(crate) samples_column: String,
+    /// Column with the compute [usually: compute, flops, C].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) compute_column: Option<String>,
+    /// Column with the held-out loss; empty, nan or inf means diverged [usually: loss, heldout_loss_nats, val_loss].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) loss_column: Option<String>,
+    /// Column with the learning rate [usually: lr, learning_rate].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lr_column: Option<String>,
+    /// Column with the epoch budget [usually: epochs].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) epochs_column: Option<String>,
+    /// Column with the name of the model [usually: model].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model_column: Option<String>,
+    /// Column with the family of the model, such as ViT: figures tell families apart, and give each its law [usually: family].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) family_column: Option<String>,
+    /// Column with the number of parameters [usually: params, n_total, N].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) params_column: Option<String>,
+    /// Column with the samples seen in training, repeats counted [usually: samples, tokens, D].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) samples_column: Option<String>,
 }

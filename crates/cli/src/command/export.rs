@@ -1,106 +1,170 @@
-//! `scalelaw export csv`: one row per run, units in the column names, empty where there is nothing. With `--json` the same
-//! rows as objects, null where there is nothing.
+//! `scalelaw export`: the runs of a sweep, or what they recorded on their way, as a table for other programs.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use spec::state::Failure as RunFailure;
-use store::RunRow;
+use store::{RunRow, Store};
 
-use crate::args::{Export, ExportFormat};
+use crate::args::{Export, ExportColumns, ExportFormat};
 use crate::exit::{Failure, print};
+use crate::export::{self, ArrowFile, Column, Csv, Encoder, Entry, Field, JsonLines, Out, ParquetFile, Rows, Run};
 use crate::place::Place;
+use crate::write::Partial;
+
+/// Rows that are held in memory at once, of the table that may be long.
+const AT_ONCE: usize = 100_000;
 
 pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> {
-    let ExportFormat::Csv = options.format;
+    let columns = match options.columns {
+        ExportColumns::All => export::columns(),
+        ExportColumns::Chinchilla => export::chinchilla(),
+    };
+    if options.format == ExportFormat::Columns {
+        return Ok(list(place, options, &columns));
+    }
+    refuse(place, options)?;
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
-    let by_id = store::by_id(&rows);
-    let rows = rows.iter().map(|row| {
-        let pretrained = row.spec.pretrained.and_then(|parent| by_id.get(&parent).copied());
-        record(&sweep.name, row, pretrained, options.peak_flops)
-    });
-    if place.json {
-        let runs: Vec<Value> =
-            rows.map(|row| row.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).collect();
+    if options.metrics {
+        let mut file = File::begin(options, &fields(&export::entries()))?;
+        metrics(&store, &rows, &mut file).await?;
+        return file.end(place);
+    }
+    let work = store.work(sweep.sweep_id).await?;
+    let mut runs = export::runs(&sweep.name, &rows, work, options.peak_flops);
+    if options.columns == ExportColumns::Chinchilla {
+        runs.retain(Run::is_point);
+    }
+    let table = Rows::of(&columns, &runs);
+    if place.json && options.out.is_none() {
+        let runs: Result<Vec<Value>, _> = table.iter().map(serde_json::to_value).collect();
+        let runs = runs.map_err(|error| Failure::environment(error.to_string()))?;
         print(&json!({"schema_version": 1, "sweep": sweep.name, "runs": runs}).to_string());
         return Ok(0);
     }
-    let broken = |error: csv::Error| Failure::environment(format!("cannot write the table: {error}"));
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for (index, row) in rows.enumerate() {
-        if index == 0 {
-            writer.write_record(row.iter().map(|(name, _)| *name)).map_err(broken)?;
+    let mut file = File::begin(options, &fields(&columns))?;
+    file.write(&table)?;
+    file.end(place)
+}
+
+/// What cannot be done is said before anything is read.
+fn refuse(place: &Place, options: &Export) -> Result<(), Failure> {
+    let to_stdout = options.out.is_none();
+    let binary = matches!(options.format, ExportFormat::Parquet | ExportFormat::Arrow);
+    if to_stdout && place.json && (options.format != ExportFormat::Csv || options.metrics) {
+        return Err(Failure::usage("--json prints the table of `export csv`; leave it out, or name a file with --out"));
+    }
+    if to_stdout && binary && io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "this format is not for a terminal: write it to a file with --out FILE, or into a pipe",
+        ));
+    }
+    Ok(())
+}
+
+fn fields<R>(columns: &[Column<R>]) -> Vec<Field> {
+    columns.iter().map(Column::field).collect()
+}
+
+/// The columns instead of a table.
+fn list(place: &Place, options: &Export, columns: &[Column<Run<'_>>]) -> u8 {
+    let fields = if options.metrics { fields(&export::entries()) } else { fields(columns) };
+    if place.json {
+        let columns: Vec<Value> = fields
+            .iter()
+            .map(|field| json!({"name": field.name, "type": field.kind.word(), "description": field.about}))
+            .collect();
+        print(&json!({"schema_version": 1, "columns": columns}).to_string());
+        return 0;
+    }
+    let width = fields.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    let lines = fields.iter().map(|field| format!("{:width$}  {:9}  {}", field.name, field.kind.word(), field.about));
+    print(&lines.collect::<Vec<_>>().join("\n"));
+    0
+}
+
+/// Writes what the runs recorded, run by run, so that no more of it is in memory than is written at once.
+async fn metrics(store: &Store, rows: &[RunRow], file: &mut File) -> Result<(), Failure> {
+    let columns = export::entries();
+    let mut waiting = Vec::new();
+    for row in rows {
+        let recorded = store.recorded(row.run).await?;
+        waiting.extend(recorded.into_iter().map(|recorded| Entry { row, recorded }));
+        if waiting.len() >= AT_ONCE {
+            file.write(&Rows::of(&columns, &waiting))?;
+            waiting.clear();
         }
-        writer.write_record(row.iter().map(|(_, value)| as_text(value))).map_err(broken)?;
     }
-    let content = writer.into_inner().map_err(|error| Failure::environment(error.to_string()))?;
-    print(&String::from_utf8_lossy(&content));
-    Ok(0)
+    file.write(&Rows::of(&columns, &waiting))
 }
 
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// A table that is being written: to a file that appears when it is whole, or to standard output.
+struct File {
+    encoder: Box<dyn Encoder>,
+    partial: Option<Partial>,
+}
+
+impl File {
+    fn begin(options: &Export, fields: &[Field]) -> Result<File, Failure> {
+        let partial = options.out.as_deref().map(Partial::begin).transpose()?;
+        let out: Out = match &partial {
+            Some(partial) => Box::new(io::BufWriter::new(partial.file()?)),
+            None => Box::new(io::BufWriter::new(Pipe)),
+        };
+        let encoder: io::Result<Box<dyn Encoder>> = match options.format {
+            ExportFormat::Jsonl => Ok(Box::new(JsonLines(out))),
+            ExportFormat::Parquet => ParquetFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
+            ExportFormat::Arrow => ArrowFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
+            ExportFormat::Csv | ExportFormat::Columns => {
+                Csv::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>)
+            }
+        };
+        Ok(File { encoder: encoder.map_err(|error| cannot_write(options.out.as_deref(), &error))?, partial })
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.partial.as_ref().map(Partial::path)
+    }
+
+    fn write(&mut self, rows: &Rows) -> Result<(), Failure> {
+        self.encoder.write(rows).map_err(|error| cannot_write(self.path(), &error))
+    }
+
+    fn end(self, place: &Place) -> Result<u8, Failure> {
+        let File { encoder, partial } = self;
+        let path = partial.as_ref().map(Partial::path);
+        encoder.finish().map_err(|error| cannot_write(path, &error))?;
+        if let Some(partial) = partial {
+            let path = partial.path().display().to_string();
+            partial.keep()?;
+            print(&if place.json { json!({"schema_version": 1, "files": [path]}).to_string() } else { path });
+        }
+        Ok(0)
     }
 }
 
-/// The columns of a run.
-fn record(
-    sweep: &str,
-    row: &RunRow,
-    pretrained: Option<&RunRow>,
-    peak_flops: Option<f64>,
-) -> Vec<(&'static str, Value)> {
-    let (train, result, usage) = (&row.spec.train, row.result.as_ref(), row.usage);
-    vec![
-        ("sweep", json!(sweep)),
-        ("run_id", json!(row.run)),
-        ("cell_key", json!(row.spec.cell())),
-        ("state", json!(row.state.word())),
-        ("failure", json!(row.state.failure().map(RunFailure::as_str))),
-        ("message", json!(row.message)),
-        ("wanted", json!(row.wanted)),
-        ("excluded", json!(row.excluded)),
-        ("model", json!(row.model)),
-        ("n_total", json!(row.parameters)),
-        ("n_without_head", json!(row.parameters_without_head)),
-        ("macs_per_example", json!(row.macs)),
-        ("epochs", json!(train.epochs)),
-        ("samples", json!(row.samples)),
-        ("batch", json!(train.batch)),
-        ("steps", json!(row.steps)),
-        ("steps_done", json!(row.step)),
-        ("lr", json!(train.lr)),
-        ("seed", json!(row.spec.seed)),
-        ("training_flops", json!(row.flops)),
-        ("train_hours", json!(row.train_seconds().map(|seconds| seconds / 3600.0))),
-        ("device_hours", json!(row.device_seconds / 3600.0)),
-        ("estimated_device_hours", json!(row.estimated_seconds / 3600.0)),
-        ("heldout_loss_nats", json!(result.map(|result| result.heldout_loss))),
-        ("heldout_accuracy", json!(result.map(|result| result.accuracy))),
-        ("heldout_top5_accuracy", json!(result.and_then(|result| result.top5_accuracy))),
-        ("step_seconds", json!(result.map(|result| result.step_seconds))),
-        ("images_per_second", json!(row.images_per_second())),
-        ("flops_per_second", json!(row.flops_per_second())),
-        ("mfu", json!(row.flops_per_second().zip(peak_flops).map(|(reached, peak)| reached / peak))),
-        ("data_seconds", json!(usage.map(|usage| usage.data_seconds))),
-        ("wait_seconds", json!(usage.map(|usage| usage.wait_seconds))),
-        ("gradient_seconds", json!(usage.map(|usage| usage.gradient_seconds))),
-        ("optimizer_seconds", json!(usage.map(|usage| usage.optimizer_seconds))),
-        ("evaluation_seconds", json!(usage.map(|usage| usage.evaluation_seconds))),
-        ("checkpoint_seconds", json!(usage.map(|usage| usage.checkpoint_seconds))),
-        ("peak_memory_bytes", json!(usage.map(|usage| usage.peak_memory_bytes).filter(|bytes| *bytes > 0))),
-        ("attempts", json!(row.attempt)),
-        ("trunk_run_id", json!(row.branched.map(|trunk| trunk.run))),
-        ("trunk_step", json!(row.branched.map(|trunk| trunk.step))),
-        ("pretrained_run_id", json!(row.spec.pretrained)),
-        ("pretraining_epochs", json!(pretrained.map(|parent| parent.spec.train.epochs))),
-        ("pretraining_lr", json!(pretrained.map(|parent| parent.spec.train.lr))),
-        ("pretraining_flops", json!(pretrained.map(|parent| parent.flops))),
-        ("pretraining_train_hours", json!(pretrained.and_then(RunRow::train_seconds).map(|seconds| seconds / 3600.0))),
-        ("pretraining_device_hours", json!(pretrained.map(|parent| parent.device_seconds / 3600.0))),
-        ("state_hash", json!(result.map(|result| &result.state_hash))),
-    ]
+fn cannot_write(path: Option<&Path>, error: &io::Error) -> Failure {
+    let to = path.map_or_else(|| "to standard output".to_owned(), |path| path.display().to_string());
+    Failure::environment(format!("cannot write {to}: {error}"))
+}
+
+/// Standard output. A reader that has gone away wants no more of it, which is no error.
+struct Pipe;
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).inspect_err(leave)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().inspect_err(leave)
+    }
+}
+
+fn leave(error: &io::Error) {
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
 }

@@ -1,0 +1,134 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::export::{self, Encoder};
+
+fn of(text: &str, ending: &str) -> Result<Vec<(String, Vec<Cell>)>, String> {
+    let table = parse(text.as_bytes().to_vec(), ending)?;
+    table.names().iter().enumerate().map(|(at, name)| Ok((name.clone(), table.column(at)?))).collect()
+}
+
+fn text(text: &str) -> Cell {
+    Cell::Text(text.to_owned())
+}
+
+#[test]
+fn separators_are_those_of_the_header() {
+    let expected = vec![("a, b".to_owned(), vec![text("1"), Cell::Null]), ("c".to_owned(), vec![text("x"), text("2")])];
+    for content in ["\"a, b\",c\n1,x\n,2\n", "\u{feff}a, b;c\n1;x\n;2\n", "a, b\tc\r\n1\tx\r\n\t2\r\n"] {
+        assert_eq!(of(content, "csv"), Ok(expected.clone()), "{content:?}");
+    }
+    assert!(of("a,b\n1,2\n3\n", "csv").is_err_and(|error| error.contains("line: 3")));
+    assert_eq!(of("", "csv"), Ok(Vec::new()));
+}
+
+#[test]
+fn json_comes_in_lines_and_in_arrays() {
+    let expected = vec![
+        ("a".to_owned(), vec![Cell::Number(1.5), Cell::Null]),
+        ("b".to_owned(), vec![text("x"), Cell::Null]),
+        ("c".to_owned(), vec![Cell::Null, text("true")]),
+    ];
+    let lines = "{\"a\": 1.5, \"b\": \" x\"}\n\n{\"c\": true, \"a\": null}\n";
+    let array = "[{\"a\": 1.5, \"b\": \"x\"},\n {\"c\": true, \"b\": \"\"}]";
+    assert_eq!(of(lines, "jsonl"), Ok(expected.clone()));
+    assert_eq!(of(array, "json"), Ok(expected));
+    assert!(of("{\"a\": 1}\n{\"a\": NaN}\n", "jsonl").is_err_and(|it| it.contains("row 2") && it.contains("line 2")));
+    assert_eq!(of("[1]", "json"), Err("row 1: not an object".to_owned()));
+    assert!(of("a,b\n1,2\n", "json").is_err_and(|error| error.contains("row 1: not JSON")));
+}
+
+#[test]
+fn what_is_no_table_is_said() {
+    for (content, ending, said) in [
+        ("compute,loss\n", "parquet", "not a Parquet file"),
+        ("compute,loss\n", "feather", "not an Arrow file"),
+        ("FEA1....", "feather", "Feather version 1"),
+        ("PAR1....PAR1", "parquet", ""),
+        ("ARROW1..ARROW1", "arrow", "damaged"),
+    ] {
+        let refused = of(content, ending).expect_err(content);
+        assert!(refused.contains(said), "{content}: {refused}");
+    }
+    let refused = parse(b"a\n1\n\xff\n".to_vec(), "csv").err();
+    assert_eq!(refused.as_deref(), Some("line 3: this is not UTF-8"));
+}
+
+/// A table of all types with nulls, in every format.
+fn written(format: fn(Vec<export::Field>, export::Out) -> Box<dyn Encoder>) -> Vec<u8> {
+    #[derive(Clone, Default)]
+    struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (shared, columns) = (Shared::default(), export::samples());
+    let fields = columns.iter().map(export::Column::field).collect();
+    let mut encoder = format(fields, Box::new(shared.clone()));
+    for rows in [&[0, 1, 2, 3][..], &[4, 5]] {
+        encoder.write(&export::Rows::of(&columns, rows)).expect("writable");
+    }
+    encoder.finish().expect("writable");
+    std::mem::take(&mut shared.0.lock().expect("one thread"))
+}
+
+fn parquet(fields: Vec<export::Field>, out: export::Out) -> Box<dyn Encoder> {
+    Box::new(export::ParquetFile::new(&fields, out).expect("a file"))
+}
+
+fn arrow(fields: Vec<export::Field>, out: export::Out) -> Box<dyn Encoder> {
+    Box::new(export::ArrowFile::new(&fields, out).expect("a file"))
+}
+
+#[test]
+fn binary_files_come_back() {
+    for content in [written(parquet), written(arrow)] {
+        let table = parse(content, "").expect("our own");
+        assert_eq!((table.names().join(" "), table.rows()), ("text whole number flag time".to_owned(), 6));
+        let column = |at| table.column(at);
+        let some = |cell: fn(usize) -> Cell| (0..6).map(|i| if i == 2 { Cell::Null } else { cell(i) }).collect();
+        assert_eq!(column(0), Ok(some(|i| Cell::Text(format!("m{i}")))));
+        assert_eq!(column(1), Ok(some(|i| Cell::Number(i as f64 - 2.0))));
+        assert_eq!(column(2), Ok(some(|i| Cell::Number(0.5 * i as f64))));
+        assert_eq!(column(3), Ok(some(|i| Cell::Text((i % 2 == 0).to_string()))));
+        assert!(column(4).is_err_and(|error| error.contains("column \"time\"")), "a time is no number");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn damaged_files_are_refused_or_read_and_end_nothing(
+        is_arrow: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), cuts: bool,
+    ) {
+        let mut content = written(if is_arrow { arrow } else { parquet });
+        for (at, byte) in changes {
+            let at = at.index(content.len());
+            content[at] = byte;
+        }
+        if cuts {
+            content.truncate(cut.index(content.len()));
+        }
+        if let Ok(table) = parse(content, "") {
+            for at in 0..table.names().len() {
+                let _ = table.column(at);
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_ends_the_readers(text in "(\\PC|[,;\t\n\"{}\\[\\]:]){0,60}") {
+        for ending in ["csv", "json"] {
+            if let Ok(table) = parse(text.clone().into_bytes(), ending) {
+                for at in 0..table.names().len() {
+                    prop_assert!(table.column(at).is_ok_and(|cells| cells.len() == table.rows()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Parquet files of plain columns: tables of numbers and words, such as what runs came to.
+
+use std::sync::Arc;
+
+use ::parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use ::parquet::column::reader::ColumnReaderImpl;
+use ::parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
+use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use ::parquet::file::serialized_reader::SerializedPageReader;
+use ::parquet::schema::types::ColumnDescriptor;
+use bytes::Bytes;
+
+use super::guard::{Counted, Limited};
+use super::{check_footer, checked, every_row, guarded, shown};
+
+/// Rows that are read; a damaged file may announce any number of them in few bytes.
+const MOST_ROWS: u64 = 4_000_000;
+/// Bytes of a text.
+const LONGEST_TEXT: usize = 4096;
+
+/// A Parquet file in memory whose footer has been read.
+#[derive(Debug)]
+pub struct Flat {
+    content: Bytes,
+    metadata: ParquetMetaData,
+    rows: usize,
+}
+
+/// A value of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// Nothing.
+    Null,
+    /// Any number; 64-bit integers above 2^53 are rounded.
+    Number(f64),
+    /// Text, or `true` and `false`.
+    Text(String),
+}
+
+impl Flat {
+    /// Reads the footer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open(content: Vec<u8>) -> Result<Flat, String> {
+        let content = Bytes::from(content);
+        guarded(|| {
+            check_footer(&content)?;
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&content).map_err(shown)?;
+            let rows = checked(&metadata, content.len() as u64)?.last().copied().unwrap_or_default();
+            if rows > MOST_ROWS {
+                return Err(format!("it has {rows} rows; at most {MOST_ROWS} are read"));
+            }
+            Ok(Flat { content: content.clone(), metadata, rows: rows as usize })
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Names of the columns; of those within others, with a point between.
+    pub fn columns(&self) -> Vec<String> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        schema.columns().iter().map(|column| column.path().string()).collect()
+    }
+
+    /// All values of the column with this number.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that its values are neither numbers nor text.
+    pub fn read(&self, column: usize) -> Result<Vec<Scalar>, String> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let described = schema.columns().get(column).ok_or_else(|| format!("there is no column {column}"))?;
+        if described.max_rep_level() > 0 {
+            return Err("its values are lists".to_owned());
+        }
+        let mut values = Vec::new();
+        for group in 0..self.metadata.num_row_groups() {
+            guarded(|| self.read_group(group, column, described, &mut values))?;
+        }
+        Ok(values)
+    }
+
+    fn read_group(
+        &self,
+        group: usize,
+        column: usize,
+        described: &ColumnDescriptor,
+        values: &mut Vec<Scalar>,
+    ) -> Result<(), String> {
+        let number = |value: f64| Ok(Scalar::Number(value));
+        match described.physical_type() {
+            Physical::BOOLEAN => {
+                self.each::<BoolType>(group, column, values, |flag| Ok(Scalar::Text(flag.to_string())))
+            }
+            Physical::INT32 => {
+                let convert = integers(described)?;
+                self.each::<Int32Type>(group, column, values, |value| number(convert.of_32(*value)))
+            }
+            Physical::INT64 => {
+                let convert = integers(described)?;
+                self.each::<Int64Type>(group, column, values, |value| number(convert.of_64(*value)))
+            }
+            Physical::FLOAT => self.each::<FloatType>(group, column, values, |value| number(f64::from(*value))),
+            Physical::DOUBLE => self.each::<DoubleType>(group, column, values, |value| number(*value)),
+            Physical::BYTE_ARRAY => self.each::<ByteArrayType>(group, column, values, |value| text(value.data())),
+            other => Err(format!("its values are of type {other}: write it as double")),
+        }
+    }
+
+    fn each<T: DataType>(
+        &self,
+        group: usize,
+        column: usize,
+        values: &mut Vec<Scalar>,
+        convert: impl Fn(&T::T) -> Result<Scalar, String>,
+    ) -> Result<(), String> {
+        let rows = self.metadata.row_group(group);
+        let (chunk, count) = (rows.column(column), rows.num_rows() as usize);
+        let file = Limited { file: Arc::new(self.content.clone()), located: false };
+        let pages = SerializedPageReader::new(Arc::new(file), chunk, count, None).map_err(shown)?;
+        let pages = Counted::new(pages, chunk.column_descr());
+        let reader = ColumnReaderImpl::<T>::new(chunk.column_descr_ptr(), Box::new(pages));
+        every_row(reader, chunk.column_descr(), count, |row| {
+            values.push(row.first().map_or(Ok(Scalar::Null), &convert)?);
+            Ok(())
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<Scalar, String> {
+    if bytes.len() > LONGEST_TEXT {
+        return Err(format!("a text of {} bytes; at most {LONGEST_TEXT} are read", bytes.len()));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8".to_owned())?;
+    Ok(Scalar::Text(text.to_owned()))
+}
+
+/// What integers of a column stand for.
+#[derive(Clone, Copy)]
+enum Integers {
+    Signed,
+    Unsigned,
+    /// Divided by this power of ten.
+    Decimal(i32),
+}
+
+impl Integers {
+    fn of_32(self, value: i32) -> f64 {
+        match self {
+            Integers::Unsigned => f64::from(value.cast_unsigned()),
+            _ => self.of_64(i64::from(value)),
+        }
+    }
+
+    fn of_64(self, value: i64) -> f64 {
+        match self {
+            Integers::Signed => value as f64,
+            Integers::Unsigned => value.cast_unsigned() as f64,
+            Integers::Decimal(scale) => value as f64 / 10_f64.powi(scale),
+        }
+    }
+}
+
+fn integers(column: &ColumnDescriptor) -> Result<Integers, String> {
+    match (column.logical_type_ref(), column.converted_type()) {
+        (Some(LogicalType::Integer(integer)), _) if !integer.is_signed => Ok(Integers::Unsigned),
+        (None, ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64) => {
+            Ok(Integers::Unsigned)
+        }
+        (Some(LogicalType::Decimal(decimal)), _) => Ok(Integers::Decimal(decimal.scale)),
+        (None, ConvertedType::DECIMAL) => Ok(Integers::Decimal(column.type_scale())),
+        (Some(LogicalType::Integer(_)) | None, _) => Ok(Integers::Signed),
+        _ => Err("its values are times".to_owned()),
+    }
+}

@@ -1,0 +1,92 @@
+//! What an export has beside the runs and their results: when they were worked on and where, and everything they recorded on the way.
+
+use std::collections::BTreeMap;
+
+use spec::run::{NotAnId, RunId};
+
+use crate::{Store, StoreError};
+
+/// The work on a run.
+#[derive(Clone, Debug, Default, PartialEq, sqlx::FromRow)]
+pub struct Work {
+    /// When its first attempt started, in milliseconds since 1970.
+    pub started_ms: Option<i64>,
+    /// When its newest attempt ended; `None` while that one works.
+    pub ended_ms: Option<i64>,
+    /// Devices of the newest attempt by the names that the scheduler gave them, separated by commas.
+    pub devices: Option<String>,
+    /// What the trainer of the newest attempt said that it computes on, as in `cuda:0`.
+    pub device: Option<String>,
+    /// Node of a cluster of the newest attempt.
+    pub node: Option<String>,
+    /// Mean training loss of the last steps that it has recorded.
+    pub training_loss: Option<f64>,
+    /// The lowest held-out loss of all its evaluations.
+    pub best_heldout_loss: Option<f64>,
+    /// The step of that evaluation.
+    pub best_step: Option<i64>,
+    /// Billed seconds of steps that are in its weights, as the view `attempt_use` counts them; of attempts that have ended.
+    pub useful_seconds: f64,
+    /// Billed seconds of steps that were computed again.
+    pub repeated_seconds: f64,
+    /// Billed seconds of a run that was given up.
+    pub failed_seconds: f64,
+}
+
+#[derive(sqlx::FromRow)]
+struct WorkRow {
+    run_id: String,
+    #[sqlx(flatten)]
+    work: Work,
+}
+
+/// A number that a run has recorded on its way.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Recorded {
+    /// Steps done.
+    pub step: i64,
+    /// Samples seen, where the trainer has said it.
+    pub samples: Option<i64>,
+    /// `training_loss_nats`, `heldout_loss_nats` or `heldout_accuracy`.
+    pub series: String,
+    /// The number.
+    pub value: f64,
+}
+
+const WORK: &str = "
+    select sweep_run.run_id, (select min(started_ms) from attempt where attempt.run_id = sweep_run.run_id) as started_ms,
+        newest.ended_ms, newest.devices, newest.device, newest.node,
+        (select loss from metric where metric.run_id = sweep_run.run_id order by step desc limit 1) as training_loss,
+        best.loss as best_heldout_loss, best.step as best_step, coalesce(used.useful, 0.0) as useful_seconds,
+        coalesce(used.repeated, 0.0) as repeated_seconds, coalesce(used.failed, 0.0) as failed_seconds
+    from sweep_run join run using (run_id)
+        left join attempt as newest on newest.run_id = run.run_id and newest.attempt = run.attempt
+        left join evaluation as best on best.run_id = run.run_id and best.step = (
+            select step from evaluation where evaluation.run_id = run.run_id order by loss, step limit 1)
+        left join (
+            select run_id, total(useful_seconds) as useful, total(repeated_seconds) as repeated, total(failed_seconds) as failed
+            from sweep_run join attempt_use using (run_id) where sweep_id = ?1 group by run_id
+        ) as used on used.run_id = run.run_id
+    where sweep_run.sweep_id = ?1";
+
+const RECORDED: &str = "
+    select step, samples, 'training_loss_nats' as series, loss as value from metric where run_id = ?1
+    union all select step, null, 'heldout_loss_nats', loss from evaluation where run_id = ?1
+    union all select step, null, 'heldout_accuracy', accuracy from evaluation where run_id = ?1 and accuracy is not null
+    order by series, step";
+
+impl Store {
+    /// The work on every run of a sweep.
+    pub async fn work(&self, sweep_id: i64) -> Result<BTreeMap<RunId, Work>, StoreError> {
+        let rows: Vec<WorkRow> =
+            sqlx::query_as(WORK).bind(sweep_id).fetch_all(&self.pool).await.map_err(|error| self.sqlite(error))?;
+        let run = |id: &str| id.parse().map_err(|error: NotAnId| StoreError::Row(error.to_string()));
+        rows.into_iter().map(|row| Ok((run(&row.run_id)?, row.work))).collect()
+    }
+
+    /// All that a run has recorded on its way, one series after the other, steps ascending.
+    pub async fn recorded(&self, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+        let rows = sqlx::query_as(RECORDED).bind(run.to_string()).fetch_all(&self.pool).await;
+        rows.map_err(|error| self.sqlite(error))
+    }
+}

@@ -1,0 +1,230 @@
+//! Tables for other programs, and points from theirs: what is exported is what is fitted, in every format.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Lab, Said};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A laboratory in which this sweep of the repository has been simulated.
+fn simulated(sweep: &str) -> Lab {
+    let lab = Lab::without_worker();
+    let file = format!("{sweep}.toml");
+    lab.write(&file, &std::fs::read_to_string(repository().join("sweeps").join(&file)).expect("a shipped sweep"));
+    lab.scalelaw("state", &["simulate", &file, "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab
+}
+
+const FORMATS: [&str; 4] = ["csv", "jsonl", "parquet", "arrow"];
+
+/// What a law says, but for where its points come from.
+fn law(lab: &Lab, arguments: &[&str]) -> (Value, Value, Value) {
+    let said = lab.scalelaw("state", &[arguments, &["--resamples", "200", "--json"]].concat());
+    assert_eq!(said.code, Some(0), "{arguments:?}: {}{}", said.out, said.err);
+    let fit = said.json();
+    assert!(fit["params"].is_object(), "{fit}");
+    (fit["params"].clone(), fit["backtest"].clone(), fit["points"]["used"].clone())
+}
+
+#[test]
+fn an_export_in_any_format_gives_the_laws_of_its_sweep() {
+    let lab = simulated("demo");
+    // Two rows that the laws must not count.
+    lab.scalelaw("state", &["exclude", "model=XS", "epochs=0.125", "lr=0.07", "--reason", "wrong data"]).check(0, &[]);
+    for format in FORMATS {
+        let file = format!("tables/runs.{format}");
+        let said = lab.scalelaw("state", &["export", format, "demo", "--out", &file]);
+        assert_eq!((said.code, said.out.as_str()), (Some(0), format!("{file}\n").as_str()), "{}", said.err);
+        let of_sweep = ["fit", "frontier", "demo", "--compute", "flops"];
+        let of_file = ["fit", "frontier", "--points", &file, "--compute-column", "training_flops"];
+        assert_eq!(law(&lab, &of_file), law(&lab, &of_sweep), "{format}");
+        let of_file = ["fit", "parametric", "--points", &file];
+        assert_eq!(law(&lab, &of_file), law(&lab, &["fit", "parametric", "demo"]), "{format}");
+        let of_file = lab.scalelaw("state", &["fit", "lr", "--points", &file, "--json"]);
+        let rates = "took heldout_loss_nats for loss, n_total for params; no compute, which could be training_flops, \
+                     train_hours or device_hours (--compute-column says which); left out 1 row";
+        of_file.check(0, &[&file, rates]);
+        let of_sweep = lab.scalelaw("state", &["fit", "lr", "demo", "--json"]).json();
+        assert_eq!(of_file.json()["groups"], of_sweep["groups"], "{format}");
+        let asked = lab.scalelaw("state", &["fit", "frontier", "--points", &file]);
+        asked
+            .check(2, &[&file, "the compute could be", "training_flops", "train_hours", "--compute-column says which"]);
+    }
+    // What goes to standard output is the same.
+    let to_stdout = lab.command("state", &["export", "parquet", "demo"]).output().expect("scalelaw starts");
+    assert!(to_stdout.stdout == std::fs::read(lab.path("tables/runs.parquet")).expect("exported"));
+    lab.scalelaw("state", &["export", "jsonl", "demo", "--json"])
+        .check(2, &["--json prints the table of `export csv`"]);
+    let said = lab.scalelaw("state", &["export", "csv", "demo", "--out", "tables"]);
+    said.check(3, &["cannot write tables"]);
+    assert_eq!(std::fs::read_dir(lab.path("")).into_iter().flatten().count(), 3, "nothing half-written is left");
+}
+
+#[test]
+fn rows_that_are_no_points_of_the_sweep_are_none_of_its_export() {
+    let lab = simulated("transfer-demo");
+    lab.scalelaw("state", &["exclude", "model=ViT-32", "epochs=0.125", "--reason", "wrong data"]).check(0, &[]);
+    let runs = lab.runs("state");
+    let tuned = runs.iter().filter(|run| run["stage"] == "finetuning").count();
+    assert!(tuned > 0 && runs.iter().filter(|run| run["included"] == "false").count() > 0);
+    lab.scalelaw("state", &["export", "jsonl", "--out", "runs.jsonl"]).check(0, &[]);
+    let of_file = ["fit", "frontier", "--points", "runs.jsonl", "--compute-column", "training_flops"];
+    assert_eq!(law(&lab, &of_file), law(&lab, &["fit", "frontier", "--compute", "flops"]));
+    let fit = lab.scalelaw("state", &[&of_file[..], &["--json"]].concat());
+    let dropped = fit.json()["points"]["excluded"].as_array().expect("a list").clone();
+    let because = |reason: &str| dropped.iter().filter(|one| one["reason"] == reason).count();
+    assert_eq!(
+        because("fine-tuning"),
+        tuned - runs.iter().filter(|run| run["stage"] == "finetuning" && run["excluded"] != "").count()
+    );
+    assert!(because("excluded: wrong data") > 0, "{dropped:?}");
+
+    // The published scripts get what the laws count, and nothing else.
+    let said = lab.scalelaw("state", &["export", "csv", "--columns", "chinchilla"]);
+    let mut lines = said.out.lines();
+    assert_eq!(lines.next(), Some("C,N,D,loss"));
+    let points = runs.iter().filter(|run| {
+        run["stage"] == "pretraining" && run["included"] == "true" && !run["heldout_loss_nats"].is_empty()
+    });
+    let points = points
+        .map(|run| ["training_flops", "n_total", "samples", "heldout_loss_nats"].map(|name| &run[name][..]).join(","));
+    assert!(lines.map(str::to_owned).eq(points), "{}", said.out);
+    lab.write("chinchilla.csv", &said.out);
+    let fit = lab.scalelaw("state", &["fit", "frontier", "--points", "chinchilla.csv"]);
+    fit.check(0, &["took C for compute, N for params, D for samples"]);
+}
+
+#[test]
+fn what_runs_recorded_is_a_long_table() {
+    let lab = simulated("demo");
+    let said = lab.scalelaw("state", &["export", "csv", "--metrics"]);
+    let mut reader = csv::Reader::from_reader(said.out.as_bytes());
+    let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(|row| row.expect("our own table")).collect();
+    for run in lab.runs("state") {
+        let of_run: Vec<_> = rows.iter().filter(|row| row["run_id"] == run["run_id"]).collect();
+        let last = |series: &str| of_run.iter().rfind(|row| row["series"] == series).expect("recorded");
+        assert_eq!(last("heldout_loss_nats")["value"], run["heldout_loss_nats"]);
+        assert_eq!(last("training_loss_nats")["value"], run["training_loss_nats"]);
+        let end = last("heldout_loss_nats");
+        assert_eq!((&end["step"], &end["samples"], &end["model"]), (&run["steps"], &run["samples"], &run["model"]));
+    }
+    lab.scalelaw("state", &["export", "parquet", "--metrics", "--out", "m.parquet"]).check(0, &[]);
+    let said = lab.scalelaw("state", &["plot", "scaling", "--points", "m.parquet", "--compute-column", "samples"]);
+    said.check(2, &["m.parquet: no column \"loss\"; --loss-column says which it is"]);
+    let columns = lab.scalelaw("state", &["export", "columns", "--metrics"]).out;
+    assert!(columns.starts_with("run_id   text       identity of the run\nmodel"), "{columns}");
+    let columns = lab.scalelaw("nowhere", &["export", "columns", "--json"]).json();
+    assert!(columns["columns"].as_array().is_some_and(|all| all.len() > 60), "{columns}");
+}
+
+#[test]
+fn files_of_others_are_read_and_damaged_ones_named() {
+    let lab = Lab::without_worker();
+    let points = [(1.0, 4.0), (10.0, 3.0), (100.0, 2.3), (1000.0, 1.8)];
+    let rows = |separator: &str| {
+        let line = |(compute, loss): &(f64, f64)| format!("a{separator}{compute}{separator}{loss}\n");
+        format!("model{separator}Training FLOP{separator}Val Loss\n") + &points.iter().map(line).collect::<String>()
+    };
+    let object = |(compute, loss): &(f64, f64)| {
+        format!("{{\"model\": \"a\", \"Training FLOP\": {compute}, \"Val Loss\": {loss}}}")
+    };
+    let objects: Vec<String> = points.iter().map(object).collect();
+    let expected = {
+        lab.write("usual.csv", &rows(",").replace("Training FLOP", "compute").replace("Val Loss", "loss"));
+        let said = lab.scalelaw("state", &["fit", "power", "--points", "usual.csv", "--json"]);
+        assert_eq!(said.err, "", "usual names need no word");
+        said.json()["params"].clone()
+    };
+    for (name, content) in [
+        ("comma.csv", rows(",")),
+        ("tab.tsv", rows("\t")),
+        ("semicolon.csv", rows(";")),
+        ("lines.jsonl", objects.join("\n")),
+        ("array.json", format!("[{}]", objects.join(",\n"))),
+    ] {
+        lab.write(name, &content);
+        let said = lab.scalelaw("state", &["fit", "power", "--points", name, "--json"]);
+        said.check(0, &[&format!("scalelaw: {name}: took Training FLOP for compute, Val Loss for loss\n")]);
+        assert_eq!(said.json()["params"], expected, "{name}");
+    }
+    let refused = |name: &str, content: &[u8], parts: &[&str]| {
+        std::fs::write(lab.path(name), content).expect("writable");
+        lab.scalelaw("state", &["fit", "power", "--points", name]).check(2, &[&[name], parts].concat());
+    };
+    refused("comma.csv", b"compute;loss\n1;3,5\n", &["row 1, column \"loss\": \"3,5\" is not a number; decimals"]);
+    refused("half.jsonl", b"{\"compute\": 1, \"loss\": 2}\n{\"compute\": 1, \"lo", &["row 2: not JSON"]);
+    refused(
+        "word.json",
+        b"[{\"compute\": 1, \"loss\": \"low\"}]",
+        &["row 1, column \"loss\": \"low\" is not a number"],
+    );
+    refused("a.parquet", b"PAR1 and nothing else", &["a.parquet: "]);
+    refused("a.arrow", b"ARROW1 and nothing else", &["damaged"]);
+    refused("two.csv", b"flops,C,loss\n1,1,3\n", &["the compute could be flops or C; --compute-column says which"]);
+}
+
+/// A Python that has the libraries of `scripts/examples`. `None`, loudly, where nobody has said one.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("SCALELAW_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        println!("NOT TESTED: no Python with pandas and polars: `make test` makes one, SCALELAW_PYTHON says another");
+    }
+    python
+}
+
+#[test]
+fn the_examples_say_of_an_export_what_it_says_itself() {
+    let Some(python) = python() else { return };
+    let lab = simulated("demo");
+    let mut best: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    let loss = |run: &BTreeMap<String, String>| run["heldout_loss_nats"].parse::<f64>().unwrap_or(f64::INFINITY);
+    for run in lab.runs("state") {
+        if best.get(&run["model"]).is_none_or(|known| loss(&run) < loss(known)) {
+            best.insert(run["model"].clone(), run);
+        }
+    }
+    assert_eq!(best.len(), 4);
+    for (library, format) in [("pandas", "parquet"), ("polars", "arrow")] {
+        let (file, script) = (format!("runs.{format}"), format!("scripts/examples/best_losses_{library}.py"));
+        lab.scalelaw("state", &["export", format, "--out", &file]).check(0, &[]);
+        let said = run_python(&python, &[&repository().join(script), &lab.path(&file)]);
+        let mut reader = csv::Reader::from_reader(said.out.as_bytes());
+        let rows: Vec<(String, f64, f64)> = reader.deserialize().map(|row| row.expect("three columns")).collect();
+        assert!(rows.len() == 4 && rows.is_sorted_by(|a, b| a.1 <= b.1), "{library}: {}", said.out);
+        for (model, flops, lowest) in rows {
+            let run = &best[&model];
+            assert_eq!((run["training_flops"].parse(), loss(run)), (Ok(flops), lowest), "{library}: {model}");
+        }
+    }
+    // Types and descriptions, as pyarrow sees them in both.
+    lab.write("types.py", TYPES);
+    let said = run_python(&python, &[&lab.path("types.py"), &lab.path("runs.parquet"), &lab.path("runs.arrow")]);
+    assert_eq!(
+        said.out,
+        "timestamp[ms, tz=UTC] bool int64 double string held-out loss after the last step: what fits use\n".repeat(2)
+    );
+}
+
+const TYPES: &str = r#"
+import json, sys
+import pyarrow.feather as feather, pyarrow.parquet as parquet
+runs, same = parquet.read_table(sys.argv[1]), feather.read_table(sys.argv[2])
+assert runs.schema.equals(same.schema) and runs.equals(same), (runs.schema, same.schema)
+about = json.loads(runs.schema.metadata[b"scalelaw.columns"])["heldout_loss_nats"]
+names = ["started", "included", "row", "lr", "model"]
+print(*[runs.schema.field(name).type for name in names], about)
+about = same.schema.field("heldout_loss_nats").metadata[b"description"].decode()
+print(*[same.schema.field(name).type for name in names], about)
+"#;
+
+fn run_python(python: &Path, arguments: &[&Path]) -> Said {
+    let said = Said::of(&Command::new(python).args(arguments).output().expect("Python starts"));
+    assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+    said
+}
