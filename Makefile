@@ -8,11 +8,12 @@ SETUP := scripts/libtorch.sh
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/scalelaw
 export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 
-.PHONY: help demo transfer-demo learning-rates test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched bench-plan bench-fit clean
+.PHONY: help demo transfer-demo families learning-rates paper test soak fuzz lint setup build data reports bench-train bench-train-gpu bench-data bench-sched bench-plan bench-fit clean
 
 help:
-	@echo "make demo     set everything up, run sweeps/demo.toml, draw its figures (about 10 minutes on 2 cores)"
+	@echo "make demo     set everything up, run sweeps/demo.toml, write its report (about 10 minutes on 2 cores)"
 	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
+	@echo "make families  ConvNets against Vision Transformers: sweeps/families.toml (about 15 minutes on 2 cores)"
 	@echo "make learning-rates  two trials against a full grid: sweeps/learning-rates.toml (about an hour on 2 cores)"
 	@echo "make test     set everything up and run all tests"
 	@echo "make soak     the scheduler's tests with 10,000 simulated sweeps and 5,000 kills (about 15 minutes)"
@@ -25,7 +26,7 @@ help:
 	@echo "make bench-sched  tasks per second and CPU per task against other schedulers (fetches them)"
 	@echo "make bench-fit  surface fits and their resamples against SciPy (fetches it)"
 	@echo "make bench-plan  seconds to plan and to apply a sweep of 100,000 cells"
-	@echo "make reports  draw every figure under reports/ again"
+	@echo "make reports  write everything under reports/ again, with the runs that it takes (about 40 minutes on 2 cores)"
 
 setup:
 	@scripts/nasm.sh
@@ -42,19 +43,23 @@ demo: data
 	$(BIN)/scalelaw verify samples demo
 	# Exit code 4: the data of this machine do not carry the law, which is an answer.
 	for law in frontier saturating lr; do $(BIN)/scalelaw fit $$law demo || test $$? = 4 || exit; done
-	$(BIN)/scalelaw export csv demo --out reports/demo/runs.csv
-	@echo; echo "The figures:"
-	@$(BIN)/scalelaw plot all demo
+	@echo; echo "The report, its figures and the table of runs:"
+	@$(BIN)/scalelaw report demo
 
 transfer-demo: data
 	$(BIN)/scalelaw run sweeps/transfer-demo.toml
 	$(BIN)/scalelaw verify samples transfer-demo
-	$(BIN)/scalelaw export csv transfer-demo --out reports/transfer-demo/runs.csv
-	for figure in transfer scaling; do $(BIN)/scalelaw plot $$figure transfer-demo --compute flops || exit; done
+	$(BIN)/scalelaw report transfer-demo --compute flops
+
+families: data
+	$(BIN)/scalelaw run sweeps/families.toml
+	$(BIN)/scalelaw verify samples families
+	$(BIN)/scalelaw compare families --out reports/families || test $$? = 4
 
 learning-rates: data
 	$(BIN)/scalelaw run sweeps/learning-rates.toml
 	$(BIN)/scalelaw export csv learning-rates --out reports/learning-rates/runs.csv
+	$(BIN)/scalelaw plot lr learning-rates
 	$(BIN)/scalelaw search learning-rates | tee reports/learning-rates/table.md
 
 # pandas and polars, by which the tests read what is exported.
@@ -85,8 +90,12 @@ lint: setup
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# The paper's figures from the points in the repository; the demonstration's from the runs in .scalelaw.
-reports: data
+# All that is shipped under reports/ but the learning rates, which take an hour: the paper's figures from its points, the others from
+# their runs, which are made where .scalelaw has none.
+reports: paper demo transfer-demo families
+	$(BIN)/scalelaw data head fashion-mnist --count 4 --versions 6 --out reports/demo/sheet.png
+
+paper: data
 	$(BIN)/scalelaw fit frontier --points reports/paper/figure2_heldout_loss.csv \
 	    --compute-column tpuv4_core_hours --loss-column jft4b_validation_loss
 	$(BIN)/scalelaw plot scaling --points reports/paper/figure2_heldout_loss.csv --out reports/paper \
@@ -97,8 +106,6 @@ reports: data
 	    --compute-column tpuv4_core_hours --loss-column imagenet_top1_error_pct \
 	    --x-label "TPU-v4 core hours" --y-label "ImageNet top-1 error (%)"
 	$(BIN)/scalelaw plot optimal-lr --points reports/paper/figure3_optimal_lr.csv --lr-column optimal_lr --out reports/paper
-	$(BIN)/scalelaw data head fashion-mnist --count 4 --versions 6 --out reports/demo/sheet.png
-	if [ -e .scalelaw/scalelaw.db ]; then $(BIN)/scalelaw plot all demo; fi
 
 # PyTorch and timm in a virtual environment of their own; kept, since it is large.
 BENCH_VENV := $(CACHE)/pytorch-2.11.0

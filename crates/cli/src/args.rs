@@ -338,6 +338,9 @@ pub(crate) enum Look {
 pub(crate) struct Report {
     #[command(flatten)]
     pub(crate) chosen: Chosen,
+    /// Which compute of the sweep.
+    #[arg(long, value_enum, default_value_t = Compute::TrainHours)]
+    pub(crate) compute: Compute,
     /// Folder for the report and its figures; reports/SWEEP where it is not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

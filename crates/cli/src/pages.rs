@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Part;
 use spec::run::RunId;
-use store::{DeviceLedger, Ledger, RunRow, Session, Standing, Store, SweepRow, Worked};
+use store::{DeviceLedger, Ledger, RunRow, Session, Standing, Store, SweepRow, Work, Worked};
 
 use crate::exit::Failure;
 use crate::samples::{self, Verdict};
@@ -27,6 +27,7 @@ pub(crate) struct Told {
     pub(crate) devices: Vec<DeviceLedger>,
     pub(crate) sessions: Vec<Session>,
     pub(crate) worked: Vec<Worked>,
+    pub(crate) work: BTreeMap<RunId, Work>,
 }
 
 impl Told {
@@ -43,6 +44,7 @@ impl Told {
             devices: store.ledger_by_device(id).await?,
             sessions: store.sessions(id).await?,
             worked: store.worked(id).await?,
+            work: store.work(id).await?,
         })
     }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure>
     let warnings = comparison::warnings(&told, options.compute);
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(sides.names.join("-and-")));
     let page = comparison::document(place, &told, &sides, &drawn)?;
-    let mut written = report::save(&folder, &drawn, &page)?;
+    let mut written = report::save(&folder, &drawn, &page, &told)?;
     let answer = sides.as_json(&warnings);
     let path = folder.join("comparison.json");
     let text = serde_json::to_string_pretty(&answer).map_err(|error| Failure::environment(error.to_string()))?;

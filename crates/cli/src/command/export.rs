@@ -9,6 +9,7 @@ use store::{RunRow, Store};
 use crate::args::{Export, ExportColumns, ExportFormat};
 use crate::exit::{Failure, print};
 use crate::export::{self, ArrowFile, Column, Csv, Encoder, Entry, Field, JsonLines, Out, ParquetFile, Rows, Run};
+use crate::pages::Told;
 use crate::place::Place;
 use crate::write::Partial;
 
@@ -47,6 +48,21 @@ pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> 
     let mut file = File::begin(options, &fields(&columns))?;
     file.write(&table)?;
     file.end(place)
+}
+
+/// The table of all runs as a CSV file beside a report.
+pub(crate) fn csv(told: &Told, path: &Path) -> Result<(), Failure> {
+    let columns = export::columns();
+    let runs = export::runs(&told.sweep.name, &told.rows, told.work.clone(), None);
+    let partial = Partial::begin(path)?;
+    let out = partial.file()?;
+    let written = || {
+        let mut csv = Box::new(Csv::new(&fields(&columns), Box::new(io::BufWriter::new(out)))?);
+        csv.write(&Rows::of(&columns, &runs))?;
+        csv.finish()
+    };
+    written().map_err(|error| cannot_write(Some(path), &error))?;
+    partial.keep()
 }
 
 /// What cannot be done is said before anything is read.

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use report::Document;
 use serde_json::json;
 
-use super::plot;
+use super::{export, plot};
 use crate::args::Report;
 use crate::exit::{Failure, print};
 use crate::figure_file::Drawn;
@@ -18,20 +19,20 @@ pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> 
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
-    let command = plot_command(&sweep.name, options.out.as_deref());
+    let command = plot_command(&sweep.name, options);
     let typed = typed(&command).map_err(|error| Failure::usage(error.to_string()))?;
     let (drawn, _) = Box::pin(plot::draw(place, &typed)).await?;
     let told = Told::read(&store, sweep).await?;
     store.close().await;
-    let document = pages::sweep::document(place, &told, &drawn)?;
-    let written = save(&folder, &drawn, &document)?;
+    let document = pages::sweep::document(place, &told, &drawn, options.compute)?;
+    let written = save(&folder, &drawn, &document, &[told])?;
     let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
     print(&if place.json { json!({"schema_version": 1, "files": paths}).to_string() } else { paths.join("\n") });
     Ok(0)
 }
 
-/// Writes figures and the page that shows them, and names all files.
-pub(crate) fn save(folder: &Path, drawn: &[Drawn], page: &Document) -> Result<Vec<PathBuf>, Failure> {
+/// Writes figures, the page that shows them and the runs behind it, and names all files.
+pub(crate) fn save(folder: &Path, drawn: &[Drawn], page: &Document, told: &[Told]) -> Result<Vec<PathBuf>, Failure> {
     let mut written: Vec<PathBuf> = Vec::new();
     for figure in drawn {
         written.extend(figure.save(folder, false)?);
@@ -41,14 +42,18 @@ pub(crate) fn save(folder: &Path, drawn: &[Drawn], page: &Document) -> Result<Ve
         write::atomically(&path, text.as_bytes())?;
         written.push(path);
     }
+    for one in told {
+        let name = if told.len() == 1 { "runs.csv".to_owned() } else { format!("runs-{}.csv", one.sweep.name) };
+        let path = folder.join(name);
+        export::csv(one, &path)?;
+        written.push(path);
+    }
     Ok(written)
 }
 
-/// The command that draws the figures of the report again.
-fn plot_command(sweep: &str, out: Option<&Path>) -> Vec<String> {
-    let mut command: Vec<String> = ["plot", "all", sweep].map(str::to_owned).to_vec();
-    if let Some(out) = out {
-        command.extend(["--out".to_owned(), out.display().to_string()]);
-    }
+/// The command that draws the figures of the report.
+fn plot_command(sweep: &str, options: &Report) -> Vec<String> {
+    let mut command: Vec<String> = ["plot", "all", sweep, "--compute"].map(str::to_owned).to_vec();
+    command.extend(options.compute.to_possible_value().map(|compute| compute.get_name().to_owned()));
     command
 }

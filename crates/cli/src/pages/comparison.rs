@@ -300,8 +300,12 @@ pub(crate) fn document(place: &Place, told: &[Told], sides: &Sides, drawn: &[Dra
             ),
         }));
     }
+    let again = match told {
+        [only] => format!("scalelaw compare {}", only.sweep.name),
+        _ => format!("scalelaw compare {one} {other}"),
+    };
     for told in told {
-        let conclusions = Conclusions::draw(place, told)?;
+        let conclusions = Conclusions::draw(place, told, sides.compute)?;
         let mut own = happened::parts(told);
         own.extend(conclusions.fits());
         own.extend(happened::certificates(told));
@@ -309,7 +313,7 @@ pub(crate) fn document(place: &Place, told: &[Told], sides: &Sides, drawn: &[Dra
         own.extend(provenance::parts(told));
         own.extend(happened::runs(told));
         own.extend([heading("Sweep file"), Part::Verbatim(told.source.clone())]);
-        own.extend(provenance::reproduce(told));
+        own.extend(provenance::reproduce(told, &again));
         let of = |part| match part {
             Part::Heading(text) if told_apart(told, sides) => Part::Heading(format!("{}: {text}", told.sweep.name)),
             part => part,

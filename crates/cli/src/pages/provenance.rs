@@ -40,8 +40,8 @@ pub(crate) fn parts(told: &Told) -> Vec<Part> {
     parts
 }
 
-/// How to do it again.
-pub(crate) fn reproduce(told: &Told) -> Vec<Part> {
+/// How to do it again; `page` is the command that wrote the page.
+pub(crate) fn reproduce(told: &Told, page: &str) -> Vec<Part> {
     let name = &told.sweep.name;
     let commits: BTreeSet<String> =
         sessions(told).iter().filter_map(|(_, session)| session.git.as_ref().map(|git| git.commit.clone())).collect();
@@ -53,14 +53,13 @@ pub(crate) fn reproduce(told: &Told) -> Vec<Part> {
         ),
     };
     let text = format!(
-        "{sources}Save the sweep file above as {name}.toml. Written by scalelaw {}; runs.csv beside this page has every run, and the CSV beside \
+        "{sources}Save the sweep file above as {name}.toml. Written by scalelaw {}; the table of runs beside this page has every run, and the CSV beside \
          a figure every number drawn. The seeds stand in the sweep file: on the same hardware, versions and number of threads each run ends with the same \
          weights, and scalelaw export csv has their hash.",
         env!("CARGO_PKG_VERSION")
     );
-    let commands = format!(
-        "scalelaw run {name}.toml\nscalelaw verify samples {name}\nscalelaw fit frontier {name}\nscalelaw report {name}"
-    );
+    let commands =
+        format!("scalelaw run {name}.toml\nscalelaw verify samples {name}\nscalelaw fit frontier {name}\n{page}");
     vec![heading("How to reproduce"), Part::Text(text), Part::Verbatim(commands)]
 }
 

@@ -2,15 +2,17 @@
 
 use report::{Document, Part};
 
-use super::conclusions::Conclusions;
+use super::conclusions::{self, Conclusions};
 use super::{Told, happened, heading, provenance};
+use crate::args::Compute;
 use crate::exit::Failure;
 use crate::figure_file::Drawn;
 use crate::place::Place;
 
 /// The whole report, from the question to how to do it again.
-pub(crate) fn document(place: &Place, told: &Told, drawn: &[Drawn]) -> Result<Document, Failure> {
-    let conclusions = Conclusions::draw(place, told)?;
+pub(crate) fn document(place: &Place, told: &Told, drawn: &[Drawn], compute: Compute) -> Result<Document, Failure> {
+    let conclusions = Conclusions::draw(place, told, compute)?;
+    let counted = conclusions::flag(compute);
     let mut parts = vec![heading("Question"), happened::question(told)];
     parts.extend([heading("Answer"), Part::List(conclusions.in_short())]);
     parts.extend(happened::parts(told));
@@ -22,7 +24,7 @@ pub(crate) fn document(place: &Place, told: &Told, drawn: &[Drawn]) -> Result<Do
     parts.extend(provenance::parts(told));
     parts.extend(happened::runs(told));
     parts.extend([heading("Sweep file"), Part::Verbatim(told.source.clone())]);
-    parts.extend(provenance::reproduce(told));
+    parts.extend(provenance::reproduce(told, &format!("scalelaw report {}{counted}", told.sweep.name)));
     Ok(Document { title: format!("Report of the sweep {}", told.sweep.name), parts })
 }
 
@@ -32,7 +34,9 @@ fn figures(drawn: &[Drawn]) -> Vec<Part> {
         parts.push(Part::Text("No run has a result yet.".to_owned()));
     }
     for (name, caption) in CAPTIONS {
-        parts.extend(drawn.iter().filter(|figure| figure.name == name).map(|figure| Part::Figure {
+        // Names end in the compute where that is not the usual one.
+        let plain = |figure: &&Drawn| figure.name.trim_end_matches("-flops").trim_end_matches("-device-hours") == name;
+        parts.extend(drawn.iter().filter(plain).map(|figure| Part::Figure {
             name: figure.name.clone(),
             svg: figure.svg.clone(),
             caption: caption.to_owned(),
