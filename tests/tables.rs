@@ -69,7 +69,7 @@ fn an_export_in_any_format_gives_the_laws_of_its_sweep() {
 #[test]
 fn rows_that_are_no_points_of_the_sweep_are_none_of_its_export() {
     let lab = simulated("transfer-demo");
-    lab.scalelaw("state", &["exclude", "model=ViT-32", "epochs=0.125", "--reason", "wrong data"]).check(0, &[]);
+    lab.scalelaw("state", &["exclude", "model=ViT-32", "epochs=0.25", "--reason", "wrong data"]).check(0, &[]);
     let runs = lab.runs("state");
     let tuned = runs.iter().filter(|run| run["stage"] == "finetuning").count();
     assert!(tuned > 0 && runs.iter().filter(|run| run["included"] == "false").count() > 0);
@@ -166,7 +166,7 @@ fn files_of_others_are_read_and_damaged_ones_named() {
     );
     refused("a.parquet", b"PAR1 and nothing else", &["a.parquet: "]);
     refused("a.arrow", b"ARROW1 and nothing else", &["damaged"]);
-    refused("two.csv", b"flops,C,loss\n1,1,3\n", &["the compute could be flops or C; --compute-column says which"]);
+    refused("two.csv", b"flops,C,loss\n1,1,3\n", &["the compute could be C or flops; --compute-column says which"]);
 }
 
 /// A Python that has the libraries of `scripts/examples`. `None`, loudly, where nobody has said one.
@@ -203,15 +203,15 @@ fn the_examples_say_of_an_export_what_it_says_itself() {
         }
     }
     // Types and descriptions, as pyarrow sees them in both.
-    lab.write("types.py", TYPES);
-    let said = run_python(&python, &[&lab.path("types.py"), &lab.path("runs.parquet"), &lab.path("runs.arrow")]);
+    lab.write("schemas.py", SCHEMAS);
+    let said = run_python(&python, &[&lab.path("schemas.py"), &lab.path("runs.parquet"), &lab.path("runs.arrow")]);
     assert_eq!(
         said.out,
         "timestamp[ms, tz=UTC] bool int64 double string held-out loss after the last step: what fits use\n".repeat(2)
     );
 }
 
-const TYPES: &str = r#"
+const SCHEMAS: &str = r#"
 import json, sys
 import pyarrow.feather as feather, pyarrow.parquet as parquet
 runs, same = parquet.read_table(sys.argv[1]), feather.read_table(sys.argv[2])

@@ -11,8 +11,11 @@ pub(super) fn read(text: &str) -> Result<Table, String> {
     let mut objects = Vec::new();
     for value in Deserializer::from_str(text).into_iter::<Value>() {
         match value {
-            // Not-a-numbers are what most writers of wrong JSON write.
-            Err(error) => return Err(format!("row {}: not JSON, where nothing is null: {error}", objects.len() + 1)),
+            // Python writes a not-a-number as NaN.
+            Err(error) => {
+                let row = objects.len() + 1;
+                return Err(format!("row {row}: not JSON: {error}; where there is no number, JSON has null"));
+            }
             Ok(Value::Array(values)) if objects.is_empty() => objects = values,
             Ok(value) => objects.push(value),
         }
