@@ -1,6 +1,6 @@
 //! A `plot` command as words: read, and written so that it draws the same figure anywhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
@@ -21,36 +21,35 @@ pub(crate) fn typed(command: &[String]) -> Result<Plot, clap::Error> {
 pub(crate) fn decisive(options: &Plot, figure: Figure, sweep: Option<&str>) -> Vec<String> {
     let mut words = vec!["plot".to_owned(), word(figure)];
     words.extend(sweep.map(str::to_owned));
-    let usual = typed(&words[..1]).ok();
-    let mut add = |flag: &str, value: Option<String>, usual: Option<String>| {
-        if let Some(value) = value.filter(|value| Some(value) != usual.as_ref()) {
-            words.extend([format!("--{flag}"), value]);
-        }
-    };
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| nearest(path));
-    add("points", path(&options.columns.points), None);
-    let column = |read: &dyn Fn(&Plot) -> String| (Some(read(options)), usual.as_ref().map(read));
-    let columns: [(&str, &dyn Fn(&Plot) -> String); 10] = [
-        ("compute-column", &|plot| plot.columns.compute_column.clone()),
-        ("loss-column", &|plot| plot.columns.loss_column.clone()),
-        ("lr-column", &|plot| plot.columns.lr_column.clone()),
-        ("epochs-column", &|plot| plot.columns.epochs_column.clone()),
-        ("model-column", &|plot| plot.columns.model_column.clone()),
-        ("family-column", &|plot| plot.columns.family_column.clone()),
-        ("params-column", &|plot| plot.columns.params_column.clone()),
-        ("samples-column", &|plot| plot.columns.samples_column.clone()),
-        ("compute", &|plot| word(plot.compute)),
-        ("style", &|plot| word(plot.style)),
-    ];
-    for (flag, read) in columns {
-        let (value, usual) = column(read);
-        add(flag, value, usual);
+    let usual = typed(&words[..1]).map_or_else(|_| Vec::new(), |usual| settings(&usual));
+    for (flag, value) in settings(options).into_iter().filter(|setting| !usual.contains(setting)) {
+        words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
-    add("overlay", path(&options.overlay), None);
-    add("title", options.title.clone(), None);
-    add("x-label", options.x_label.clone(), None);
-    add("y-label", options.y_label.clone(), None);
     words
+}
+
+/// All that decides a figure, by the names of the options.
+fn settings(plot: &Plot) -> Vec<(&'static str, Option<String>)> {
+    let Plot { columns, .. } = plot;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| nearest(path));
+    let column = |name: &String| Some(name.clone());
+    vec![
+        ("points", path(&columns.points)),
+        ("compute-column", column(&columns.compute_column)),
+        ("loss-column", column(&columns.loss_column)),
+        ("lr-column", column(&columns.lr_column)),
+        ("epochs-column", column(&columns.epochs_column)),
+        ("model-column", column(&columns.model_column)),
+        ("family-column", column(&columns.family_column)),
+        ("params-column", column(&columns.params_column)),
+        ("samples-column", column(&columns.samples_column)),
+        ("compute", Some(word(plot.compute))),
+        ("style", Some(word(plot.style))),
+        ("overlay", path(&plot.overlay)),
+        ("title", plot.title.clone()),
+        ("x-label", plot.x_label.clone()),
+        ("y-label", plot.y_label.clone()),
+    ]
 }
 
 /// What to type behind `scalelaw` for these words, with the files going to `folder`.
