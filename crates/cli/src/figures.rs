@@ -79,8 +79,8 @@ fn is_near(one: &Aside, counted: &[(f64, f64)]) -> bool {
     let near = |value: f64, others: &dyn Fn(&(f64, f64)) -> f64| {
         let logs = || counted.iter().map(|point| others(point).ln());
         let (low, high) = (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
-        // One point alone has no span: an e-fold will do.
-        let more = if high > low { BESIDE * (high - low) } else { 1.0 };
+        // One point alone has no span: a decade will do.
+        let more = if high > low { BESIDE * (high - low) } else { std::f64::consts::LN_10 };
         (low - more..=high + more).contains(&value.ln())
     };
     counted.is_empty() || near(one.compute, &|point| point.0) && near(one.loss, &|point| point.1)

@@ -1,6 +1,6 @@
 //! A `plot` command as words: read, and written so that it draws the same figure anywhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
@@ -36,35 +36,34 @@ pub(crate) fn typed(command: &[String]) -> Result<Plot, clap::Error> {
 pub(crate) fn decisive(options: &Plot, figure: Figure, sweep: Option<&str>) -> Vec<String> {
     let mut words = vec!["plot".to_owned(), word(figure)];
     words.extend(sweep.map(str::to_owned));
-    let plain = typed(&words[..1]).ok();
-    let usual = |value: String, usual: Option<String>| Some(value).filter(|value| Some(value) != usual.as_ref());
-    let mut add = |flag: &str, value: Option<String>| {
-        if let Some(value) = value {
-            words.extend([format!("--{flag}"), value]);
-        }
-    };
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| nearest(path));
-    add("points", path(&options.columns.points));
-    let columns = &options.columns;
-    for (flag, column) in [
-        ("compute-column", &columns.compute_column),
-        ("loss-column", &columns.loss_column),
-        ("lr-column", &columns.lr_column),
-        ("epochs-column", &columns.epochs_column),
-        ("model-column", &columns.model_column),
-        ("family-column", &columns.family_column),
-        ("params-column", &columns.params_column),
-        ("samples-column", &columns.samples_column),
-    ] {
-        add(flag, column.clone());
+    let usual = typed(&words[..1]).map_or_else(|_| Vec::new(), |usual| settings(&usual));
+    for (flag, value) in settings(options).into_iter().filter(|setting| !usual.contains(setting)) {
+        words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
     }
-    add("compute", usual(word(options.compute), plain.as_ref().map(|plain| word(plain.compute))));
-    add("style", usual(word(options.style), plain.as_ref().map(|plain| word(plain.style))));
-    add("overlay", path(&options.overlay));
-    add("title", options.title.clone());
-    add("x-label", options.x_label.clone());
-    add("y-label", options.y_label.clone());
     words
+}
+
+/// All that decides a figure, by the names of the options.
+fn settings(plot: &Plot) -> Vec<(&'static str, Option<String>)> {
+    let Plot { columns, .. } = plot;
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| nearest(path));
+    vec![
+        ("points", path(&columns.points)),
+        ("compute-column", columns.compute_column.clone()),
+        ("loss-column", columns.loss_column.clone()),
+        ("lr-column", columns.lr_column.clone()),
+        ("epochs-column", columns.epochs_column.clone()),
+        ("model-column", columns.model_column.clone()),
+        ("family-column", columns.family_column.clone()),
+        ("params-column", columns.params_column.clone()),
+        ("samples-column", columns.samples_column.clone()),
+        ("compute", Some(word(plot.compute))),
+        ("style", Some(word(plot.style))),
+        ("overlay", path(&plot.overlay)),
+        ("title", plot.title.clone()),
+        ("x-label", plot.x_label.clone()),
+        ("y-label", plot.y_label.clone()),
+    ]
 }
 
 /// What to type behind `scalelaw` for these words, with the files going to `folder`.

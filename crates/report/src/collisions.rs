@@ -65,15 +65,18 @@ fn number() -> impl Strategy<Value = f64> {
     prop_oneof![1 => any::<f64>(), 4 => (-100.0..100.0f64).prop_map(|e| 10f64.powf(e)), 2 => 0.1..1000.0f64]
 }
 
+/// The points of each series, between 0 and 1.
+type Shape = Vec<Vec<(f64, f64)>>;
+
 /// Lists of up to 20 series, most of them of few points, some of 500, on a coarse or fine grid from 0 to 1.
-fn shape() -> impl Strategy<Value = Vec<Vec<(f64, f64)>>> {
+fn shape() -> impl Strategy<Value = Shape> {
     let points = |most: usize| prop::collection::vec((0.0..1.0f64, 0.0..1.0f64), 0..most);
     let lists = prop_oneof![
         8 => prop::collection::vec(points(12), 0..21),
         1 => prop::collection::vec(points(2), 1..3),
         1 => prop::collection::vec(points(501), 1..2),
     ];
-    (lists, prop_oneof![Just(0.0), Just(0.1), Just(1.0)]).prop_map(|(lists, coarse): (Vec<Vec<(f64, f64)>>, f64)| {
+    (lists, prop_oneof![Just(0.0), Just(0.1), Just(1.0)]).prop_map(|(lists, coarse): (Shape, f64)| {
         let snap = |v: f64| if coarse > 0.0 { (v / coarse).floor() * coarse } else { v };
         lists.iter().map(|points| points.iter().map(|(x, y)| (snap(*x), snap(*y))).collect()).collect()
     })
@@ -205,7 +208,7 @@ prop_compose! {
                 edge: (i % 4 == 1).then_some(Edge::High),
             }),
         };
-        let panel = |(i, curves): (usize, &Vec<Vec<(f64, f64)>>)| ProfilePanel {
+        let panel = |(i, curves): (usize, &Shape)| ProfilePanel {
             name: axes.name(i),
             curves: curves.iter().take(9).enumerate().map(profile).collect(),
         };
@@ -239,7 +242,7 @@ prop_compose! {
     fn residuals()(axes in axes(), panels in prop::collection::vec((shape(), any::<bool>()), 0..4)) -> ResidualsFigure {
         let residual = |(i, (x, y)): (usize, &(f64, f64))| Residual { x: axes.x(*x), residual: 5.0 * (y - 0.5), held_back: i % 2 == 0 };
         let several = panels.len() > 1;
-        let panel = |(i, (shape, tested)): (usize, &(Vec<Vec<(f64, f64)>>, bool))| ResidualPanel {
+        let panel = |(i, (shape, tested)): (usize, &(Shape, bool))| ResidualPanel {
             name: if several { axes.family(i, 3) } else { String::new() },
             series: shape.iter().enumerate().map(|(k, points)| ResidualSeries {
                 name: axes.name(k),

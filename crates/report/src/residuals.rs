@@ -212,7 +212,7 @@ impl ResidualPanel {
         panel.layers.push(Layer::Level { y: 0.0, dashed: false });
         if let Some(test) = &self.back_test {
             panel.layers.push(Layer::Plumb { x: test.cut });
-            let (inside, beyond) = parted(&test.curve, test.cut);
+            let [inside, beyond] = parted(&test.curve, test.cut);
             let ink = Ink::Fixed(BACK_TEST);
             panel.layers.push(Layer::Line { points: inside, ink, width: 0.8, dashed: false });
             panel.layers.push(Layer::Line { points: beyond, ink, width: 0.8, dashed: true });
@@ -233,9 +233,9 @@ impl ResidualPanel {
 }
 
 /// A curve up to a place, and from there on; the spot before the place begins the second part, so that there is no gap.
-fn parted(curve: &[(f64, f64)], cut: f64) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+fn parted(curve: &[(f64, f64)], cut: f64) -> [Vec<(f64, f64)>; 2] {
     let mut curve = curve.to_vec();
     curve.sort_by(|a, b| a.0.total_cmp(&b.0));
     let beyond = curve.iter().position(|spot| spot.0 > cut).unwrap_or(curve.len());
-    (curve[..beyond].to_vec(), curve[beyond.saturating_sub(1)..].to_vec())
+    [curve[..beyond].to_vec(), curve[beyond.saturating_sub(1)..].to_vec()]
 }

@@ -17,6 +17,14 @@ pub struct Work {
     pub devices: Option<String>,
     /// What the trainer of the newest attempt said that it computes on, as in `cuda:0`.
     pub device: Option<String>,
+    /// What that is, as it said: a processor or a GPU.
+    pub hardware: Option<String>,
+    /// What it said that computes, with its version.
+    pub software: Option<String>,
+    /// Commit of the sweep file when the newest attempt was started, where that was under version control.
+    pub git_commit: Option<String>,
+    /// Whether files differed from that commit.
+    pub git_dirty: Option<bool>,
     /// Node of a cluster of the newest attempt.
     pub node: Option<String>,
     /// Mean training loss of the last steps that it has recorded.
@@ -55,12 +63,16 @@ pub struct Recorded {
 
 const WORK: &str = "
     select sweep_run.run_id, (select min(started_ms) from attempt where attempt.run_id = sweep_run.run_id) as started_ms,
-        newest.ended_ms, newest.devices, newest.device, newest.node,
+        newest.ended_ms, newest.devices, newest.device, newest.hardware, newest.software, newest.node,
+        json_extract(started.surroundings, '$.git.commit') as git_commit, json_extract(started.surroundings, '$.git.changed') as git_dirty,
         (select loss from metric where metric.run_id = sweep_run.run_id order by step desc limit 1) as training_loss,
         best.loss as best_heldout_loss, best.step as best_step, coalesce(used.useful, 0.0) as useful_seconds,
         coalesce(used.repeated, 0.0) as repeated_seconds, coalesce(used.failed, 0.0) as failed_seconds
     from sweep_run join run using (run_id)
         left join attempt as newest on newest.run_id = run.run_id and newest.attempt = run.attempt
+        -- One scheduler at a time works here, whichever sweep it is of: the newest one before the attempt started it.
+        left join session as started on newest.started_ms is not null and (started.sweep_id, started.began_ms) = (
+            select sweep_id, began_ms from session where began_ms <= newest.started_ms order by began_ms desc limit 1)
         left join evaluation as best on best.run_id = run.run_id and best.step = (
             select step from evaluation where evaluation.run_id = run.run_id order by loss, step limit 1)
         left join (

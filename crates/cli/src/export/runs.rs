@@ -250,6 +250,14 @@ fn attempts<'a>() -> Vec<Column<Run<'a>>> {
             run.work.devices.clone().filter(|names| !names.is_empty())
         }),
         Column::text("device", "what its trainer says that it computes on", |run| run.work.device.clone()),
+        Column::text("hardware", "what that is: a processor or a GPU", |run| run.work.hardware.clone()),
+        Column::text("software", "what its trainer says that computes, with its version", |run| {
+            run.work.software.clone()
+        }),
+        Column::text("git_commit", "commit of the sweep file when the newest attempt was started", |run| {
+            run.work.git_commit.clone()
+        }),
+        Column::flag("git_dirty", "whether files differed from it", |run| run.work.git_dirty),
         Column::text("node", "node of a cluster of the newest attempt", |run| run.work.node.clone()),
         Column::text("trunk_run_id", "the run that it has branched off", |run| {
             run.row.branched.map(|trunk| trunk.run.to_string())

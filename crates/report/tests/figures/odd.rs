@@ -15,7 +15,6 @@ fn one_profile(points: Vec<(f64, f64, PointKind)>) -> ProfileFigure {
         words: Words::axes("Learning rate", "Held-out loss (nats)"),
         budget_label: "Epochs:".to_owned(),
         panels: vec![ProfilePanel { name: LONG.to_owned(), curves }],
-        ..ProfileFigure::default()
     }
 }
 
@@ -79,11 +78,8 @@ fn five_hundred_runs_with_long_names() {
         let training = (1..=5 + i % 9).map(|k| (1e3 * k as f64, loss(k))).collect();
         Curve { name: format!("{LONG} {i}"), training, ..Curve::default() }
     };
-    let figure = CurvesFigure {
-        words: Words::axes("Samples seen", "Loss (nats)"),
-        series: (0..500).map(curve).collect(),
-        ..CurvesFigure::default()
-    };
+    let figure =
+        CurvesFigure { words: Words::axes("Samples seen", "Loss (nats)"), series: (0..500).map(curve).collect() };
     let svg = figure.svg(&Style::paper()).expect("a figure");
     assert!(
         svg.contains(" more</text>") && svg.contains("…"),
@@ -101,7 +97,6 @@ fn many_devices_and_days() {
         words: Words::axes("Day", "Device hours"),
         days: (0..60).map(|day| format!("2026-{:02}-{:02}", 1 + day / 30, 1 + day % 30)).collect(),
         devices: (0..devices).map(device).collect(),
-        ..LedgerFigure::default()
     };
     check_golden("odd_devices.svg", &figure(9).svg(&Style::paper()).expect("a figure"));
     assert!(figure(64).svg(&Style::paper()).expect("a figure").contains("all 64 devices"));

@@ -125,7 +125,6 @@ fn curves() -> CurvesFigure {
     CurvesFigure {
         words: Words::axes("Samples seen", "Loss (nats)"),
         series: ["XS", "S", "M", "L, lr 0.8"].into_iter().enumerate().map(curve).collect(),
-        ..CurvesFigure::default()
     }
 }
 
@@ -143,7 +142,6 @@ fn ledger() -> LedgerFigure {
         words: Words::axes("Day", "Device hours"),
         days: (1..=7).map(|day| format!("2026-03-{day:02}")).collect(),
         devices: (0..4).map(device).collect(),
-        ..LedgerFigure::default()
     }
 }
 
