@@ -81,7 +81,7 @@ fn rows_that_are_no_points_of_the_sweep_are_none_of_its_export() {
     let because = |reason: &str| dropped.iter().filter(|one| one["reason"] == reason).count();
     assert_eq!(
         because("fine-tuning"),
-        tuned - runs.iter().filter(|run| run["stage"] == "finetuning" && run["excluded"] != "").count()
+        tuned - runs.iter().filter(|run| run["stage"] == "finetuning" && !run["excluded"].is_empty()).count()
     );
     assert!(because("excluded: wrong data") > 0, "{dropped:?}");
 

@@ -9,7 +9,7 @@ use crate::args::{Arguments, Command, Compare, Figure, Plot};
 
 /// What draws figures.
 pub(crate) enum DrawingCommand {
-    Plot(Plot),
+    Plot(Box<Plot>),
     Compare(Compare),
 }
 
@@ -17,7 +17,7 @@ pub(crate) enum DrawingCommand {
 pub(crate) fn drawing_command(command: &[String]) -> Result<DrawingCommand, clap::Error> {
     let words = ["scalelaw".to_owned()].into_iter().chain(command.iter().cloned());
     match Arguments::try_parse_from(words)?.command {
-        Command::Plot(options) => Ok(DrawingCommand::Plot(options)),
+        Command::Plot(options) => Ok(DrawingCommand::Plot(Box::new(options))),
         Command::Compare(options) => Ok(DrawingCommand::Compare(options)),
         _ => Err(clap::Error::raw(ErrorKind::InvalidSubcommand, "it draws no figure\n")),
     }
@@ -26,7 +26,7 @@ pub(crate) fn drawing_command(command: &[String]) -> Result<DrawingCommand, clap
 /// The options of a `plot` command.
 pub(crate) fn typed(command: &[String]) -> Result<Plot, clap::Error> {
     match drawing_command(command)? {
-        DrawingCommand::Plot(options) => Ok(options),
+        DrawingCommand::Plot(options) => Ok(*options),
         DrawingCommand::Compare(_) => Err(clap::Error::raw(ErrorKind::InvalidSubcommand, "it is no plot\n")),
     }
 }

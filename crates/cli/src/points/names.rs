@@ -199,6 +199,7 @@ mod tests {
             lr_column: None,
             epochs_column: None,
             model_column: None,
+            family_column: None,
             params_column: None,
             samples_column: None,
         }
