@@ -1,3 +1,5 @@
+use std::io::Read;
+
 use ::parquet::basic::{Compression, ZstdLevel};
 use ::parquet::data_type::ByteArray;
 use ::parquet::file::metadata::KeyValue;

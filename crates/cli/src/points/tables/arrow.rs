@@ -14,7 +14,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrowPrimitiveType, RecordBatch};
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::{Block, root_as_footer, root_as_message};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{ArrowError, DataType, SchemaRef};
 
 use super::Cell;
 
@@ -32,10 +32,11 @@ impl Batches {
     pub(super) fn open(content: Vec<u8>) -> Result<Batches, String> {
         guarded(|| {
             check(&content).ok_or("damaged: its footer or a record batch cannot be")?;
-            let reader = FileReader::try_new(Cursor::new(&content), None).map_err(|error| error.to_string())?;
+            let refused = |error: ArrowError| format!("cannot be read: {error}");
+            let reader = FileReader::try_new(Cursor::new(&content), None).map_err(refused)?;
             let schema = reader.schema();
             let batches: Result<Vec<_>, _> = reader.collect();
-            Ok(Batches { schema, batches: batches.map_err(|error| error.to_string())? })
+            Ok(Batches { schema, batches: batches.map_err(refused)? })
         })
     }
 
