@@ -180,3 +180,30 @@ fn lr_point(epochs: f64, optimum: &Optimum) -> LrPoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_count_must_not_flatten_what_does() {
+        let aside = |compute, loss| Aside {
+            model: "F0".to_owned(),
+            family: String::new(),
+            parameters: 1e6,
+            epochs: 1.0,
+            compute,
+            loss,
+            kind: PointKind::Running,
+        };
+        let counted = [(1e15, 3.0), (1e17, 2.0)];
+        assert!(is_near(&aside(5e14, 3.2), &counted) && is_near(&aside(2e17, 1.9), &counted));
+        assert!(!is_near(&aside(1e14, 2.5), &counted) && !is_near(&aside(1e16, 6.9), &counted));
+        assert!(is_near(&aside(3e14, 3.5), &counted[..1]) && is_near(&aside(1.0, 9.0), &[]));
+        // Models come by family, then by size.
+        let small = Aside { family: "ViT".to_owned(), model: "Ti".to_owned(), ..aside(1.0, 1.0) };
+        let large = Aside { parameters: 2e6, family: "NFNet".to_owned(), ..aside(1.0, 1.0) };
+        let names = models(&[], &[&small, &large]);
+        assert_eq!(names, [("NFNet", "F0"), ("ViT", "Ti")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+}
