@@ -51,27 +51,29 @@ pub(crate) fn scaling(
         Series { name: model, family, points }
     });
     let mut words = words;
-    let diverged = points.iter().filter(|point| point.loss.is_none()).count();
-    let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
-    if diverged > 0 {
-        words.notes.push(format!("{} left out.", count(diverged, "diverged run")));
-    }
-    if zero > 0 {
-        words.notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
-    }
-    if !unverified.is_empty() {
-        let runs = count(unverified.len(), "run");
-        words.notes.push(format!("{runs} without a valid digest of the samples, crossed where drawn."));
-    }
+    words.notes.extend(left_out(points, unverified.len()));
     words.notes.extend(asides.note());
-    if !far.is_empty() {
-        words.notes.push(format!("{} of these outside the figure.", far.len()));
-    }
+    words.notes.extend((!far.is_empty()).then(|| format!("{} of these outside the figure.", far.len())));
     let mut figure = ScalingFigure { words, series: series.collect(), laws: Vec::new(), references };
     if let Some(range) = figure.x_range() {
         figure.laws = laws.iter().filter_map(|of| Some(curve(&of.family, of.law()?, range))).collect();
     }
     figure
+}
+
+/// What a reader of the figure must know of the runs that count.
+fn left_out(points: &[RunPoint], unverified: usize) -> Vec<String> {
+    let diverged = points.iter().filter(|point| point.loss.is_none()).count();
+    let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
+    let said = |number: usize, noun: &str, what: &str| (number > 0).then(|| format!("{}{what}", count(number, noun)));
+    [
+        said(diverged, "diverged run", " left out."),
+        said(zero, "run", " at 0 left out, which a logarithmic axis has no place for."),
+        said(unverified, "run", " without a valid digest of the samples, crossed where drawn."),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Whether a run that does not count has a place near those that do; without any of these it has.
