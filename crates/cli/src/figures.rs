@@ -51,27 +51,29 @@ pub(crate) fn scaling(
         Series { name: model, family, points }
     });
     let mut words = words;
-    let diverged = points.iter().filter(|point| point.loss.is_none()).count();
-    let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
-    if diverged > 0 {
-        words.notes.push(format!("{} left out.", count(diverged, "diverged run")));
-    }
-    if zero > 0 {
-        words.notes.push(format!("{} at 0 left out, which a logarithmic axis has no place for.", count(zero, "run")));
-    }
-    if !unverified.is_empty() {
-        let runs = count(unverified.len(), "run");
-        words.notes.push(format!("{runs} without a valid digest of the samples, crossed where drawn."));
-    }
+    words.notes.extend(left_out(points, unverified.len()));
     words.notes.extend(asides.note());
-    if !far.is_empty() {
-        words.notes.push(format!("{} of these outside the figure.", far.len()));
-    }
+    words.notes.extend((!far.is_empty()).then(|| format!("{} of these outside the figure.", far.len())));
     let mut figure = ScalingFigure { words, series: series.collect(), laws: Vec::new(), references };
     if let Some(range) = figure.x_range() {
         figure.laws = laws.iter().filter_map(|of| Some(curve(&of.family, of.law()?, range))).collect();
     }
     figure
+}
+
+/// What a reader of the figure must know of the runs that count.
+fn left_out(points: &[RunPoint], unverified: usize) -> Vec<String> {
+    let diverged = points.iter().filter(|point| point.loss.is_none()).count();
+    let zero = points.iter().filter(|point| point.loss.is_some_and(|loss| loss <= 0.0)).count();
+    let said = |number: usize, noun: &str, what: &str| (number > 0).then(|| format!("{}{what}", count(number, noun)));
+    [
+        said(diverged, "diverged run", " left out."),
+        said(zero, "run", " at 0 left out, which a logarithmic axis has no place for."),
+        said(unverified, "run", " without a valid digest of the samples, crossed where drawn."),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Whether a run that does not count has a place near those that do; without any of these it has.
@@ -178,5 +180,32 @@ fn lr_point(epochs: f64, optimum: &Optimum) -> LrPoint {
             let edge = if *side == Side::Low { Edge::Low } else { Edge::High };
             LrPoint { epochs, lr: *best_tried, interval: None, edge: Some(edge) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_count_must_not_flatten_what_does() {
+        let aside = |compute, loss| Aside {
+            model: "F0".to_owned(),
+            family: String::new(),
+            parameters: 1e6,
+            epochs: 1.0,
+            compute,
+            loss,
+            kind: PointKind::Running,
+        };
+        let counted = [(1e15, 3.0), (1e17, 2.0)];
+        assert!(is_near(&aside(5e14, 3.2), &counted) && is_near(&aside(2e17, 1.9), &counted));
+        assert!(!is_near(&aside(1e14, 2.5), &counted) && !is_near(&aside(1e16, 6.9), &counted));
+        assert!(is_near(&aside(3e14, 3.5), &counted[..1]) && is_near(&aside(1.0, 9.0), &[]));
+        // Models come by family, then by size.
+        let small = Aside { family: "ViT".to_owned(), model: "Ti".to_owned(), ..aside(1.0, 1.0) };
+        let large = Aside { parameters: 2e6, family: "NFNet".to_owned(), ..aside(1.0, 1.0) };
+        let names = models(&[], &[&small, &large]);
+        assert_eq!(names, [("NFNet", "F0"), ("ViT", "Ti")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

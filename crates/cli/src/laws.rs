@@ -254,3 +254,46 @@ pub(crate) fn points_hash(points: &[RunPoint]) -> String {
     }
     hasher.finalize().to_hex()[..16].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_decides_a_figure_decides_the_hash() {
+        let point = RunPoint {
+            row: 1,
+            run: None,
+            model: "F0".to_owned(),
+            family: "NFNet".to_owned(),
+            parameters: Some(1e6),
+            epochs: Some(1.0),
+            samples: Some(5e4),
+            lr: Some(0.1),
+            seed: Some(0),
+            compute: 1e15,
+            loss: Some(2.5),
+            verified: true,
+        };
+        let changes: [fn(&mut RunPoint); 10] = [
+            |point| point.model = "F1".to_owned(),
+            |point| point.family = "ViT".to_owned(),
+            |point| point.parameters = None,
+            |point| point.epochs = Some(2.0),
+            |point| point.samples = Some(6e4),
+            |point| point.lr = Some(0.2),
+            |point| point.seed = Some(1),
+            |point| point.compute = 2e15,
+            |point| point.loss = None,
+            |point| point.verified = false,
+        ];
+        let mut hashes = vec![points_hash(std::slice::from_ref(&point)), points_hash(&[])];
+        for change in changes {
+            let mut other = point.clone();
+            change(&mut other);
+            hashes.push(points_hash(&[other]));
+        }
+        hashes.sort();
+        assert!(hashes.windows(2).all(|pair| pair[0] != pair[1]), "{hashes:?}");
+    }
+}
