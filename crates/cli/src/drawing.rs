@@ -185,7 +185,9 @@ impl<'a> Drawing<'a> {
                 Compute::Flops => " FLOPs",
                 Compute::DeviceHours | Compute::TrainHours => " h",
             };
-            let figure = tuning::isoflop(cells, fitted, unit, self.words("Parameters", "Held-out loss (nats)"));
+            let mut words = self.words("Parameters", "Held-out loss (nats)");
+            words.notes.extend(unit.is_empty().then(|| format!("Numbers at the curves: {axis}.")));
+            let figure = tuning::isoflop(cells, fitted, unit, words);
             return Ok((figure.svg(&look)?, figure.csv()));
         }
         let (unique, label) = match figure {
