@@ -28,7 +28,7 @@ fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     let residuals: serde_json::Value = serde_json::from_slice(&read("residuals.json")).expect("JSON");
     assert_eq!(residuals["fit"]["back_test"]["steps"][2]["left_out"], 3, "{residuals}");
     let drawn = String::from_utf8(read("residuals.csv")).expect("text");
-    assert!(drawn.contains(",back-test,fitted without the 3 largest budgets: predicts them"), "{drawn}");
+    assert!(drawn.contains(",back-test,fitted without the 3 largest budgets: "), "{drawn}");
     assert!(drawn.contains(",extrapolated") && drawn.contains(",inside data"), "{drawn}");
     // XS, S, M and L; four budgets of three rates and an optimum or more each.
     let rates = String::from_utf8(read("lr.csv")).expect("text");

@@ -20,7 +20,8 @@ pub(crate) fn rates(points: &[RunPoint], words: Words) -> ProfileFigure {
     let panel = |model: String| {
         let own = groups.iter().filter(|group| group.model == model);
         let curves = own.filter_map(|group| Some(rate_curve(points, group, group.epochs?))).collect();
-        ProfilePanel { name: model, curves }
+        let family = points.iter().find(|point| point.model == model).map(|point| point.family.clone());
+        ProfilePanel { name: model, family: family.unwrap_or_default(), curves }
     };
     let panels = laws::models(points).into_iter().map(panel).filter(|panel| !panel.curves.is_empty()).collect();
     ProfileFigure { words, budget_label: "Epochs:".to_owned(), panels }
@@ -76,7 +77,7 @@ pub(crate) fn isoflop(cells: &Cells, fitted: &Isoflop, unit: &str, words: Words)
         }),
     };
     let curves = fitted.valleys.iter().zip(&groups).map(curve).collect();
-    let panels = vec![ProfilePanel { name: String::new(), curves }];
+    let panels = vec![ProfilePanel { curves, ..ProfilePanel::default() }];
     ProfileFigure { words, budget_label: String::new(), panels }
 }
 
@@ -179,12 +180,12 @@ fn panel(of: &FamilyLaw, several: bool) -> Option<ResidualPanel> {
 
 /// What a law without its largest budgets says of them, in words.
 fn missed(step: &fit::Step) -> String {
-    let (largest, them) = match step.left_out {
-        1 => ("the largest budget".to_owned(), "it"),
-        more => (format!("the {more} largest budgets"), "them"),
+    let largest = match step.left_out {
+        1 => "the largest budget".to_owned(),
+        more => format!("the {more} largest budgets"),
     };
     let mean = step.misses.iter().map(|miss| miss.error).sum::<f64>() / step.misses.len().max(1) as f64;
     let off = 100.0 * mean.exp_m1();
     let too = if off < 0.0 { "low" } else { "high" };
-    format!("fitted without {largest}: predicts {them} {:.1} % too {too}", off.abs())
+    format!("fitted without {largest}: {:.1} % too {too} there", off.abs())
 }

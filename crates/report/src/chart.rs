@@ -27,7 +27,10 @@ const PAGE_MM: f64 = 170.0;
 pub(crate) struct Chart<'a> {
     pub(crate) words: Words,
     pub(crate) x: Axis,
+    /// In its place an axis for each column of panels, which are then as many; none where all panels share it.
+    pub(crate) columns: Vec<Axis>,
     pub(crate) y: Axis,
+    /// Row by row. One without a heading keeps a place empty, where there are several.
     pub(crate) panels: Vec<Panel>,
     /// Behind everything in the first panel.
     pub(crate) law: Option<&'a Law>,
@@ -80,6 +83,9 @@ impl Chart<'_> {
 
     /// Columns that give panels a pleasant shape, on a canvas with this ratio of width to height.
     fn columns(&self, ratio: f64) -> usize {
+        if !self.columns.is_empty() {
+            return self.columns.len();
+        }
         let count = self.panels.len();
         let columns = match count {
             0 | 1 => 1,
@@ -99,6 +105,7 @@ impl Chart<'_> {
         let spec = Spec {
             words: &self.words,
             x: self.x.clone(),
+            columns: &self.columns,
             y: self.y.clone(),
             right: if named { labels::column_width(names, sizes.small, sizes.width) } else { 0.0 },
             strip: key.height,
@@ -107,6 +114,9 @@ impl Chart<'_> {
         let frames = Frame::lay_out_panels(&spec, &headings, columns, sizes)?;
         let mut scene = Scene::default();
         for (i, (frame, panel)) in frames.iter().zip(&self.panels).enumerate() {
+            if i > 0 && panel.heading.is_empty() {
+                continue;
+            }
             if let Some(law) = self.law.filter(|_| i == 0) {
                 draw_band(law, LawLook::ONLY, frame, &mut scene);
                 draw_line(law, LawLook::ONLY, frame, &mut scene, sizes);

@@ -125,6 +125,7 @@ impl CurvesFigure {
         Chart {
             words: self.words.clone(),
             x: Axis { range: x, kind: Kind::Decades },
+            columns: Vec::new(),
             y: Axis { range: y, kind: Kind::Decades },
             panels: vec![panel],
             law: None,

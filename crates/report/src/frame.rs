@@ -64,6 +64,8 @@ impl Axis {
 pub(crate) struct Spec<'a> {
     pub(crate) words: &'a Words,
     pub(crate) x: Axis,
+    /// In its place an axis for each column of panels; none where all share it.
+    pub(crate) columns: &'a [Axis],
     pub(crate) y: Axis,
     /// Room to the right of the plot for the labels of lines.
     pub(crate) right: f64,
@@ -128,12 +130,15 @@ impl Frame {
             return Err(Error::NoRoom);
         }
 
-        let along_x = |value: f64| spec.x.place(value, (0.0, cell_wide));
         let gap = 0.6 * sizes.small;
-        let x_ticks = fitting(&spec.x, cell_wide / (3.0 * sizes.small), &along_x, &|label| {
-            width(&markup(label), sizes.small) + gap
-        });
+        let x_axis = |index: usize| spec.columns.get(index % columns).unwrap_or(&spec.x);
+        let x_ticks = |axis: &Axis| {
+            let along_x = |value: f64| axis.place(value, (0.0, cell_wide));
+            let extent = |label: &str| width(&markup(label), sizes.small) + gap;
+            fitting(axis, cell_wide / (3.0 * sizes.small), &along_x, &extent)
+        };
         let cell = |index: usize| {
+            let x = x_axis(index);
             let (x0, y0) = (left + (index % columns) as f64 * pitch_x, top + (index / columns) as f64 * pitch_y + head);
             let plot = if rows * columns == 1 {
                 Rect { x0: left, y0: top + head, x1: right, y1: bottom }
@@ -142,7 +147,7 @@ impl Frame {
             };
             let unit = |axis: &Axis| axis.kind.along(axis.range.0)..axis.kind.along(axis.range.1);
             let coord = Cartesian2d::new(
-                unit(&spec.x),
+                unit(x),
                 unit(&spec.y),
                 // plotters counts pixels downwards and takes the first end for the smallest value.
                 (plot.x0.round() as i32..plot.x1.round() as i32, plot.y1.round() as i32..plot.y0.round() as i32),
@@ -152,8 +157,8 @@ impl Frame {
                 strip: Rect { x0: left, y0: strip_top, x1: wide - EDGE, y1: top },
                 canvas: Rect::new(0.0, 0.0, wide, high),
                 coord,
-                axes: [&spec.x, &spec.y].map(|axis| (axis.kind.clone(), axis.range)),
-                x_ticks: x_ticks.clone(),
+                axes: [x, &spec.y].map(|axis| (axis.kind.clone(), axis.range)),
+                x_ticks: x_ticks(x),
                 y_ticks: y_ticks.clone(),
                 texts: Vec::new(),
             }
@@ -161,8 +166,9 @@ impl Frame {
         let mut frames: Vec<Frame> = (0..headings.len()).map(cell).collect();
         for (i, (frame, heading)) in frames.iter_mut().zip(headings).enumerate() {
             let slack = if columns > 1 { 0.45 * PANEL_GAP.0 * sizes.small } else { f64::INFINITY };
-            if i + columns >= headings.len() {
-                frame.x_tick_labels(spec, sizes, slack);
+            // Below the lowest panel of a column; the places under it may be empty.
+            if (i + columns..headings.len()).step_by(columns).all(|below| headings[below].is_empty()) {
+                frame.x_tick_labels(x_axis(i), sizes, slack);
             }
             if i % columns == 0 {
                 frame.y_tick_labels(spec, sizes);
@@ -219,14 +225,14 @@ impl Frame {
     }
 
     /// Labels reach no further than `slack` out of the plot, where those of the next panel are.
-    fn x_tick_labels(&mut self, spec: &Spec<'_>, sizes: &Sizes, slack: f64) {
+    fn x_tick_labels(&mut self, axis: &Axis, sizes: &Sizes, slack: f64) {
         let Rect { x0, x1, y1, .. } = self.plot;
         let mut taken = f64::NEG_INFINITY;
         for tick in self.x_ticks.clone() {
             let Some(label) = tick.label else { continue };
             let runs = markup(&label);
             let half = width(&runs, sizes.small) / 2.0;
-            let x = inside(spec.x.place(tick.value, (x0, x1)), x0 - slack + half, x1 + slack - half);
+            let x = inside(axis.place(tick.value, (x0, x1)), x0 - slack + half, x1 + slack - half);
             let x = inside(x, EDGE + half, self.canvas.x1 - EDGE - half);
             // Only a label that was moved can touch the one before; where the panel is too narrow for any, none is drawn.
             if slack.is_finite() && (x - half < taken || 2.0 * half > x1 - x0 + 2.0 * slack) {

@@ -141,6 +141,7 @@ impl LedgerFigure {
         Chart {
             words: self.words.clone(),
             x: Axis { range: (-0.6, days - 0.4), kind: Kind::Names(short(&self.days)) },
+            columns: Vec::new(),
             y: Axis { range: (0.0, top), kind: Kind::Level },
             panels,
             law: None,

@@ -42,6 +42,7 @@ pub(crate) fn scene(figure: &OptimalLrFigure, sizes: &Sizes) -> Result<Scene, Er
     let spec = Spec {
         words: &words,
         x: Axis { range: x, kind: Kind::Doublings { anchor: 1.0, notation: Notation::Fraction } },
+        columns: &[],
         y: Axis { range: y, kind: lr_ticks(&lrs, y) },
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: key.height,

@@ -135,6 +135,7 @@ impl OptimumFigure {
         Chart {
             words: self.words.with(notes),
             x: Axis { range: x.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
+            columns: Vec::new(),
             y: Axis { range: y.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
             panels: vec![panel],
             law: self.law.as_ref(),

@@ -23,7 +23,7 @@ pub struct ProfileFigure {
     pub words: Words,
     /// What the curves of a panel differ in, such as `Epochs`.
     pub budget_label: String,
-    /// The panels, which share their axes.
+    /// The panels, which share their axes but for the families.
     pub panels: Vec<ProfilePanel>,
 }
 
@@ -32,6 +32,8 @@ pub struct ProfileFigure {
 pub struct ProfilePanel {
     /// Stands above it.
     pub name: String,
+    /// What kind of model it is, such as `ViT`. Where there are several kinds, each has a column with a horizontal axis of its own.
+    pub family: String,
     /// Its curves in any order.
     pub curves: Vec<Profile>,
 }
@@ -145,14 +147,11 @@ impl ProfileFigure {
         budgets.sort_by(|a, b| a.0.total_cmp(&b.0));
         budgets.dedup_by(|a, b| a.0 == b.0);
         let place = |budget: f64| budgets.iter().position(|other| other.0 == budget).unwrap_or(0);
-        let tried = || self.curves().flat_map(|(_, c)| c.points.iter().map(|p| p.0).chain(c.diverged.iter().copied()));
         let optima = || self.curves().filter_map(|(_, curve)| curve.optimum.as_ref());
-        // Arrows at the edge need more room.
-        let air = if optima().any(|optimum| optimum.edge.is_some()) { 1.6 * AIR } else { AIR };
-        let x = range(tried().chain(optima().map(|optimum| optimum.x)), air).unwrap_or((0.1, 1.0));
-        let places: Vec<f64> = tried().collect();
-        // Learning rates are read as doublings, model sizes as powers of ten.
-        let ticks = if x.1 < 1e3 { lr_ticks(&places, x) } else { Kind::Decades };
+        let all: Vec<&ProfilePanel> = self.panels.iter().collect();
+        let axis = horizontal(&all);
+        let columns = self.columns();
+        let own: Vec<Axis> = columns.iter().map(|column| horizontal(column)).collect();
         let losses = self.curves().flat_map(|(_, curve)| curve.points.iter().map(|point| point.1));
         let data = range(losses.chain(optima().map(|optimum| optimum.y)), AIR).unwrap_or((1.0, 10.0));
         let diverged = self.curves().any(|(_, curve)| !curve.diverged.is_empty());
@@ -168,7 +167,7 @@ impl ProfileFigure {
                 let height = (index as f64 + 0.5) / budgets.len() as f64;
                 draw(curve, index, top(CROSSES * 0.9 * height), &mut made.layers, &mut marks);
                 let last = curve.points.iter().max_by(|a, b| a.0.total_cmp(&b.0));
-                let end = curve.fit.last().filter(|end| end.0 <= x.1 && end.1 <= y.1 && end.1 >= y.0).copied();
+                let end = curve.fit.last().filter(|end| end.0 <= axis.range.1 && end.1 <= y.1 && end.1 >= y.0).copied();
                 if let Some(at) = end.or(last.map(|point| (point.0, point.1))).filter(|_| named) {
                     made.names.push(Name { text: curve.name.clone(), at, series: index });
                 }
@@ -176,20 +175,36 @@ impl ProfileFigure {
             made.layers.append(&mut marks);
             made
         };
+        // Row by row, with places left empty under the shorter columns.
+        let rows = columns.iter().map(Vec::len).max().unwrap_or(0);
+        let grid = (0..rows).flat_map(|row| columns.iter().map(move |column| column.get(row)));
+        let panels: Vec<Panel> = match columns.is_empty() {
+            true => all.iter().map(|shown| panel(shown)).collect(),
+            false => grid.map(|shown| shown.map_or_else(Panel::default, |shown| panel(shown))).collect(),
+        };
         Chart {
             words: self.words.clone(),
-            x: Axis { range: x, kind: ticks },
+            x: axis.clone(),
+            columns: own,
             y: Axis { range: y, kind: Kind::Decades },
-            panels: if self.panels.is_empty() {
-                vec![Panel::default()]
-            } else {
-                self.panels.iter().map(panel).collect()
-            },
+            panels: if panels.is_empty() { vec![Panel::default()] } else { panels },
             law: None,
             palette: Palette::ordered(budgets.len()),
             key: self.key(&budgets, named),
             description: self.description(),
         }
+    }
+
+    /// The panels of each family, in the order of their first panels; none where there is one family.
+    fn columns(&self) -> Vec<Vec<&ProfilePanel>> {
+        let mut columns: Vec<Vec<&ProfilePanel>> = Vec::new();
+        for panel in &self.panels {
+            match columns.iter_mut().find(|column| column.iter().any(|other| other.family == panel.family)) {
+                Some(column) => column.push(panel),
+                None => columns.push(vec![panel]),
+            }
+        }
+        if columns.len() > 1 { columns } else { Vec::new() }
     }
 
     fn key(&self, budgets: &[(f64, &str)], named: bool) -> Vec<Entry> {
@@ -239,6 +254,20 @@ impl ProfileFigure {
             self.words.y_label, self.words.x_label
         )
     }
+}
+
+/// The horizontal axis for all that these panels show.
+fn horizontal(panels: &[&ProfilePanel]) -> Axis {
+    let curves = || panels.iter().flat_map(|panel| &panel.curves);
+    let tried: Vec<f64> =
+        curves().flat_map(|c| c.points.iter().map(|p| p.0).chain(c.diverged.iter().copied())).collect();
+    let optima = || curves().filter_map(|curve| curve.optimum.as_ref());
+    // Arrows at the edge need more room.
+    let air = if optima().any(|optimum| optimum.edge.is_some()) { 1.6 * AIR } else { AIR };
+    let range = range(tried.iter().copied().chain(optima().map(|optimum| optimum.x)), air).unwrap_or((0.1, 1.0));
+    // Learning rates are read as doublings, model sizes as powers of ten.
+    let kind = if range.1 < 1e3 { lr_ticks(&tried, range) } else { Kind::Decades };
+    Axis { range, kind }
 }
 
 /// The layers of a curve; `marks` go on top of all curves.

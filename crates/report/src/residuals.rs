@@ -134,6 +134,7 @@ impl ResidualsFigure {
         Chart {
             words: self.words.clone(),
             x: Axis { range: x.unwrap_or((1.0, 10.0)), kind: Kind::Decades },
+            columns: Vec::new(),
             y: Axis { range: y.unwrap_or((-1.0, 1.0)), kind: Kind::Level },
             panels,
             law: None,

@@ -73,6 +73,7 @@ fn arranged(
     let mut spec = Spec {
         words: &words,
         x: Axis { range: x_range, kind: Kind::Decades },
+        columns: &[],
         y: Axis { range: y_range, kind: Kind::Decades },
         right: labels::column_width(names, sizes.small, sizes.width),
         strip: 0.0,

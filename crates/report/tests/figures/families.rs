@@ -94,7 +94,7 @@ fn residuals() -> ResidualsFigure {
                 cut: 1e17,
                 curve: (0..=20).map(|i| (at(i), off * (f64::from(i) / 20.0).powi(2))).collect(),
                 label: format!(
-                    "fitted without the 3 largest budgets: predicts them {:.1} % too {}",
+                    "fitted without the 3 largest budgets: {:.1} % too {} there",
                     off.abs(),
                     if off < 0.0 { "low" } else { "high" }
                 ),

@@ -14,7 +14,7 @@ fn one_profile(points: Vec<(f64, f64, PointKind)>) -> ProfileFigure {
     ProfileFigure {
         words: Words::axes("Learning rate", "Held-out loss (nats)"),
         budget_label: "Epochs:".to_owned(),
-        panels: vec![ProfilePanel { name: LONG.to_owned(), curves }],
+        panels: vec![ProfilePanel { name: LONG.to_owned(), curves, ..ProfilePanel::default() }],
     }
 }
 

@@ -29,7 +29,7 @@ fn rates() -> ProfileFigure {
         ];
         curves[0].diverged = vec![1.6, 3.2];
         curves[1].diverged = vec![1.6];
-        ProfilePanel { name: name.to_owned(), curves }
+        ProfilePanel { name: name.to_owned(), curves, ..ProfilePanel::default() }
     };
     let mut panels = vec![panel("XS", 1.0), panel("S", 0.8), panel("M", 0.7), panel("L", 0.5)];
     // At the edge, still running, left out, and without a fit.
@@ -44,6 +44,23 @@ fn rates() -> ProfileFigure {
     }
 }
 
+/// Two families with learning rates far apart, one of them with fewer models.
+fn rates_of_families() -> ProfileFigure {
+    let panel = |name: &str, family: &str, from: f64, best: f64| {
+        let tried: Vec<f64> = (0..4).map(|i| from * 2f64.powi(i)).collect();
+        let curves = vec![profile("1/2", 0.5, best, 0.7, &tried), profile("1", 1.0, 0.8 * best, 0.55, &tried)];
+        ProfilePanel { name: name.to_owned(), family: family.to_owned(), curves }
+    };
+    ProfileFigure {
+        panels: vec![
+            panel("S/16", "ViT", 5e-4, 1.5e-3),
+            panel("F0", "NFNet", 0.1, 0.3),
+            panel("F1", "NFNet", 0.1, 0.25),
+        ],
+        ..rates()
+    }
+}
+
 fn isoflop() -> ProfileFigure {
     let curve = |i: i32| {
         let best = 2e7 * 10f64.powf(0.5 * f64::from(i));
@@ -53,7 +70,7 @@ fn isoflop() -> ProfileFigure {
     };
     ProfileFigure {
         words: Words::axes("Parameters", "Held-out loss (nats)"),
-        panels: vec![ProfilePanel { name: String::new(), curves: (0..4).map(curve).collect() }],
+        panels: vec![ProfilePanel { curves: (0..4).map(curve).collect(), ..ProfilePanel::default() }],
         ..ProfileFigure::default()
     }
 }
@@ -104,7 +121,7 @@ fn residuals() -> ResidualsFigure {
             back_test: Some(BackTest {
                 cut: 5e17,
                 curve: (0..=28).map(|i| (band(i).0, 0.12 * (f64::from(i) - 12.0).powi(2) / 12.0 - 0.3)).collect(),
-                label: "fitted without the 2 largest budgets: predicts them 1.2 % too high".to_owned(),
+                label: "fitted without the 2 largest budgets: 1.2 % too high there".to_owned(),
             }),
         }],
     }
@@ -148,6 +165,7 @@ fn ledger() -> LedgerFigure {
 #[test]
 fn learning_rates_are_the_committed_ones() {
     check_golden("lr.svg", &rates().svg(&Style::paper()).expect("a figure"));
+    check_golden("lr_families.svg", &rates_of_families().svg(&Style::paper()).expect("a figure"));
     check_golden("lr.csv", &rates().csv());
 }
 
