@@ -13,7 +13,7 @@ export PATH := $(PATH):$(CACHE)/nasm/usr/bin
 help:
 	@echo "make demo     set everything up, run sweeps/demo.toml, write its report (about 10 minutes on 2 cores)"
 	@echo "make transfer-demo  the same with fine-tuning: sweeps/transfer-demo.toml (about 8 minutes on 2 cores)"
-	@echo "make families  ConvNets against Vision Transformers: sweeps/families.toml (about 15 minutes on 2 cores)"
+	@echo "make families  ConvNets against Vision Transformers: sweeps/families.toml (about 20 minutes on 2 cores)"
 	@echo "make learning-rates  two trials against a full grid: sweeps/learning-rates.toml (about an hour on 2 cores)"
 	@echo "make test     set everything up and run all tests"
 	@echo "make soak     the scheduler's tests with 10,000 simulated sweeps and 5,000 kills (about 15 minutes)"

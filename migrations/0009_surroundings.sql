@@ -9,5 +9,6 @@ create table session (
     sweep_id integer not null references sweep (sweep_id),
     began_ms integer not null,
     surroundings text not null,
-    primary key (sweep_id, began_ms)
+    -- The question is which one started an attempt, whichever sweep has its run.
+    primary key (began_ms, sweep_id)
 ) strict, without rowid;

@@ -30,7 +30,11 @@ pub(crate) struct Asides {
     /// Of each model and epoch budget the best one at work, and the best excluded one.
     pub(crate) best: Vec<Aside>,
     pub(crate) unfinished: usize,
+    /// Failed or cancelled.
+    pub(crate) given_up: usize,
     pub(crate) excluded: usize,
+    /// Whether those at work stand at billed hours on an axis of others.
+    billed: bool,
 }
 
 /// Those of one stage of a sweep. `newest`: step and held-out loss that runs have recorded on their way.
@@ -40,7 +44,7 @@ pub(crate) fn of_sweep(
     compute: Compute,
     stage: Stage,
 ) -> Asides {
-    let mut asides = Asides::default();
+    let mut asides = Asides { billed: compute == Compute::TrainHours, ..Asides::default() };
     let mut best: BTreeMap<(bool, &str, u64), Aside> = BTreeMap::new();
     let by_id = store::by_id(rows);
     let of_stage = |row: &&RunRow| row.wanted && row.spec.pretrained.is_some() == (stage == Stage::Finetuning);
@@ -60,7 +64,9 @@ pub(crate) fn of_sweep(
             _ => None,
         };
         asides.excluded += usize::from(excluded);
-        asides.unfinished += usize::from(!excluded && !finished);
+        let given_up = matches!(row.state, RunState::Failed(_) | RunState::Cancelled);
+        asides.given_up += usize::from(!excluded && given_up);
+        asides.unfinished += usize::from(!excluded && !finished && !given_up);
         let Some((compute, loss)) = found.filter(|(x, y)| [x, y].iter().all(|v| **v > 0.0 && v.is_finite())) else {
             continue;
         };
@@ -98,16 +104,20 @@ fn so_far(row: &RunRow, (step, loss): (u64, f64), compute: Compute) -> (f64, f64
 impl Asides {
     /// What a figure that draws the best of them says of all.
     pub(crate) fn note(&self) -> Option<String> {
-        let counts: Vec<String> = [(self.unfinished, "not finished yet"), (self.excluded, "excluded")]
-            .into_iter()
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, what)| format!("{} {what}", count(number, "run")))
-            .collect();
+        let counts: Vec<String> =
+            [(self.unfinished, "not finished yet"), (self.given_up, "given up"), (self.excluded, "excluded")]
+                .into_iter()
+                .filter(|(number, _)| *number > 0)
+                .map(|(number, what)| format!("{} {what}", count(number, "run")))
+                .collect();
         let drawn = match self.best.is_empty() {
             true => " and left out",
             false => "; of each model and budget the best with a loss is drawn",
         };
-        (!counts.is_empty()).then(|| format!("{}{drawn}.", counts.join(", ")))
+        let at_work = self.best.iter().any(|one| one.kind == PointKind::Running);
+        // The median time of a step is known at the end only.
+        let hours = if at_work && self.billed { " Runs at work stand at their billed hours." } else { "" };
+        (!counts.is_empty()).then(|| format!("{}{drawn}.{hours}", counts.join(", ")))
     }
 
     /// Everything that a figure takes from them.

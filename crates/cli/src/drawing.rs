@@ -14,7 +14,7 @@ use crate::command::table::count;
 use crate::exit::{Failure, say};
 use crate::figure_file::{Drawn, hash};
 use crate::frontiers::{self, FamilyLaw, laws_of_families, say_lawless};
-use crate::pages::comparison::Compared;
+use crate::pages::sides::Compared;
 use crate::plot_command::decisive;
 use crate::points::{self, Needs, Points};
 use crate::samples::{self, Verdict};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fit::{Form, LawFit, Optimum, Side};
+use fit::{Form, Optimum, Side};
 use report::{
     Edge, LawPoint, LrPoint, LrSeries, OptimalLrFigure, Point, PointKind, Reference, ScalingFigure, Series, Words,
 };
@@ -56,7 +56,7 @@ pub(crate) fn scaling(
     words.notes.extend((!far.is_empty()).then(|| format!("{} of these outside the figure.", far.len())));
     let mut figure = ScalingFigure { words, series: series.collect(), laws: Vec::new(), references };
     if let Some(range) = figure.x_range() {
-        figure.laws = laws.iter().filter_map(|of| Some(curve(&of.family, of.law()?, range))).collect();
+        figure.laws = laws.iter().filter_map(|of| curve(of, range)).collect();
     }
     figure
 }
@@ -115,7 +115,9 @@ pub(crate) fn references(points: &[RunPoint]) -> Vec<Reference> {
     models(points, &[]).into_iter().map(reference).collect()
 }
 
-fn curve(family: &str, law: &LawFit, (low, high): (f64, f64)) -> report::Law {
+/// The law of a family where it surely falls.
+fn curve(of: &FamilyLaw, (low, high): (f64, f64)) -> Option<report::Law> {
+    let (law, (frontier, _)) = (of.law()?, of.found.as_ref().ok()?);
     let at = |index: usize| {
         let x = (low.ln() + (high.ln() - low.ln()) * index as f64 / (CURVE - 1) as f64).exp();
         let estimate = law.predict(x);
@@ -126,17 +128,13 @@ fn curve(family: &str, law: &LawFit, (low, high): (f64, f64)) -> report::Law {
         format!("\nα = {:.3} [{:.3}, {:.3}] (95 %)", alpha.value, alpha.low, alpha.high)
     });
     let form = if law.form == Form::Power { "" } else { "\nsaturating" };
-    report::Law {
+    let (equation, points, r2) = (answer::equation(law), frontier.pareto.len(), law.quality.r2);
+    Some(report::Law {
         curve: (0..CURVE).map(at).filter(|point| point.y > 0.0 && point.low > 0.0).collect(),
         data_range: law.x_range,
-        label: format!(
-            "{}{exponent}{form}\nn = {}, R^2 = {:.3}",
-            answer::equation(law),
-            law.used.len(),
-            law.quality.r2
-        ),
-        family: family.to_owned(),
-    }
+        label: format!("{equation}{exponent}{form}\nn = {points}, R^2 = {r2:.3}"),
+        family: of.family.clone(),
+    })
 }
 
 /// Optimal learning rate against epochs.

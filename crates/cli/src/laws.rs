@@ -1,4 +1,4 @@
-//! From points to laws: the one place where `fit` is called.
+//! From points to laws in one variable and optimal learning rates.
 
 use std::collections::BTreeMap;
 

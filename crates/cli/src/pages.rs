@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use report::Part;
 use spec::run::RunId;
+use spec::trainer::Trainer;
 use store::{DeviceLedger, Ledger, RunRow, Session, Standing, Store, SweepRow, Work, Worked};
 
 use crate::exit::Failure;
@@ -13,6 +14,7 @@ pub(crate) mod comparison;
 mod conclusions;
 pub(crate) mod happened;
 pub(crate) mod provenance;
+pub(crate) mod sides;
 pub(crate) mod sweep;
 
 /// All that the database has on one sweep.
@@ -46,6 +48,14 @@ impl Told {
             worked: store.worked(id).await?,
             work: store.work(id).await?,
         })
+    }
+}
+
+impl Told {
+    /// Whether runs that the sweep asks for only pretend to train.
+    pub(crate) fn is_simulated(&self) -> bool {
+        let mut wanted = self.rows.iter().filter(|row| row.wanted);
+        wanted.any(|row| matches!(row.spec.trainer, Some(Trainer::Simulated { .. })))
     }
 }
 

@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Surroundings {
     /// Version of scalelaw.
     pub(crate) scalelaw: String,
-    /// What was typed after `scalelaw`.
-    pub(crate) command: Vec<String>,
     pub(crate) host: String,
     /// The distribution, or the kernel where that has no name.
     pub(crate) system: String,
@@ -25,8 +23,6 @@ pub(crate) struct Surroundings {
     pub(crate) gpus: Vec<String>,
     /// Of the folder with the sweep file, where it is under version control.
     pub(crate) git: Option<Git>,
-    /// Whether the runs only pretended to train.
-    pub(crate) simulated: bool,
 }
 
 /// The state of the sources.
@@ -39,14 +35,13 @@ pub(crate) struct Git {
 
 impl Surroundings {
     /// Of this process, whose sweep file lies in `folder`.
-    pub(crate) fn here(folder: &Path, gpus: &[Gpu], simulated: bool) -> Surroundings {
+    pub(crate) fn here(folder: &Path, gpus: &[Gpu]) -> Surroundings {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let name = rustix::system::uname();
         let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
         let kernel = format!("{} {} {}", text(name.sysname()), text(name.release()), text(name.machine()));
         Surroundings {
             scalelaw: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::env::args().skip(1).collect(),
             host: text(name.nodename()),
             system: distribution(&read("/etc/os-release")).unwrap_or(kernel),
             processor: spec::hardware::processor(&read("/proc/cpuinfo")),
@@ -54,7 +49,6 @@ impl Surroundings {
             memory_bytes: memory(&read("/proc/meminfo")),
             gpus: gpus.iter().map(|gpu| gpu.product.clone().unwrap_or_else(|| gpu.name.clone())).collect(),
             git: git(folder),
-            simulated,
         }
     }
 
@@ -122,7 +116,7 @@ mod tests {
     #[test]
     fn machines_are_told_in_words() {
         let gpus = vec![Gpu { name: "GPU-1".to_owned(), product: Some("H100".to_owned()), memory: None }; 2];
-        let mut here = Surroundings::here(Path::new("."), &gpus, false);
+        let mut here = Surroundings::here(Path::new("."), &gpus);
         assert!(here.machine().contains("2 x H100, "), "{}", here.machine());
         (here.gpus, here.cores, here.memory_bytes) = (Vec::new(), 1, memory("MemTotal:    2097152 kB\n"));
         here.processor = Some("P".to_owned());

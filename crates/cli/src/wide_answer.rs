@@ -247,7 +247,7 @@ pub(crate) fn backtest_text(backtest: &Backtest) -> String {
             "  {} left out, reaching {:.1} times further: {:+.2} % on average over {n}, {inside} inside their interval",
             step.left_out,
             step.reach,
-            100.0 * mean
+            100.0 * mean.exp_m1()
         );
     }
     text

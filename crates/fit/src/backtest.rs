@@ -157,7 +157,7 @@ impl Backtest {
             format!(
                 "only {:.0} % of the largest runs lie inside the 95 % interval predicted from smaller ones (predictions {:+.2} % off on average): beyond the data expect more error than the intervals say",
                 100.0 * coverage,
-                100.0 * error
+                100.0 * error.exp_m1()
             )
         })
     }

@@ -52,6 +52,11 @@ impl LawFit {
         estimate(&self.curve, &self.bands, Quantity::At(x.ln()))
     }
 
+    /// The law at `x` alone, without an interval.
+    pub(crate) fn at(&self, x: f64) -> f64 {
+        self.curve.ln_at(x.ln()).exp()
+    }
+
     /// Puts a fit together: the intervals are the widest of all `bands`.
     pub(crate) fn assemble(form: Form, curve: Curve, bands: Vec<Band>, data: Data) -> Result<LawFit, Refusal> {
         let Data { usable, mut excluded, warnings } = data;

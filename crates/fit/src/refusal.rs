@@ -129,8 +129,11 @@ impl Refusal {
                 format!("add a learning rate below {lowest}, for example {}", lowest / 4.0)
             }
             Refusal::NoCommonRange { one, other } => {
-                let (below, above) = if one.1 < other.0 { (one.1, other.0) } else { (other.1, one.0) };
-                format!("add runs of either between {} and {}", short(below), short(above))
+                let (below, above) = if one.1 <= other.0 { (one.1, other.0) } else { (other.1, one.0) };
+                match below < above {
+                    true => format!("add runs of either between {} and {}, or beyond", short(below), short(above)),
+                    false => format!("add runs of either beyond {}", short(below)),
+                }
             }
             Refusal::OutOfRange { what } => format!("give {what} in a unit that brings the numbers nearer to 1"),
         }

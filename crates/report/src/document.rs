@@ -98,7 +98,7 @@ impl Document {
                     writeln!(html, "<div class=\"table\">{table}</div>")
                 }
                 Part::Verbatim(text) => {
-                    let lines: Vec<String> = text.lines().map(escaped).collect();
+                    let lines: Vec<String> = text.lines().map(|line| escaped(&line.replace('\t', "    "))).collect();
                     writeln!(html, "<pre>{}</pre>", lines.join("\n"))
                 }
                 Part::Figure { svg, caption, .. } => {
@@ -172,11 +172,22 @@ fn numbers(columns: usize, rows: &[Vec<String>]) -> Vec<bool> {
 /// Text that Markdown leaves as it is, on one line.
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
+    let text = text.split(['\n', '\r']).collect::<Vec<_>>().join(" ");
+    let text = text.trim();
+    // What would begin a list or a quotation.
+    let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let listed = number.len() < text.len() && number.starts_with(['.', ')']);
+    for (at, letter) in text.char_indices() {
+        let begins = at == 0 && matches!(letter, '-' | '+' | '>' | '=');
+        let dot = listed && at == text.len() - number.len();
         match letter {
-            '\n' | '\r' => out.push(' '),
             '<' => out.push_str("&lt;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' => {
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
+                out.push('\\');
+                out.push(letter);
+            }
+            _ if begins || dot => {
                 out.push('\\');
                 out.push(letter);
             }

@@ -14,7 +14,7 @@ pub struct ScalingFigure {
     pub words: Words,
     /// One series per model, smallest model of a family first: the order gives the colours.
     pub series: Vec<Series>,
-    /// Points of other work to compare with, drawn in grey behind the series.
+    /// Points of other work to compare with, drawn behind the series: in grey, or in the hue of a family that the series do not have.
     pub references: Vec<Reference>,
     /// The fitted law, or one for each family.
     pub laws: Vec<Law>,

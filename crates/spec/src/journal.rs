@@ -56,7 +56,7 @@ pub enum Event {
         /// What the device is, as in `NVIDIA H100 80GB HBM3` or the name of a processor.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hardware: Option<String>,
-        /// What computes, with its version, as in `libtorch 2.11.0+cpu`.
+        /// What computes, with its version, as in `libtorch 2.11.0`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         software: Option<String>,
         /// What a person has to know of where it begins: damaged checkpoints, a missing trunk, imported weights.

@@ -63,11 +63,13 @@ impl Store {
         })
     }
 
-    /// The newest held-out loss that each run of a sweep has recorded on its way, with its step; runs without one are not there.
+    /// The newest held-out loss that each unfinished run of a sweep has recorded on its way, with its step; runs without one are not
+    /// there.
     pub async fn newest_losses(&self, sweep_id: i64) -> Result<BTreeMap<RunId, (u64, f64)>, StoreError> {
         let rows: Vec<(String, i64, f64)> = sqlx::query_as(
-            "select run_id, max(step) as step, loss from evaluation where run_id in (select run_id from sweep_run where sweep_id = ?1)
-             group by run_id",
+            "select run_id, evaluation.step, evaluation.loss from sweep_run join run using (run_id) join evaluation using (run_id)
+             where sweep_id = ?1 and state in ('queued', 'running')
+                 and evaluation.step = (select max(step) from evaluation as newest where newest.run_id = run.run_id)",
         )
         .bind(sweep_id)
         .fetch_all(&self.pool)

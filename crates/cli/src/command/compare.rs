@@ -11,17 +11,20 @@ use crate::drawing;
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::figure_file::Drawn;
 use crate::pages::Told;
-use crate::pages::comparison::{self, Sides};
+use crate::pages::comparison;
+use crate::pages::sides::{self, Sides};
 use crate::place::Place;
 use crate::write;
 
 pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure> {
     let told = told(place, options).await?;
     let sides = Sides::of(&told, options.compute)?;
-    let drawn = figures(&sides, options)?;
-    let warnings = comparison::warnings(&told, options.compute);
+    let command = command(&told, options);
+    let drawn = figures(&sides, &command)?;
+    let warnings = sides::warnings(&told, &sides);
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(sides.names.join("-and-")));
-    let page = comparison::document(place, &told, &sides, &drawn)?;
+    let typed = format!("scalelaw {}", command.join(" "));
+    let page = comparison::document(place, &told, &sides, &warnings, &drawn, &typed)?;
     let mut written = report::save(&folder, &drawn, &page, &told)?;
     let answer = sides.as_json(&warnings);
     let path = folder.join("comparison.json");
@@ -33,7 +36,7 @@ pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure>
     if place.json {
         print(&json!({"schema_version": 1, "files": paths, "answer": answer}).to_string());
     } else {
-        print(&sides.in_short().join("\n"));
+        print(&comparison::in_short(&sides).join("\n"));
         print(&paths.join("\n"));
     }
     Ok(if sides.has_answer() { 0 } else { NO_FIT })
@@ -42,25 +45,36 @@ pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure>
 /// The figures alone, to see whether what they were drawn from has moved.
 pub(crate) async fn draw(place: &Place, options: &Compare) -> Result<Vec<Drawn>, Failure> {
     let told = told(place, options).await?;
-    figures(&Sides::of(&told, options.compute)?, options)
+    figures(&Sides::of(&told, options.compute)?, &command(&told, options))
 }
 
 async fn told(place: &Place, options: &Compare) -> Result<Vec<Told>, Failure> {
     let store = place.read().await?;
-    let mut told = Vec::new();
+    let mut told: Vec<Told> = Vec::new();
     for name in std::iter::once(&options.one).chain(&options.other) {
         let sweep = place.choose(&store, Some(name)).await?;
+        if told.iter().any(|other| other.sweep.sweep_id == sweep.sweep_id) {
+            return Err(Failure::usage(format!(
+                "{} is one sweep, and it cannot be compared with itself; its families are: scalelaw compare {}",
+                sweep.name, sweep.name
+            )));
+        }
         told.push(Told::read(&store, sweep).await?);
     }
     store.close().await;
     Ok(told)
 }
 
-fn figures(sides: &Sides, options: &Compare) -> Result<Vec<Drawn>, Failure> {
-    let mut command = vec!["compare".to_owned(), options.one.clone()];
-    command.extend(options.other.clone());
+/// What compares these sweeps again, wherever it is typed.
+fn command(told: &[Told], options: &Compare) -> Vec<String> {
+    let mut command = vec!["compare".to_owned()];
+    command.extend(told.iter().map(|told| told.sweep.name.clone()));
     if let Some(compute) = options.compute.to_possible_value().filter(|_| options.compute != Compute::Flops) {
         command.extend(["--compute".to_owned(), compute.get_name().to_owned()]);
     }
-    sides.stages().iter().map(|compared| drawing::compared(compared, options.compute, &command)).collect()
+    command
+}
+
+fn figures(sides: &Sides, command: &[String]) -> Result<Vec<Drawn>, Failure> {
+    sides.stages.iter().map(|compared| drawing::compared(compared, sides.compute, command)).collect()
 }

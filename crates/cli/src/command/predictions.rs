@@ -85,7 +85,7 @@ impl Scored {
             (Some(_), _) => "was known already".to_owned(),
             (None, None) => "no run yet".to_owned(),
             (None, Some(loss)) if kept.holds(*loss) => "inside".to_owned(),
-            (None, Some(loss)) => format!("outside, {:+.2} % off", 100.0 * (kept.value / loss).ln()),
+            (None, Some(loss)) => format!("outside, {:+.2} % off", 100.0 * (kept.value / loss - 1.0)),
         };
         let predicted = format!("{:.4} [{:.4}, {:.4}]", kept.value, kept.low, kept.high);
         vec![of, predicted, outcome.map(|loss| format!("{loss:.4}")).unwrap_or_default(), verdict]

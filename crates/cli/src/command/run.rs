@@ -41,7 +41,6 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
         None => place::worker(options.worker.as_deref())?,
         Some(_) => PathBuf::new(),
     };
-    let is_simulated = matches!(sweep.trainer, Some(Trainer::Simulated { .. }));
     // A pretended hang has to be over in seconds.
     let simulated_stall = (!simulated.faults.is_empty()).then_some(SIMULATED_STALL);
     let others = others(loaded, simulated)?;
@@ -131,7 +130,7 @@ pub(crate) async fn go(place: &Place, options: &Run, loaded: &Loaded, simulated:
     // Ten thousand specifications are not kept while the runs go on.
     drop(plan);
     if rows.iter().any(|row| row.wanted && !row.state.is_final()) {
-        let surroundings = json!(Surroundings::here(&setup.others.folder, &gpus, is_simulated));
+        let surroundings = json!(Surroundings::here(&setup.others.folder, &gpus));
         store.note_session(sweep_id, now_ms(), &surroundings.to_string()).await?;
     }
     let more = async || growth.more().await;

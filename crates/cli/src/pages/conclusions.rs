@@ -1,7 +1,6 @@
 //! What the runs of a sweep say: laws with their intervals and warnings, and what they predict.
 
 use clap::ValueEnum;
-use fit::LawFit;
 use report::Part;
 use spec::run::short;
 
@@ -12,7 +11,7 @@ use crate::command::predictions::{self, Scored};
 use crate::command::table::count;
 use crate::exit::Failure;
 use crate::frontiers::{FamilyLaw, laws_of_families};
-use crate::laws::{self, Answer, Checks};
+use crate::laws::{self, Answer};
 use crate::place::Place;
 use crate::points::{self, Points};
 use crate::surfaces::Fitted;
@@ -63,26 +62,6 @@ impl Conclusions {
         Ok(Conclusions { laws, families, kept })
     }
 
-    /// The law of the frontier of the grid, whatever families are in it.
-    fn frontier(&self) -> Option<(&LawFit, &Points, Option<&Checks>)> {
-        match self.laws.first() {
-            Some((_, Answer::Curve(_, fitted, checks), points)) => Some((&**fitted, points, checks.as_ref())),
-            _ => None,
-        }
-    }
-
-    /// How far off the law of the frontier was where it could be put to the test.
-    fn doubts(&self) -> Option<String> {
-        let tested = &self.frontier()?.2?.backtest;
-        let (error, inside) = (tested.mean_error?, tested.coverage?);
-        Some(format!(
-            "Put to the test on its own largest budgets, which it was fitted without, it predicted them {:+.1} % off on average, with \
-             {:.0} % of them inside their interval.",
-            100.0 * error,
-            100.0 * inside
-        ))
-    }
-
     /// The answer in a few lines.
     pub(crate) fn in_short(&self) -> Vec<String> {
         let Some((_, _, points)) = self.laws.first() else { return Vec::new() };
@@ -91,15 +70,30 @@ impl Conclusions {
         }
         let mut lines: Vec<String> = self.families.iter().map(|law| self.of_family(law)).collect();
         lines.push(format!("C: {}; L: {}; intervals are 95 %.", points.axes.compute, points.axes.loss));
-        if self.families.len() == 1 {
-            lines.extend(self.doubts());
-        }
+        lines.extend(self.families.iter().filter_map(|law| self.doubts(law)));
         lines.extend(self.growth());
-        let warnings = self.frontier().map_or(0, |(law, ..)| law.warnings.len());
-        if warnings > 0 {
-            lines.push(format!("The fit has {}, below under Fits.", count(warnings, "warning")));
+        if self.families.iter().any(|law| law.found.as_ref().is_ok_and(|(_, law)| !law.warnings.is_empty())) {
+            lines.push("The fits have warnings: they stand under Fits.".to_owned());
         }
         lines
+    }
+
+    /// Nothing where there is one family.
+    fn whose(&self, of: &FamilyLaw) -> String {
+        if self.families.len() > 1 { format!(" of {}", of.family) } else { String::new() }
+    }
+
+    /// How far off a law of the frontier was where it could be put to the test.
+    fn doubts(&self, of: &FamilyLaw) -> Option<String> {
+        let tested = of.tested()?.backtest;
+        let (error, inside) = (tested.mean_error?, tested.coverage?);
+        Some(format!(
+            "Put to the test on its own largest budgets, which it was fitted without, the law{} predicted them {:+.1} % off on average, \
+             with {:.0} % of them inside their interval.",
+            self.whose(of),
+            100.0 * error.exp_m1(),
+            100.0 * inside
+        ))
     }
 
     /// How the best size and the samples grow with compute, where the runs carry a law of both.
@@ -120,15 +114,14 @@ impl Conclusions {
     }
 
     fn of_family(&self, of: &FamilyLaw) -> String {
-        let whose = if self.families.len() > 1 { format!(" of {}", of.family) } else { String::new() };
+        let whose = self.whose(of);
         match &of.found {
-            Ok((_, law)) => {
+            Ok((frontier, law)) => {
                 let alpha = law.params.get("alpha").map(interval).unwrap_or_default();
                 let certain = if of.law().is_some() { "" } else { ", which may be 0" };
-                let (equation, points) = (answer::equation(law), law.used.len());
+                let (equation, points) = (answer::equation(law), count(frontier.pareto.len(), "point"));
                 format!(
-                    "The lowest held-out loss{whose} against compute: {equation}, exponent {alpha}{certain}, from {}.",
-                    count(points, "run")
+                    "The lowest held-out loss{whose} against compute: {equation}, exponent {alpha}{certain}, from {points} of its frontier."
                 )
             }
             Err(refusal) => {
@@ -144,29 +137,44 @@ impl Conclusions {
             parts.push(Part::Text(format!("{command}, in {}:", points.axes.compute)));
             parts.push(Part::Verbatim(answer.as_text(points)));
         }
+        if self.families.len() > 1 {
+            let families: Vec<&str> = self.families.iter().map(|law| law.family.as_str()).collect();
+            let text =
+                "These commands take all families together; the answer above and the figures have a law for each of";
+            parts.insert(1, Part::Text(format!("{text} {}.", families.join(" and "))));
+            let warned = self.families.iter().filter_map(|of| Some((of, &of.found.as_ref().ok()?.1)));
+            let warnings = warned.flat_map(|(of, law)| {
+                law.warnings.iter().map(move |warning| format!("Warning on the law of {}: {warning}.", of.family))
+            });
+            parts.insert(2, Part::List(warnings.collect()));
+        }
         parts
     }
 
-    /// What the law of the frontier says beyond its runs, and what was predicted earlier.
+    /// What the laws of the frontiers say beyond their runs, and what was predicted earlier.
     pub(crate) fn predictions(&self) -> Vec<Part> {
         let mut parts = vec![heading("Predictions")];
-        match self.frontier() {
-            Some((law, points, _)) => {
-                let largest = law.x_range.1;
-                let row = |times: &f64| {
-                    let at = law.predict(times * largest);
-                    vec![format!("{times}"), short(times * largest), interval(&at)]
-                };
+        let laws = self.families.iter().filter_map(|of| Some((of, &of.found.as_ref().ok()?.1)));
+        let rows = laws.flat_map(|(of, law)| {
+            FURTHER.iter().map(move |times| {
+                let compute = times * law.x_range.1;
+                let cells = [format!("{times}"), short(compute), interval(&law.predict(compute))];
+                std::iter::once(of.family.clone()).chain(cells).collect::<Vec<String>>()
+            })
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        match self.laws.first() {
+            Some((_, _, points)) if !rows.is_empty() => {
                 let text = format!(
                     "By the law of the frontier, if it goes on as it was fitted: the lowest loss at this many times the largest compute of the \
                      frontier. The interval is that of the law, not of a single run; beyond ten times it says little. C: {}.",
                     points.axes.compute
                 );
                 parts.push(Part::Text(text));
-                parts.extend(self.doubts().map(Part::Text));
-                parts.push(table(&["times", "C", "lowest loss"], FURTHER.iter().map(row).collect()));
+                parts.extend(self.families.iter().filter_map(|law| self.doubts(law)).map(Part::Text));
+                parts.push(table(&["family", "times", "C", "lowest loss"], rows));
             }
-            None => parts.push(Part::Text("Without a law of the frontier there is nothing to extrapolate.".to_owned())),
+            _ => parts.push(Part::Text("Without a law of the frontier there is nothing to extrapolate.".to_owned())),
         }
         if !self.kept.is_empty() {
             parts.push(Part::Text(

@@ -29,7 +29,7 @@ fn asked(source: &str) -> Option<String> {
 /// The plan against what happened, and every failure and exclusion.
 pub(crate) fn parts(told: &Told) -> Vec<Part> {
     let mut lines = Vec::new();
-    if provenance::is_simulated(told) {
+    if told.is_simulated() {
         lines.push(
             "SIMULATED: runs of this sweep only pretended to train, and their losses follow a planted law.".to_owned(),
         );

@@ -15,7 +15,7 @@ pub(crate) fn parts(told: &Told) -> Vec<Part> {
     let mut lines = Vec::new();
     if sessions.is_empty() {
         lines.push(
-            "This database does not say where its runs were started; later versions of scalelaw note it.".to_owned(),
+            "Nothing is noted of how its runs were started: an older version did it, or another sweep that has the same runs.".to_owned(),
         );
     }
     let hosts: BTreeSet<&str> = sessions.iter().map(|(_, session)| session.host.as_str()).collect();
@@ -86,20 +86,14 @@ fn description(session: &Surroundings, with_host: bool) -> String {
         let changed = if git.changed { ", with changes that were not committed" } else { "" };
         format!("sources at commit {}{changed}", git.commit)
     });
-    let simulated = if session.simulated { "; the runs were SIMULATED and trained nothing" } else { "" };
-    format!("{host}{}; scalelaw {}; {sources}{simulated}.", session.machine(), session.scalelaw)
+    format!("{host}{}; scalelaw {}; {sources}.", session.machine(), session.scalelaw)
 }
 
-/// Whether some of the runs only pretended to train.
-pub(crate) fn is_simulated(told: &Told) -> bool {
-    sessions(told).iter().any(|(_, session)| session.simulated)
-}
-
-/// When the sweep was started, and when a device was last seen at work, where that is known.
+/// When the runs of the sweep were worked on, where that is known.
 pub(crate) fn span(told: &Told) -> Option<String> {
-    let first = told.sessions.first()?.began_ms;
-    let last = told.ledger.devices.iter().map(|device| device.seen_ms).max()?;
-    let starts =
-        if told.sessions.len() > 1 { format!(" in {}", count(told.sessions.len(), "start")) } else { String::new() };
+    let first = told.work.values().filter_map(|work| work.started_ms).min()?;
+    let last = told.work.values().filter_map(|work| work.ended_ms).max()?;
+    let starts = told.sessions.len();
+    let starts = if starts > 1 { format!(", by scalelaw run in {}", count(starts, "start")) } else { String::new() };
     Some(format!("Worked on from {} to {}{starts}.", moment(first), moment(last)))
 }
