@@ -123,6 +123,7 @@ fn two_sweeps_are_compared_at_equal_compute() {
     if let Some(browser) = browser() {
         check_page(&browser, &lab, "pages/report.html", "usual against worse", 1);
     }
+    lab.scalelaw("state", &["compare", "usual", "usual.toml"]).check(2, &["cannot be compared with itself"]);
     lab.scalelaw("state", &["compare", "usual"]).check(2, &["two families", "scalelaw compare usual OTHER"]);
     lab.scalelaw("state", &["exclude", "model=XS", "--sweep", "usual", "--reason", "wrong data"]).check(0, &[]);
     lab.scalelaw("state", &["plot", "--check", "pages/scaling-flops.json"])

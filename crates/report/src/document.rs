@@ -174,11 +174,12 @@ fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let text = text.split(['\n', '\r']).collect::<Vec<_>>().join(" ");
     let text = text.trim();
-    // What would begin a list or a quotation.
+    // What would begin a list, a rule or a quotation.
     let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let listed = number.len() < text.len() && number.starts_with(['.', ')']);
+    let listed = number.len() < text.len() && [". ", ") "].iter().any(|end| number.starts_with(end));
+    let marked = ["- ", "+ ", "--", ">"].iter().any(|begin| text.starts_with(begin));
     for (at, letter) in text.char_indices() {
-        let begins = at == 0 && matches!(letter, '-' | '+' | '>' | '=');
+        let begins = at == 0 && marked;
         let dot = listed && at == text.len() - number.len();
         match letter {
             '<' => out.push_str("&lt;"),
@@ -244,5 +245,16 @@ mod tests {
         {
             assert!(text.contains(part), "{part}: {text}");
         }
+        let cases = [
+            ("- no list", "\\- no list"),
+            ("1. no list", "1\\. no list"),
+            ("2023 was", "2023 was"),
+            ("> said", "\\> said"),
+            ("&lt; ~x~ 0.5", "&amp;lt; \\~x\\~ 0.5"),
+            (" a\nb ", "a b"),
+            ("-1.5 %", "-1.5 %"),
+            ("6.24G", "6.24G"),
+        ];
+        assert_eq!(cases.map(|case| literal(case.0)), cases.map(|case| case.1));
     }
 }
