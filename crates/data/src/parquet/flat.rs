@@ -172,7 +172,68 @@ fn integers(column: &ColumnDescriptor) -> Result<Integers, String> {
         }
         (Some(LogicalType::Decimal(decimal)), _) => Ok(Integers::Decimal(decimal.scale)),
         (None, ConvertedType::DECIMAL) => Ok(Integers::Decimal(column.type_scale())),
-        (Some(LogicalType::Integer(_)) | None, _) => Ok(Integers::Signed),
+        (Some(LogicalType::Integer(_)), _)
+        | (
+            None,
+            ConvertedType::NONE
+            | ConvertedType::INT_8
+            | ConvertedType::INT_16
+            | ConvertedType::INT_32
+            | ConvertedType::INT_64,
+        ) => Ok(Integers::Signed),
         _ => Err("its values are times".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::file::writer::SerializedFileWriter;
+    use ::parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    const SCHEMA: &str = "message schema {
+        required int32 unsigned (UINT_32); optional int64 price (DECIMAL(9, 2)); required float narrow; required boolean flag;
+        optional group run { optional binary name (UTF8); } required int64 at (TIMESTAMP_MILLIS); repeated int32 many; }";
+
+    fn written(name: &[u8]) -> Vec<u8> {
+        let schema = Arc::new(parse_message_type(SCHEMA).expect("a schema"));
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).expect("a writer");
+        let mut group = writer.next_row_group().expect("a row group");
+        for column in 0..7 {
+            let mut writer = group.next_column().expect("no error").expect("a column");
+            match column {
+                0 => writer.typed::<Int32Type>().write_batch(&[7, -1], None, None),
+                1 => writer.typed::<Int64Type>().write_batch(&[1250], Some(&[1, 0]), None),
+                2 => writer.typed::<FloatType>().write_batch(&[0.5, f32::NAN], None, None),
+                3 => writer.typed::<BoolType>().write_batch(&[true, false], None, None),
+                4 => writer.typed::<ByteArrayType>().write_batch(&[name.to_vec().into()], Some(&[2, 0]), None),
+                5 => writer.typed::<Int64Type>().write_batch(&[0, 1], None, None),
+                _ => writer.typed::<Int32Type>().write_batch(&[1, 2, 3], Some(&[1, 1, 1]), Some(&[0, 1, 0])),
+            }
+            .expect("values");
+            writer.close().expect("a column");
+        }
+        group.close().expect("a row group");
+        writer.into_inner().expect("a file")
+    }
+
+    #[test]
+    fn columns_of_numbers_and_words_are_read_and_others_named() {
+        let flat = Flat::open(written(b"wide")).expect("whole");
+        let names = ["unsigned", "price", "narrow", "flag", "run.name", "at", "many"];
+        assert_eq!((flat.columns(), flat.rows()), (names.map(str::to_owned).to_vec(), 2));
+        let text = |text: &str| Scalar::Text(text.to_owned());
+        assert_eq!(flat.read(0), Ok(vec![Scalar::Number(7.0), Scalar::Number(4_294_967_295.0)]));
+        assert_eq!(flat.read(1), Ok(vec![Scalar::Number(12.5), Scalar::Null]));
+        assert!(matches!(flat.read(2).as_deref(), Ok([Scalar::Number(0.5), Scalar::Number(nan)]) if nan.is_nan()));
+        assert_eq!(flat.read(3), Ok(vec![text("true"), text("false")]));
+        assert_eq!(flat.read(4), Ok(vec![text("wide"), Scalar::Null]));
+        assert_eq!(flat.read(5), Err("its values are times".to_owned()));
+        assert_eq!(flat.read(6), Err("its values are lists".to_owned()));
+        assert_eq!(flat.read(7), Err("there is no column 7".to_owned()));
+        let refused = |name: &[u8]| Flat::open(written(name)).expect("whole").read(4).expect_err("no word");
+        assert_eq!(refused(&[0xff]), "a text that is not UTF-8");
+        assert_eq!(refused(&[b'a'; 5000]), "a text of 5000 bytes; at most 4096 are read");
     }
 }
