@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod export;
 mod laws;
 
-pub(crate) use export::{Export, ExportColumns, ExportFormat};
+pub(crate) use export::{Export, ExportColumns, ExportContent, ExportTable};
 pub(crate) use laws::{Aim, Columns, Compute, Fit, How, Intervals, Law, Predict, Stage, Suggest};
 
 /// Runs scaling-law experiments: a sweep file in, a law with intervals out.
@@ -74,6 +74,7 @@ pub(crate) enum Command {
     /// Tell from a finished grid what a search of fewer learning rates would have tried and found.
     Search(Search),
     /// Write the runs of a sweep as CSV, JSON Lines, Parquet or Arrow.
+    #[command(subcommand)]
     Export(Export),
     /// Check what a sweep or a run has recorded.
     Verify(Verify),

@@ -154,6 +154,10 @@ impl Rows {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// One by one, as JSON objects whose keys have the order of the columns.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.count).map(|row| Row { rows: self, row })

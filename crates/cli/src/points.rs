@@ -5,6 +5,8 @@ mod of_file;
 mod of_sweep;
 mod tables;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fit::Excluded;
 use spec::run::RunId;
 
@@ -100,6 +102,17 @@ impl Points {
     }
 }
 
+/// Models that stand under one name in several families get the name of their family, too: laws know models by their names alone.
+pub(crate) fn tell_apart(runs: &mut [RunPoint]) {
+    let mut families: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for run in runs.iter() {
+        families.entry(run.model.clone()).or_default().insert(run.family.clone());
+    }
+    for run in runs.iter_mut().filter(|run| families.get(&run.model).is_some_and(|families| families.len() > 1)) {
+        run.model = format!("{} {}", run.family, run.model).trim().to_owned();
+    }
+}
+
 /// What the learning rates are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rates {
@@ -124,3 +137,34 @@ pub(crate) enum Needs {
 
 /// Why a row that says the same as an earlier one is left out; the earlier one follows.
 const REPEATED: &str = "the same as row";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_of_several_families_are_told_apart() {
+        let point = |(model, family): (&str, &str)| RunPoint {
+            row: 1,
+            run: None,
+            model: model.to_owned(),
+            family: family.to_owned(),
+            parameters: None,
+            epochs: None,
+            samples: None,
+            lr: None,
+            seed: None,
+            compute: 1.0,
+            loss: None,
+            verified: true,
+        };
+        let told = |all: &[(&str, &str)]| {
+            let mut runs: Vec<RunPoint> = all.iter().copied().map(point).collect();
+            tell_apart(&mut runs);
+            runs.into_iter().map(|run| run.model).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[("S", "ViT"), ("S", "NFNet"), ("M", "ViT"), ("M", "ViT")]), ["ViT S", "NFNet S", "M", "M"]);
+        assert_eq!(told(&[("S", ""), ("S", "ViT")]), ["S", "ViT S"]);
+        assert_eq!(told(&[("", "ViT"), ("", "NFNet")]), ["ViT", "NFNet"], "without names, families are all there is");
+    }
+}

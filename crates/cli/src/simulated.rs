@@ -17,6 +17,7 @@ use spec::run::{RunSpec, SpecFile};
 use spec::simulation::{Fault, Faults, Simulation};
 use spec::state::Failure;
 use spec::trainer::Trainer;
+use spec::trunk::Trunk;
 use spec::units::Loss;
 
 use crate::bound::bind_to;
@@ -31,6 +32,9 @@ const LARGEST_DIGEST: u64 = 2_000_000;
 
 /// What hangs ends by itself after this, if nobody is left to end it.
 const LONGEST_HANG: Duration = Duration::from_secs(3600);
+
+/// File in the folder of a run with the step that it can be gone on from.
+const STATE: &str = "simulated.step";
 
 /// Returns when the attempt is over.
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -50,7 +54,9 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     if parent.is_some_and(|parent| !bind_to(parent)) {
         return ExitCode::from(sched::PREEMPTED);
     }
-    match Attempt::open(&folder, attempt, speed).and_then(|mut one| one.go(&faults, accumulate)) {
+    let trunk = arguments.get(4).zip(arguments.get(5));
+    let trunk = trunk.and_then(|(run, step)| Some(Trunk { run: run.parse().ok()?, step: step.parse().ok()? }));
+    match Attempt::open(&folder, attempt, speed).and_then(|mut one| one.go(&faults, accumulate, trunk)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             say(&format!("scalelaw: simulated attempt: {error}"));
@@ -94,7 +100,7 @@ impl Attempt {
             parameters: footprint.parameters,
             seconds: Speed::CPU_CORE.run_seconds(&footprint, &spec) / speed,
             number,
-            state: folder.join("simulated.step"),
+            state: folder.join(STATE),
             journal: OpenOptions::new().append(true).create_new(true).open(journal)?,
             seq: 0,
             stop,
@@ -118,7 +124,13 @@ impl Attempt {
 
     /// The step that an earlier attempt has left.
     fn saved(&self) -> u64 {
-        fs::read_to_string(&self.state).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        saved(&self.state)
+    }
+
+    /// Whether the run that this one may branch off lies beside it and has come so far.
+    fn has(&self, trunk: Trunk) -> bool {
+        let run = self.state.parent().map(|folder| folder.with_file_name(trunk.run.to_string()));
+        run.is_some_and(|run| saved(&run.join(STATE)) >= trunk.step)
     }
 
     fn save(&mut self, step: u64) -> std::io::Result<()> {
@@ -130,19 +142,18 @@ impl Attempt {
         self.write(Event::Checkpoint { step })
     }
 
-    fn go(&mut self, faults: &Faults, accumulate: u32) -> std::io::Result<u8> {
+    fn go(&mut self, faults: &Faults, accumulate: u32, trunk: Option<Trunk>) -> std::io::Result<u8> {
         let steps = self.spec.steps();
-        let mut step = self.saved().min(steps);
+        let saved = self.saved().min(steps);
+        let trunk = trunk.filter(|trunk| saved == 0 && self.has(*trunk));
+        let mut step = trunk.map_or(saved, |trunk| trunk.step);
         let device = "simulated".to_owned();
-        let started = Event::Started {
-            resumed_step: step,
-            device,
-            hardware: None,
-            software: None,
-            notes: Vec::new(),
-            trunk: None,
-        };
+        let started =
+            Event::Started { resumed_step: step, device, hardware: None, software: None, notes: Vec::new(), trunk };
         self.write(started)?;
+        if trunk.is_some() {
+            self.end_epochs(0, step)?;
+        }
         let fault =
             faults.strike(&self.run_id, self.number).filter(|(fault, _)| *fault != Fault::Oom || accumulate < 2);
         let strikes = fault.map_or(u64::MAX, |(_, share)| step + (share * (steps - step) as f64) as u64);
@@ -259,6 +270,11 @@ impl Attempt {
         }
         Ok(())
     }
+}
+
+/// The step in such a file; 0 where there is none.
+fn saved(state: &Path) -> u64 {
+    fs::read_to_string(state).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// As the machine does when it runs out of memory: nothing more is written.

@@ -1,7 +1,8 @@
 //! Files are written whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -15,7 +16,8 @@ pub(crate) fn atomically(path: &Path, content: &[u8]) -> Result<(), Failure> {
     partial.keep()
 }
 
-/// A file on its way: it has its name when it is kept, and leaves nothing behind when it is not.
+/// A file on its way: it has its name when it is kept, and is removed when it is not. A process that is ended by a signal, as by
+/// Ctrl-C, removes nothing: then what it has written stays beside the old file, under a name that begins with `.partial-`.
 pub(crate) struct Partial {
     file: NamedTempFile,
     path: PathBuf,
@@ -24,8 +26,10 @@ pub(crate) struct Partial {
 impl Partial {
     pub(crate) fn begin(path: &Path) -> Result<Partial, Failure> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A temporary file is private; a figure is not, as far as the umask lets others read.
+        let readable = Permissions::from_mode(0o666);
         let file = std::fs::create_dir_all(folder)
-            .and_then(|()| tempfile::Builder::new().prefix(".partial-").tempfile_in(folder));
+            .and_then(|()| tempfile::Builder::new().prefix(".partial-").permissions(readable).tempfile_in(folder));
         let file = file.map_err(|error| cannot_write(path, &error))?;
         Ok(Partial { file, path: path.to_owned() })
     }
@@ -45,9 +49,6 @@ impl Partial {
         let Partial { file, path } = self;
         let kept = || -> io::Result<()> {
             file.as_file().sync_all()?;
-            // A temporary file is private; a figure is not.
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
             file.persist(&path).map_err(|error| error.error)?;
             Ok(())
         };

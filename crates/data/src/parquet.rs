@@ -23,9 +23,11 @@ mod at;
 mod compact;
 mod flat;
 mod guard;
+mod scalar;
 
 pub(crate) use at::At;
-pub use flat::{Flat, Scalar};
+pub use flat::Flat;
+pub use scalar::{MOST_ROWS, Scalar, Scalars};
 
 /// Rows whose labels are read at once.
 const STRIDE: usize = 1024;

@@ -200,16 +200,19 @@ fn of_command(settings: &Settings<'_>, attempt: &Attempt<'_>, command: &[String]
 fn simulated(settings: &Settings<'_>, attempt: &Attempt<'_>) -> Launch {
     let others = settings.others;
     let simulated = &others.simulated;
-    let arguments = [
+    let mut arguments = vec![
         "simulated-attempt".to_owned(),
         attempt.bound_to.unwrap_or(0).to_string(),
         simulated.speed.to_string(),
         simulated.seed.to_string(),
         simulated.faults.clone(),
     ];
+    if let Some(trunk) = attempt.task.trunk {
+        arguments.extend([trunk.run.to_string(), trunk.step.to_string()]);
+    }
     Launch {
         program: others.scalelaw.clone(),
-        arguments: arguments.into(),
+        arguments,
         environment: Vec::new(),
         working_directory: None,
         holds_lock: true,

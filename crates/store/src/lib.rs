@@ -35,7 +35,7 @@ pub use ledger::{DeviceLedger, DeviceUse, Ledger};
 pub use provenance::{Session, Worked};
 pub use queue::{QueueRow, StateRow, Task};
 pub use read::{ResultRow, RunRow, SweepRow, by_id};
-pub use recorded::{Recorded, Work};
+pub use recorded::{Recorded, Series, Work};
 pub use request::{Request, Wish};
 pub use standing::{OpenRun, Standing};
 pub use view::{AttemptView, MoveView, RunView};

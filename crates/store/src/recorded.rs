@@ -55,10 +55,33 @@ pub struct Recorded {
     pub step: i64,
     /// Samples seen, where the trainer has said it.
     pub samples: Option<i64>,
-    /// `training_loss_nats`, `heldout_loss_nats` or `heldout_accuracy`.
-    pub series: String,
+    /// What it is of.
+    pub series: Series,
     /// The number.
     pub value: f64,
+}
+
+/// What runs record numbers of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(rename_all = "snake_case")]
+pub enum Series {
+    /// Share of right answers on the held-out set.
+    HeldoutAccuracy,
+    /// Held-out loss.
+    HeldoutLossNats,
+    /// Mean training loss of the steps since the number before.
+    TrainingLossNats,
+}
+
+impl Series {
+    /// Its name, by which series are in order.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Series::HeldoutAccuracy => "heldout_accuracy",
+            Series::HeldoutLossNats => "heldout_loss_nats",
+            Series::TrainingLossNats => "training_loss_nats",
+        }
+    }
 }
 
 const WORK: &str = "
@@ -82,10 +105,11 @@ const WORK: &str = "
     where sweep_run.sweep_id = ?1";
 
 const RECORDED: &str = "
-    select step, samples, 'training_loss_nats' as series, loss as value from metric where run_id = ?1
-    union all select step, null, 'heldout_loss_nats', loss from evaluation where run_id = ?1
-    union all select step, null, 'heldout_accuracy', accuracy from evaluation where run_id = ?1 and accuracy is not null
-    order by series, step";
+    select step, samples, series, value from (
+        select step, samples, 'training_loss_nats' as series, loss as value from metric where run_id = ?1
+        union all select step, null, 'heldout_loss_nats', loss from evaluation where run_id = ?1
+        union all select step, null, 'heldout_accuracy', accuracy from evaluation where run_id = ?1 and accuracy is not null
+    ) where (series, step) > (?2, ?3) order by series, step limit ?4";
 
 impl Store {
     /// The work on every run of a sweep.
@@ -96,9 +120,21 @@ impl Store {
         rows.into_iter().map(|row| Ok((run(&row.run_id)?, row.work))).collect()
     }
 
-    /// All that a run has recorded on its way, one series after the other, steps ascending.
-    pub async fn recorded(&self, run: RunId) -> Result<Vec<Recorded>, StoreError> {
-        let rows = sqlx::query_as(RECORDED).bind(run.to_string()).fetch_all(&self.pool).await;
+    /// What a run has recorded on its way, one series after the other, steps ascending: at most so many numbers of those that come
+    /// after one, or of all.
+    pub async fn recorded(
+        &self,
+        run: RunId,
+        after: Option<&Recorded>,
+        most: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let rows = sqlx::query_as(RECORDED)
+            .bind(run.to_string())
+            .bind(after.map_or("", |last| last.series.as_str()))
+            .bind(after.map_or(0, |last| last.step))
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await;
         rows.map_err(|error| self.sqlite(error))
     }
 }

@@ -174,7 +174,7 @@ async fn a_run_goes_from_queued_to_completed() {
     assert_eq!((work.started_ms, work.ended_ms, work.device.as_deref()), (Some(10), Some(20), Some("cpu")));
     assert_eq!((work.training_loss, work.best_heldout_loss, work.best_step), (Some(1.5), Some(0.5), Some(10)));
     assert_eq!((work.useful_seconds, work.repeated_seconds, work.failed_seconds), (2.0, 0.0, 0.0));
-    let recorded = store.recorded(run).await.expect("readable");
+    let recorded = store.recorded(run, None, 100).await.expect("readable");
     let series = recorded.iter().map(|one| (one.series.as_str(), one.step, one.samples, one.value));
     let expected = [
         ("heldout_accuracy", 5, None, 0.8),
@@ -184,6 +184,10 @@ async fn a_run_goes_from_queued_to_completed() {
         ("training_loss_nats", 5, Some(50), 1.5),
     ];
     assert!(series.eq(expected), "{recorded:?}");
+    for (index, after) in recorded.iter().enumerate() {
+        let next = store.recorded(run, Some(after), 2).await.expect("readable");
+        assert!(next.iter().eq(recorded[index + 1..].iter().take(2)), "{next:?}");
+    }
     store.save_fit(world.sweep, "frontier", "p", "{}", 30).await.expect("writable");
     store.save_fit(world.sweep, "frontier", "p", "{\"again\":1}", 40).await.expect("the same points again");
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use store::{RunRow, Store};
 
-use crate::args::{Export, ExportColumns, ExportFormat};
+use crate::args::{Export, ExportColumns, ExportContent, ExportTable};
 use crate::exit::{Failure, print};
 use crate::export::{self, ArrowFile, Column, Csv, Encoder, Entry, Field, JsonLines, Out, ParquetFile, Rows, Run};
 use crate::pages::Told;
@@ -16,26 +16,39 @@ use crate::write::Partial;
 /// Rows that are held in memory at once, of the table that may be long.
 const AT_ONCE: usize = 100_000;
 
+/// How a table is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Jsonl,
+    Parquet,
+    Arrow,
+}
+
 pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> {
-    let columns = match options.columns {
-        ExportColumns::All => export::columns(),
-        ExportColumns::Chinchilla => export::chinchilla(),
-    };
-    if options.format == ExportFormat::Columns {
-        return Ok(list(place, options, &columns));
+    match options {
+        Export::Csv(table) => write(place, Format::Csv, table).await,
+        Export::Jsonl(table) => write(place, Format::Jsonl, table).await,
+        Export::Parquet(table) => write(place, Format::Parquet, table).await,
+        Export::Arrow(table) => write(place, Format::Arrow, table).await,
+        Export::Columns(content) => Ok(list(place, content)),
     }
-    refuse(place, options)?;
+}
+
+async fn write(place: &Place, format: Format, options: &ExportTable) -> Result<u8, Failure> {
+    refuse(place, format, options)?;
     let store = place.read().await?;
     let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
     let rows = store.runs(sweep.sweep_id).await?;
-    if options.metrics {
-        let mut file = File::begin(options, &fields(&export::entries()))?;
+    if options.content.metrics {
+        let mut file = File::begin(format, options.out.as_deref(), &fields(&export::entries()))?;
         metrics(&store, &rows, &mut file).await?;
         return file.end(place);
     }
+    let columns = columns(options.content.columns);
     let work = store.work(sweep.sweep_id).await?;
     let mut runs = export::runs(&sweep.name, &rows, work, options.peak_flops);
-    if options.columns == ExportColumns::Chinchilla {
+    if options.content.columns == ExportColumns::Chinchilla {
         runs.retain(Run::is_point);
     }
     let table = Rows::of(&columns, &runs);
@@ -45,9 +58,16 @@ pub(crate) async fn run(place: &Place, options: &Export) -> Result<u8, Failure> 
         print(&json!({"schema_version": 1, "sweep": sweep.name, "runs": runs}).to_string());
         return Ok(0);
     }
-    let mut file = File::begin(options, &fields(&columns))?;
+    let mut file = File::begin(format, options.out.as_deref(), &fields(&columns))?;
     file.write(&table)?;
     file.end(place)
+}
+
+fn columns<'a>(which: ExportColumns) -> Vec<Column<Run<'a>>> {
+    match which {
+        ExportColumns::All => export::columns(),
+        ExportColumns::Chinchilla => export::chinchilla(),
+    }
 }
 
 /// The table of all runs as a CSV file beside a report.
@@ -66,10 +86,10 @@ pub(crate) fn csv(told: &Told, path: &Path) -> Result<(), Failure> {
 }
 
 /// What cannot be done is said before anything is read.
-fn refuse(place: &Place, options: &Export) -> Result<(), Failure> {
+fn refuse(place: &Place, format: Format, options: &ExportTable) -> Result<(), Failure> {
     let to_stdout = options.out.is_none();
-    let binary = matches!(options.format, ExportFormat::Parquet | ExportFormat::Arrow);
-    if to_stdout && place.json && (options.format != ExportFormat::Csv || options.metrics) {
+    let binary = matches!(format, Format::Parquet | Format::Arrow);
+    if to_stdout && place.json && (format != Format::Csv || options.content.metrics) {
         return Err(Failure::usage("--json prints the table of `export csv`; leave it out, or name a file with --out"));
     }
     if to_stdout && binary && io::stdout().is_terminal() {
@@ -85,8 +105,8 @@ fn fields<R>(columns: &[Column<R>]) -> Vec<Field> {
 }
 
 /// The columns instead of a table.
-fn list(place: &Place, options: &Export, columns: &[Column<Run<'_>>]) -> u8 {
-    let fields = if options.metrics { fields(&export::entries()) } else { fields(columns) };
+fn list(place: &Place, content: &ExportContent) -> u8 {
+    let fields = if content.metrics { fields(&export::entries()) } else { fields(&columns(content.columns)) };
     if place.json {
         let columns: Vec<Value> = fields
             .iter()
@@ -101,14 +121,21 @@ fn list(place: &Place, options: &Export, columns: &[Column<Run<'_>>]) -> u8 {
     0
 }
 
-/// Writes what the runs recorded, run by run, so that no more of it is in memory than is written at once.
+/// Writes what the runs recorded, piece by piece, so that no more of it is in memory than is written at once.
 async fn metrics(store: &Store, rows: &[RunRow], file: &mut File) -> Result<(), Failure> {
     let columns = export::entries();
-    let mut waiting = Vec::new();
+    let mut waiting: Vec<Entry<'_>> = Vec::new();
     for row in rows {
-        let recorded = store.recorded(row.run).await?;
-        waiting.extend(recorded.into_iter().map(|recorded| Entry { row, recorded }));
-        if waiting.len() >= AT_ONCE {
+        let mut last = None;
+        loop {
+            let room = AT_ONCE - waiting.len();
+            let recorded = store.recorded(row.run, last.as_ref(), room).await?;
+            let is_all = recorded.len() < room;
+            last = recorded.last().cloned();
+            waiting.extend(recorded.into_iter().map(|recorded| Entry { row, recorded }));
+            if is_all {
+                break;
+            }
             file.write(&Rows::of(&columns, &waiting))?;
             waiting.clear();
         }
@@ -123,28 +150,30 @@ struct File {
 }
 
 impl File {
-    fn begin(options: &Export, fields: &[Field]) -> Result<File, Failure> {
-        let partial = options.out.as_deref().map(Partial::begin).transpose()?;
+    fn begin(format: Format, path: Option<&Path>, fields: &[Field]) -> Result<File, Failure> {
+        let partial = path.map(Partial::begin).transpose()?;
         let out: Out = match &partial {
             Some(partial) => Box::new(io::BufWriter::new(partial.file()?)),
             None => Box::new(io::BufWriter::new(Pipe)),
         };
-        let encoder: io::Result<Box<dyn Encoder>> = match options.format {
-            ExportFormat::Jsonl => Ok(Box::new(JsonLines(out))),
-            ExportFormat::Parquet => ParquetFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
-            ExportFormat::Arrow => ArrowFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
-            ExportFormat::Csv | ExportFormat::Columns => {
-                Csv::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>)
-            }
+        let encoder: io::Result<Box<dyn Encoder>> = match format {
+            Format::Csv => Csv::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
+            Format::Jsonl => Ok(Box::new(JsonLines(out))),
+            Format::Parquet => ParquetFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
+            Format::Arrow => ArrowFile::new(fields, out).map(|it| Box::new(it) as Box<dyn Encoder>),
         };
-        Ok(File { encoder: encoder.map_err(|error| cannot_write(options.out.as_deref(), &error))?, partial })
+        Ok(File { encoder: encoder.map_err(|error| cannot_write(path, &error))?, partial })
     }
 
     fn path(&self) -> Option<&Path> {
         self.partial.as_ref().map(Partial::path)
     }
 
+    /// No rows are no piece of the table.
     fn write(&mut self, rows: &Rows) -> Result<(), Failure> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.encoder.write(rows).map_err(|error| cannot_write(self.path(), &error))
     }
 

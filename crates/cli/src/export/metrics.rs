@@ -22,7 +22,7 @@ pub(crate) fn entries<'a>() -> Vec<Column<Entry<'a>>> {
             entry.recorded.samples.or_else(|| i64::try_from(computed).ok())
         }),
         Column::text("series", "training_loss_nats, heldout_loss_nats or heldout_accuracy", |entry| {
-            Some(entry.recorded.series.clone())
+            Some(entry.recorded.series.as_str().to_owned())
         }),
         Column::number("value", "mean of the steps since the row before, or of the whole held-out set", |entry| {
             Some(entry.recorded.value)

@@ -8,7 +8,8 @@ use spec::state::Failure as RunFailure;
 use store::{ResultRow, RunRow, Work};
 
 use super::Column;
-use crate::points::no_point;
+use crate::args::{Compute, Stage};
+use crate::points::{self, compute_of};
 
 /// A run with all that its row is made from.
 pub(crate) struct Run<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Run<'a> {
     work: Work,
     /// Operations per second of one device on its data sheet.
     peak_flops: Option<f64>,
+    /// Why the fits and figures of its stage do not count it.
+    left_out: Option<String>,
 }
 
 /// The runs of a sweep, in their order.
@@ -30,6 +33,10 @@ pub(crate) fn runs<'a>(
     peak_flops: Option<f64>,
 ) -> Vec<Run<'a>> {
     let by_id = store::by_id(rows);
+    let stages = [Stage::Pretraining, Stage::Finetuning];
+    let left_out = stages.map(|stage| points::of_sweep(rows, &BTreeMap::new(), Compute::Flops, stage).left_out);
+    let mut left_out: BTreeMap<usize, String> =
+        left_out.into_iter().flatten().map(|one| (one.row, one.reason)).collect();
     let run = |(index, row): (usize, &'a RunRow)| Run {
         sweep,
         number: index + 1,
@@ -37,21 +44,20 @@ pub(crate) fn runs<'a>(
         pretrained: row.spec.pretrained.and_then(|parent| by_id.get(&parent).copied()),
         work: work.remove(&row.run).unwrap_or_default(),
         peak_flops,
+        left_out: left_out.remove(&(index + 1)),
     };
     rows.iter().enumerate().map(run).collect()
 }
 
 impl Run<'_> {
-    /// Why no fit and no figure counts it.
-    fn left_out(&self) -> Option<String> {
-        let of_parent =
-            || self.pretrained?.excluded.as_ref().map(|reason| format!("its pre-training is excluded: {reason}"));
-        no_point(self.row).or_else(of_parent)
-    }
-
     /// Whether it is a point of the laws of pre-training, with a loss.
     pub(crate) fn is_point(&self) -> bool {
-        self.row.spec.pretrained.is_none() && self.row.result.is_some() && self.left_out().is_none()
+        self.row.spec.pretrained.is_none() && self.row.result.is_some() && self.left_out.is_none()
+    }
+
+    /// How many devices its newest attempt has had.
+    fn devices(&self) -> usize {
+        self.work.devices.as_deref().map_or(1, |names| names.split(',').count())
     }
 
     fn result<T>(&self, take: impl FnOnce(&ResultRow) -> T) -> Option<T> {
@@ -126,10 +132,10 @@ fn identity<'a>() -> Vec<Column<Run<'a>>> {
             run.row.state.failure().map(|failure: RunFailure| failure.as_str().to_owned())
         }),
         Column::text("message", "what its last attempt said", |run| run.row.message.clone()),
-        Column::flag("included", "fits and figures count it, a diverged run as one", |run| {
-            Some(run.left_out().is_none())
+        Column::flag("included", "fits and figures of its stage count it, a diverged run as one", |run| {
+            Some(run.left_out.is_none())
         }),
-        Column::text("exclude_reason", "why they do not", Run::left_out),
+        Column::text("exclude_reason", "why they do not", |run| run.left_out.clone()),
         Column::flag("wanted", "the sweep file still asks for it", |run| Some(run.row.wanted)),
         Column::text("excluded", "reason given with `scalelaw exclude`", |run| run.row.excluded.clone()),
     ]
@@ -169,12 +175,17 @@ fn network_and_recipe<'a>() -> Vec<Column<Run<'a>>> {
 
 fn compute<'a>() -> Vec<Column<Run<'a>>> {
     vec![
-        Column::number("training_flops", "operations of the training, by the architecture", |run| Some(run.row.flops)),
+        Column::number("training_flops", "operations of the training, by the architecture", |run| {
+            Some(compute_of(run.row, Compute::Flops))
+        }),
         Column::number("flops_6nd", "6 n_total samples, for comparison with work that counts so", |run| {
             Some(run.six_nd())
         }),
         Column::number("train_hours", "steps times the median step time, restarts left out", |run| {
-            run.row.train_seconds().map(hours)
+            Some(compute_of(run.row, Compute::TrainHours))
+        }),
+        Column::number("fitted_device_hours", "device_hours and shared_device_hours: what fits use", |run| {
+            Some(compute_of(run.row, Compute::DeviceHours))
         }),
         Column::number("device_hours", "billed: all attempts", |run| Some(hours(run.row.device_seconds))),
         Column::number("useful_device_hours", "billed for steps that are in the weights", |run| {
@@ -219,8 +230,9 @@ fn speed<'a>() -> Vec<Column<Run<'a>>> {
         Column::number("step_seconds", "median time of a step", |run| run.result(|it| it.step_seconds).flatten()),
         Column::number("images_per_second", "at the median step", |run| run.row.images_per_second()),
         Column::number("flops_per_second", "at the median step", |run| run.row.flops_per_second()),
-        Column::number("mfu", "share of --peak-flops that is reached", |run| {
-            run.row.flops_per_second().zip(run.peak_flops).map(|(reached, peak)| reached / peak)
+        Column::number("mfu", "share of --peak-flops that each of its devices reaches", |run| {
+            let peak = run.peak_flops.map(|peak| peak * run.devices() as f64);
+            run.row.flops_per_second().zip(peak).map(|(reached, peak)| reached / peak)
         }),
         Column::number("data_seconds", "making batches, as far as it held up training", |run| {
             run.usage(|usage| usage.data_seconds)
@@ -276,6 +288,9 @@ fn pretraining<'a>() -> Vec<Column<Run<'a>>> {
         Column::number("pretraining_flops", "training_flops of that run", |run| run.pretrained.map(|it| it.flops)),
         Column::number("pretraining_train_hours", "train_hours of that run", |run| {
             run.pretrained.and_then(RunRow::train_seconds).map(hours)
+        }),
+        Column::number("pretraining_fitted_device_hours", "fitted_device_hours of that run", |run| {
+            run.pretrained.map(|it| compute_of(it, Compute::DeviceHours))
         }),
         Column::number("pretraining_device_hours", "device_hours of that run", |run| {
             run.pretrained.map(|it| hours(it.device_seconds))

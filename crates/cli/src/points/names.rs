@@ -36,7 +36,10 @@ const OPERATIONS: [&str; 10] = [
     "flops_exact",
 ];
 /// Computes as well, which are never mixed with the others: where a file has both, one has to be named.
-const HOURS: [&str; 3] = ["train_hours", "device_hours", "gpu_hours"];
+const HOURS: [&str; 4] = ["train_hours", FITTED_HOURS, DEVICE_HOURS, "gpu_hours"];
+/// What our own fits of device hours use, in exports that have it beside what was billed to the run itself.
+const FITTED_HOURS: &str = "fitted_device_hours";
+const DEVICE_HOURS: &str = "device_hours";
 const LOSSES: [&str; 9] = [
     "heldout_loss_nats",
     "heldout_loss",
@@ -50,7 +53,7 @@ const LOSSES: [&str; 9] = [
 ];
 const RATES: [&str; 5] = ["learning_rate", "lr_peak", "peak_lr", "max_lr", "peak_learning_rate"];
 const EPOCHS: [&str; 2] = ["epoch", "num_epochs"];
-const MODELS: [&str; 2] = ["model_name", "name"];
+const MODELS: [&str; 1] = ["model_name"];
 const PARAMETERS: [&str; 11] = [
     "n",
     "n_total",
@@ -76,8 +79,17 @@ const SAMPLES: [&str; 9] = [
     "samples_seen",
 ];
 
+/// What becomes of a flag whose column is not there, where it is not needed either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// A mistake: the flags are for this file.
+    Refused,
+    /// The flags are for another file.
+    Said,
+}
+
 /// Finds the columns that a law or figure needs, and those that it can use, among these names.
-pub(super) fn find(columns: &Columns, needs: Needs, names: &[String]) -> Result<Found, String> {
+pub(super) fn find(columns: &Columns, needs: Needs, absent: Absent, names: &[String]) -> Result<Found, String> {
     let given = [
         &columns.compute_column,
         &columns.loss_column,
@@ -89,7 +101,7 @@ pub(super) fn find(columns: &Columns, needs: Needs, names: &[String]) -> Result<
         &columns.samples_column,
     ];
     let given = given.into_iter().flatten().map(String::as_str).collect();
-    let mut search = Search { names, given, taken: Vec::new(), said: Vec::new() };
+    let mut search = Search { names, given, absent, taken: Vec::new(), said: Vec::new() };
     let (wide, rates) = (needs == Needs::SizeAndLoss, matches!(needs, Needs::LrAndLoss | Needs::LrAndEpochs));
     // Laws of size and samples count in operations.
     let computes: Vec<&str> = OPERATIONS.into_iter().chain(HOURS.into_iter().filter(|_| !wide)).collect();
@@ -120,6 +132,7 @@ struct Search<'a> {
     names: &'a [String],
     /// Names that flags give: what they are is known.
     given: Vec<&'a str>,
+    absent: Absent,
     taken: Vec<String>,
     said: Vec<String>,
 }
@@ -137,7 +150,11 @@ impl Search<'_> {
             return Ok(Some(at));
         }
         if given.is_some() {
-            return if needed { Err(self.missing(exact, usual)) } else { Ok(None) };
+            if needed || self.absent == Absent::Refused {
+                return Err(self.missing(exact, usual));
+            }
+            self.said.push(format!("no {usual}, for there is no column {exact:?} (--{usual}-column)"));
+            return Ok(None);
         }
         let as_known = |at: &usize| {
             let plain = plain(&self.names[*at]);
@@ -146,6 +163,9 @@ impl Search<'_> {
         let free = |at: &usize| !self.given.contains(&self.names[*at].as_str());
         let mut could_be: Vec<usize> = (0..self.names.len()).filter(free).filter(|at| as_known(at).is_some()).collect();
         could_be.sort_by_key(as_known);
+        if could_be.iter().any(|at| self.names[*at] == FITTED_HOURS) {
+            could_be.retain(|at| self.names[*at] != DEVICE_HOURS);
+        }
         let listed = || either(could_be.iter().map(|at| self.names[*at].as_str()));
         match could_be[..] {
             [] if needed => Err(self.missing(exact, usual)),
@@ -206,7 +226,7 @@ mod tests {
     }
 
     fn found(columns: &Columns, needs: Needs, names: &[&str]) -> Result<Found, String> {
-        find(columns, needs, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        find(columns, needs, Absent::Refused, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
@@ -237,6 +257,8 @@ mod tests {
         assert!(rates.said[1].starts_with("no compute, which could be"), "{:?}", rates.said);
         let wide = found(&columns(), Needs::SizeAndLoss, &export).expect("operations");
         assert_eq!(wide.compute, Some(0));
+        let hours = ["device_hours", "fitted_device_hours", "heldout_loss_nats"];
+        assert_eq!(found(&columns(), Needs::ComputeAndLoss, &hours).map(|found| found.compute), Ok(Some(1)));
     }
 
     #[test]
@@ -244,6 +266,19 @@ mod tests {
         let columns = Columns { loss_column: Some("C".to_owned()), ..columns() };
         let found = found(&columns, Needs::SizeAndLoss, &["C", "N", "D"]).expect("enough");
         assert_eq!((found.loss, found.compute, found.params), (Some(0), None, Some(1)));
+    }
+
+    #[test]
+    fn a_flag_without_its_column_is_a_mistake_but_where_it_is_for_another_file() {
+        let columns = Columns { family_column: Some("knd".to_owned()), ..columns() };
+        let names = ["compute", "loss", "kind"];
+        let refused =
+            "no column \"knd\"; --family-column says which it is; did you mean kind? (allowed: compute, loss, kind)";
+        assert_eq!(found(&columns, Needs::ComputeAndLoss, &names), Err(refused.to_owned()));
+        let names = names.map(str::to_owned);
+        let found = find(&columns, Needs::ComputeAndLoss, Absent::Said, &names).expect("not needed");
+        assert_eq!(found.family, None);
+        assert_eq!(found.said, ["no family, for there is no column \"knd\" (--family-column)"]);
     }
 
     #[test]

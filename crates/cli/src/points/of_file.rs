@@ -5,23 +5,28 @@ use std::path::Path;
 
 use fit::Excluded;
 
-use super::names::{self, Found};
+use super::names::{self, Absent, Found};
 use super::tables::{self, Cell, Table};
-use super::{Axes, Needs, Points, REPEATED, Rates, RunPoint};
+use super::{Axes, Needs, Points, REPEATED, Rates, RunPoint, tell_apart};
 use crate::args::Columns;
 use crate::command::table::count;
 use crate::exit::{Failure, say};
 
 /// The points of the file that --points names, if it does.
 pub(crate) fn of_file(columns: &Columns, needs: Needs) -> Result<Option<Points>, Failure> {
-    columns.points.as_ref().map(|path| read(path, columns, needs)).transpose()
+    columns.points.as_ref().map(|path| read_with(path, columns, needs, Absent::Refused)).transpose()
+}
+
+/// The points of another file than that which the flags are for: of its columns, those that have to be there.
+pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Points, Failure> {
+    read_with(path, columns, needs, Absent::Said)
 }
 
 /// Reads the file at `path` and says what in it was taken for what, as far as the columns have other names than usual.
-pub(crate) fn read(path: &Path, columns: &Columns, needs: Needs) -> Result<Points, Failure> {
+fn read_with(path: &Path, columns: &Columns, needs: Needs, absent: Absent) -> Result<Points, Failure> {
     let refuse = |what: String| Failure::usage(format!("{}: {what}", path.display()));
     let table = tables::read(path).map_err(refuse)?;
-    let found = names::find(columns, needs, table.names()).map_err(refuse)?;
+    let found = names::find(columns, needs, absent, table.names()).map_err(refuse)?;
     let points = points(&table, &found).map_err(refuse)?;
     let mut said = found.said;
     let dropped = points.left_out.iter().filter(|one| !one.reason.starts_with(REPEATED)).count();
@@ -64,6 +69,7 @@ fn points(table: &Table, found: &Found) -> Result<Points, String> {
             verified: true,
         });
     }
+    tell_apart(&mut runs);
     left_out.extend(repeats(&mut runs));
     left_out.sort_by_key(|one| one.row);
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };

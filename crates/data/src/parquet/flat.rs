@@ -11,12 +11,8 @@ use ::parquet::schema::types::ColumnDescriptor;
 use bytes::Bytes;
 
 use super::guard::{Counted, Limited};
+use super::scalar::{MOST_ROWS, Scalar, Scalars};
 use super::{check_footer, checked, every_row, guarded, shown};
-
-/// Rows that are read; a damaged file may announce any number of them in few bytes.
-const MOST_ROWS: u64 = 4_000_000;
-/// Bytes of a text.
-const LONGEST_TEXT: usize = 4096;
 
 /// A Parquet file in memory whose footer has been read.
 #[derive(Debug)]
@@ -24,17 +20,6 @@ pub struct Flat {
     content: Bytes,
     metadata: ParquetMetaData,
     rows: usize,
-}
-
-/// A value of a column.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
-    /// Nothing.
-    Null,
-    /// Any number; 64-bit integers above 2^53 are rounded.
-    Number(f64),
-    /// Text, or `true` and `false`.
-    Text(String),
 }
 
 impl Flat {
@@ -76,11 +61,11 @@ impl Flat {
         if described.max_rep_level() > 0 {
             return Err("its values are lists".to_owned());
         }
-        let mut values = Vec::new();
+        let mut values = Scalars::default();
         for group in 0..self.metadata.num_row_groups() {
             guarded(|| self.read_group(group, column, described, &mut values))?;
         }
-        Ok(values)
+        Ok(values.into_values())
     }
 
     fn read_group(
@@ -88,34 +73,49 @@ impl Flat {
         group: usize,
         column: usize,
         described: &ColumnDescriptor,
-        values: &mut Vec<Scalar>,
+        values: &mut Scalars,
     ) -> Result<(), String> {
-        let number = |value: f64| Ok(Scalar::Number(value));
         match described.physical_type() {
             Physical::BOOLEAN => {
-                self.each::<BoolType>(group, column, values, |flag| Ok(Scalar::Text(flag.to_string())))
+                self.each::<BoolType>(group, column, values, |values, flag| values.add_flag(Some(*flag)))
             }
             Physical::INT32 => {
                 let convert = integers(described)?;
-                self.each::<Int32Type>(group, column, values, |value| number(convert.of_32(*value)))
+                self.numbers::<Int32Type>(group, column, values, |value| convert.of_32(*value))
             }
             Physical::INT64 => {
                 let convert = integers(described)?;
-                self.each::<Int64Type>(group, column, values, |value| number(convert.of_64(*value)))
+                self.numbers::<Int64Type>(group, column, values, |value| convert.of_64(*value))
             }
-            Physical::FLOAT => self.each::<FloatType>(group, column, values, |value| number(f64::from(*value))),
-            Physical::DOUBLE => self.each::<DoubleType>(group, column, values, |value| number(*value)),
-            Physical::BYTE_ARRAY => self.each::<ByteArrayType>(group, column, values, |value| text(value.data())),
+            Physical::FLOAT => self.numbers::<FloatType>(group, column, values, |value| f64::from(*value)),
+            Physical::DOUBLE => self.numbers::<DoubleType>(group, column, values, |value| *value),
+            Physical::BYTE_ARRAY => self.each::<ByteArrayType>(group, column, values, |values, value| {
+                let text = std::str::from_utf8(value.data()).map_err(|_| "a text that is not UTF-8".to_owned())?;
+                values.add_text(Some(text))
+            }),
             other => Err(format!("its values are of type {other}: write it as double")),
         }
+    }
+
+    fn numbers<T: DataType>(
+        &self,
+        group: usize,
+        column: usize,
+        values: &mut Scalars,
+        convert: impl Fn(&T::T) -> f64,
+    ) -> Result<(), String> {
+        self.each::<T>(group, column, values, |values, value| {
+            values.add(Some(convert(value)));
+            Ok(())
+        })
     }
 
     fn each<T: DataType>(
         &self,
         group: usize,
         column: usize,
-        values: &mut Vec<Scalar>,
-        convert: impl Fn(&T::T) -> Result<Scalar, String>,
+        values: &mut Scalars,
+        add: impl Fn(&mut Scalars, &T::T) -> Result<(), String>,
     ) -> Result<(), String> {
         let rows = self.metadata.row_group(group);
         let (chunk, count) = (rows.column(column), rows.num_rows() as usize);
@@ -123,19 +123,14 @@ impl Flat {
         let pages = SerializedPageReader::new(Arc::new(file), chunk, count, None).map_err(shown)?;
         let pages = Counted::new(pages, chunk.column_descr());
         let reader = ColumnReaderImpl::<T>::new(chunk.column_descr_ptr(), Box::new(pages));
-        every_row(reader, chunk.column_descr(), count, |row| {
-            values.push(row.first().map_or(Ok(Scalar::Null), &convert)?);
-            Ok(())
+        every_row(reader, chunk.column_descr(), count, |row| match row.first() {
+            Some(value) => add(values, value),
+            None => {
+                values.add(None);
+                Ok(())
+            }
         })
     }
-}
-
-fn text(bytes: &[u8]) -> Result<Scalar, String> {
-    if bytes.len() > LONGEST_TEXT {
-        return Err(format!("a text of {} bytes; at most {LONGEST_TEXT} are read", bytes.len()));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8".to_owned())?;
-    Ok(Scalar::Text(text.to_owned()))
 }
 
 /// What integers of a column stand for.

@@ -99,6 +99,47 @@ fn binary_files_come_back() {
     }
 }
 
+/// An Arrow file of one column, with a batch for each array.
+fn arrow_of(arrays: &[arrow_array::ArrayRef]) -> Vec<u8> {
+    let schema = arrow_schema::Schema::new(vec![arrow_schema::Field::new("a", arrays[0].data_type().clone(), true)]);
+    let schema = std::sync::Arc::new(schema);
+    let mut writer = arrow_ipc::writer::FileWriter::try_new(Vec::new(), &schema).expect("a writer");
+    for array in arrays {
+        let batch = arrow_array::RecordBatch::try_new(schema.clone(), vec![array.clone()]).expect("a batch");
+        writer.write(&batch).expect("written");
+    }
+    writer.into_inner().expect("a file")
+}
+
+#[test]
+fn arrow_files_that_grow_out_of_few_bytes_are_refused() {
+    let refused = |content: Vec<u8>| read_all(content, "arrow").expect_err("too much");
+    let nulls: arrow_array::ArrayRef = std::sync::Arc::new(arrow_array::NullArray::new(2_000_001));
+    assert_eq!(read_all(arrow_of(&[nulls.clone()]), ""), Ok(()));
+    assert_eq!(refused(arrow_of(&[nulls.clone(), nulls])), "it has 4000002 rows or more; at most 4000000 are read");
+
+    let long = "a".repeat(4096);
+    let rows = std::iter::repeat_n(long.as_str(), 40_000);
+    let dictionary: arrow_array::DictionaryArray<arrow_array::types::Int8Type> = rows.collect();
+    let content = arrow_of(&[std::sync::Arc::new(dictionary)]);
+    assert!(content.len() < 100_000, "{}", content.len());
+    assert_eq!(refused(content), "column \"a\": its texts have more than 134217728 bytes, and no more are read");
+}
+
+#[test]
+fn arrow_files_that_list_a_batch_twice_are_refused() {
+    let numbers = |from: f64| std::sync::Arc::new(arrow_array::Float64Array::from(vec![from, from + 1.0])) as _;
+    let mut content = arrow_of(&[numbers(1.0), numbers(3.0)]);
+    assert_eq!(read_all(content.clone(), ""), Ok(()));
+    let end = content.len() - 10;
+    let length = i32::from_le_bytes(content[end..end + 4].try_into().expect("four bytes")) as usize;
+    let footer = arrow_ipc::root_as_footer(&content[end - length..end]).expect("a footer");
+    let blocks: Vec<[u8; 24]> = footer.recordBatches().expect("batches").iter().map(|block| block.0).collect();
+    let second = content.windows(24).rposition(|bytes| bytes == blocks[1]).expect("in the footer");
+    content[second..second + 24].copy_from_slice(&blocks[0]);
+    assert_eq!(read_all(content, ""), Err("damaged: record batches overlap".to_owned()));
+}
+
 /// Reads all that can be read of it: what matters is that it comes back.
 fn read_all(content: Vec<u8>, ending: &str) -> Result<(), String> {
     let table = parse(content, ending)?;
