@@ -120,7 +120,7 @@ impl Answer {
 
 /// What a law has to be read with, as it and its points say.
 fn warnings(of_law: &[String], points: &Points) -> Vec<String> {
-    of_law.iter().cloned().chain(points.warning()).chain(points.repeated()).collect()
+    of_law.iter().cloned().chain(points.warnings()).collect()
 }
 
 fn refusal_json(refusal: &Refusal) -> Value {

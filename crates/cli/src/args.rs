@@ -358,7 +358,7 @@ pub(crate) struct Compare {
     /// The compute that is to be equal.
     #[arg(long, value_enum, default_value_t = Compute::Flops)]
     pub(crate) compute: Compute,
-    /// Folder for the page and its figures; reports/ONE-and-OTHER where it is not given.
+    /// Folder for the page and its figures; reports/ONE-and-OTHER or reports/ONE-families where it is not given.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

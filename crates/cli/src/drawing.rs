@@ -14,6 +14,7 @@ use crate::command::table::count;
 use crate::exit::{Failure, say};
 use crate::figure_file::{Drawn, hash};
 use crate::frontiers::{self, FamilyLaw, laws_of_families, say_lawless};
+use crate::pages::is_simulated;
 use crate::pages::sides::Compared;
 use crate::plot_command::decisive;
 use crate::points::{self, Needs, Points};
@@ -119,7 +120,8 @@ impl<'a> Drawing<'a> {
     pub(crate) fn optimal_lr(&self) -> Result<Option<Drawn>, Failure> {
         let needs = if self.sweep.is_none() { Needs::LrAndEpochs } else { Needs::LrAndLoss };
         let points = self.take(needs, Stage::Pretraining)?;
-        let figure = figures::optimal_lr(&points, self.words("Training epochs", "Optimal learning rate"));
+        let mut figure = figures::optimal_lr(&points, self.words("Training epochs", "Optimal learning rate"));
+        figure.words.notes.extend(points.excluded_note());
         if figure.series.iter().all(|series| series.points.is_empty()) {
             return Ok(None);
         }
@@ -129,7 +131,8 @@ impl<'a> Drawing<'a> {
 
     pub(crate) fn rates(&self) -> Result<Option<Drawn>, Failure> {
         let points = self.take(Needs::LrAndLoss, Stage::Pretraining)?;
-        let figure = tuning::rates(&points.runs, self.words("Learning rate", "Held-out loss (nats)"));
+        let mut figure = tuning::rates(&points.runs, self.words("Learning rate", "Held-out loss (nats)"));
+        figure.words.notes.extend(points.excluded_note());
         if figure.panels.is_empty() {
             return Ok(None);
         }
@@ -255,29 +258,38 @@ impl<'a> Drawing<'a> {
             title: title.clone(),
             x_label: x.clone().unwrap_or_else(|| x_label.to_owned()),
             y_label: y.clone().unwrap_or_else(|| y_label.to_owned()),
-            notes: Vec::new(),
+            // A figure that leaves its folder must not pass for one of real runs.
+            notes: is_simulated(&self.rows).then(|| SIMULATED.to_owned()).into_iter().collect(),
         }
     }
 }
+
+const SIMULATED: &str = "Simulated: nothing was trained.";
 
 /// The axis of a compute of sweeps, and what the names of files end in where it is not the usual one.
 fn axis_of(compute: Compute) -> (&'static str, &'static str) {
     match compute {
         Compute::Flops => ("Training compute (FLOPs)", "-flops"),
         Compute::DeviceHours => ("Training compute (billed device hours)", "-device-hours"),
-        Compute::TrainHours => ("Training compute (device hours)", ""),
+        Compute::TrainHours => ("Training compute (hours of training)", ""),
     }
 }
 
 /// The two sides of a comparison in one figure: points and laws by side. `command` draws it again.
-pub(crate) fn compared(compared: &Compared, compute: Compute, command: &[String]) -> Result<Drawn, Failure> {
+pub(crate) fn compared(
+    compared: &Compared,
+    compute: Compute,
+    simulated: bool,
+    command: &[String],
+) -> Result<Drawn, Failure> {
     let (axis, ending) = axis_of(compute);
     let (name, axis, loss) = match compared.stage {
         Stage::Pretraining => ("scaling", axis.to_owned(), "Held-out loss (nats)"),
         Stage::Finetuning => ("transfer", axis.replace("Training", "Pre-training"), "Top-1 error (%)"),
     };
     say_lawless(&compared.laws);
-    let words = Words { x_label: axis, y_label: loss.to_owned(), ..Words::default() };
+    let notes = simulated.then(|| SIMULATED.to_owned()).into_iter().collect();
+    let words = Words { title: None, x_label: axis, y_label: loss.to_owned(), notes };
     let mut figure = figures::scaling(&compared.runs, &Asides::default(), &compared.laws, Vec::new(), words);
     if compared.stage == Stage::Finetuning {
         of_errors(&mut figure);

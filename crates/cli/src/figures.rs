@@ -68,7 +68,7 @@ fn left_out(points: &[RunPoint], unverified: usize) -> Vec<String> {
     let said = |number: usize, noun: &str, what: &str| (number > 0).then(|| format!("{}{what}", count(number, noun)));
     [
         said(diverged, "diverged run", " left out."),
-        said(zero, "run", " at 0 left out, which a logarithmic axis has no place for."),
+        said(zero, "run", " at 0 or below left out, which a logarithmic axis cannot show."),
         said(unverified, "run", " without a valid digest of the samples, crossed where drawn."),
     ]
     .into_iter()

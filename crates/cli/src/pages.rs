@@ -51,12 +51,10 @@ impl Told {
     }
 }
 
-impl Told {
-    /// Whether runs that the sweep asks for only pretend to train.
-    pub(crate) fn is_simulated(&self) -> bool {
-        let mut wanted = self.rows.iter().filter(|row| row.wanted);
-        wanted.any(|row| matches!(row.spec.trainer, Some(Trainer::Simulated { .. })))
-    }
+/// Whether runs that the sweep asks for only pretend to train.
+pub(crate) fn is_simulated(rows: &[RunRow]) -> bool {
+    let mut wanted = rows.iter().filter(|row| row.wanted);
+    wanted.any(|row| matches!(row.spec.trainer, Some(Trainer::Simulated { .. })))
 }
 
 fn heading(text: &str) -> Part {

@@ -48,6 +48,8 @@ pub(crate) struct Points {
     pub(crate) rates: Rates,
     /// What `compute` and `loss` are, in words, with their units.
     pub(crate) axes: Axes,
+    /// Why hours say little of these runs.
+    pub(crate) unsteady: Option<String>,
 }
 
 /// What the numbers of points are.
@@ -92,6 +94,29 @@ impl Points {
             "{runs} {have} no valid digest of the samples (row {numbers}); `scalelaw verify samples` says what differs"
         );
         Some(text).filter(|_| !rows.is_empty())
+    }
+
+    /// A warning where families that are trained in different ways are taken together.
+    fn mixed(&self) -> Option<String> {
+        let families: BTreeSet<&str> =
+            self.runs.iter().map(|run| run.family.as_str()).filter(|family| !family.is_empty()).collect();
+        let named = families.iter().copied().collect::<Vec<_>>().join(" and ");
+        (families.len() > 1).then(|| {
+            format!(
+                "{named} are taken together, with one law through both; figures and `scalelaw compare` tell them apart"
+            )
+        })
+    }
+
+    /// What every law over these points has to be read with.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
+        [self.warning(), self.repeated(), self.mixed(), self.unsteady.clone()].into_iter().flatten()
+    }
+
+    /// A note for figures that show none of the runs that a person has excluded.
+    pub(crate) fn excluded_note(&self) -> Option<String> {
+        let excluded = self.left_out.iter().filter(|one| one.reason.starts_with("excluded")).count();
+        (excluded > 0).then(|| format!("{} excluded by hand left out.", count(excluded, "run")))
     }
 
     /// A warning where rows of a file were written more than once.

@@ -64,6 +64,14 @@ impl Surroundings {
     }
 }
 
+impl Git {
+    /// In words.
+    pub(crate) fn text(&self) -> String {
+        let changed = if self.changed { ", with changes that were not committed" } else { "" };
+        format!("commit {}{changed}", self.commit)
+    }
+}
+
 fn distribution(os_release: &str) -> Option<String> {
     let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     Some(name.trim_matches('"').to_owned()).filter(|name| !name.is_empty())

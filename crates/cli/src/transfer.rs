@@ -34,7 +34,7 @@ impl Tuned<'_> {
 /// fine-tuning. Where runs of several pre-training rates were fine-tuned, those of the rate with the lowest error count.
 pub(crate) fn of_sweep(rows: &[RunRow], compute: Compute) -> Points {
     let axes = Axes::of_sweep(compute, Stage::Finetuning);
-    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried, axes };
+    let mut points = Points { runs: Vec::new(), left_out: Vec::new(), rates: Rates::Tried, axes, unsteady: None };
     let by_id = store::by_id(rows);
     let mut groups: BTreeMap<(&str, u64), Vec<Tuned<'_>>> = BTreeMap::new();
     for (index, tuned) in rows.iter().enumerate() {

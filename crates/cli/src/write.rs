@@ -24,7 +24,16 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
+    /// Begins a file that will replace what a link at its path leads to. What is there and is no file stays as it is.
     pub(crate) fn begin(path: &Path) -> Result<Partial, Failure> {
+        let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if target.exists() && !target.is_file() {
+            let to = path.display();
+            return Err(Failure::environment(format!(
+                "cannot write {to}: it is there and is no ordinary file; name another, or send standard output there: > {to}"
+            )));
+        }
+        let path = target.as_path();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A temporary file is private; a figure is not, as far as the umask lets others read.
         let readable = Permissions::from_mode(0o666);
@@ -58,4 +67,23 @@ impl Partial {
 
 fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     Failure::environment(format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_and_what_is_no_file_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").expect("writable");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        assert!(atomically(&link, b"new").is_ok());
+        assert!(link.is_symlink() && std::fs::read(&file).expect("there") == b"new");
+        for refused in [Path::new("/dev/null"), folder.path()] {
+            assert!(atomically(refused, b"new").is_err() && !refused.is_file(), "{}", refused.display());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 2);
+    }
 }

@@ -52,6 +52,7 @@ th, td { text-align: left; padding: 0.2em 1em 0.2em 0; border-bottom: 1px solid 
 .n { text-align: right; white-space: nowrap; } nav { font-size: 0.9em; line-height: 1.8; } nav a { margin-right: 1em; white-space: nowrap; }
 a { color: #0b5394; text-decoration: none; } a:hover { text-decoration: underline; }
 pre { background: #f5f5f5; padding: 0.8em; font-size: 0.85em; white-space: pre-wrap; overflow-wrap: anywhere; }
+@media screen and (max-width: 50em) { pre { white-space: pre; overflow-x: auto; } }
 @media print {
   body { font-size: 9pt; max-width: none; margin: 0; } h2 { break-after: avoid; }
   figure, tr { break-inside: avoid; } figure svg { width: auto; } thead { display: table-header-group; }
@@ -160,7 +161,8 @@ impl Document {
 fn numbers(columns: usize, rows: &[Vec<String>]) -> Vec<bool> {
     let is_number = |cell: &str| {
         let first = cell.split([' ', '/']).next().unwrap_or_default();
-        first.len() < 14 && first.trim_start_matches(['-', '+', '>', '<']).parse::<f64>().is_ok()
+        let number = first.trim_start_matches(['-', '+', '>', '<']).trim_end_matches(['k', 'M', 'G', 'T', 'P', 'E']);
+        first.len() < 14 && number.parse::<f64>().is_ok()
     };
     let column = |i: usize| {
         let mut cells = rows.iter().filter_map(|row| row.get(i)).filter(|cell| !cell.is_empty()).peekable();

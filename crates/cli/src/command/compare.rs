@@ -10,9 +10,9 @@ use crate::args::{Compare, Compute};
 use crate::drawing;
 use crate::exit::{Failure, NO_FIT, print, say};
 use crate::figure_file::Drawn;
-use crate::pages::Told;
 use crate::pages::comparison;
 use crate::pages::sides::{self, Sides};
+use crate::pages::{Told, is_simulated};
 use crate::place::Place;
 use crate::write;
 
@@ -20,9 +20,13 @@ pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure>
     let told = told(place, options).await?;
     let sides = Sides::of(&told, options.compute)?;
     let command = command(&told, options);
-    let drawn = figures(&sides, &command)?;
+    let drawn = figures(&told, &sides, &command)?;
     let warnings = sides::warnings(&told, &sides);
-    let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(sides.names.join("-and-")));
+    let name = match &told[..] {
+        [only] => format!("{}-families", only.sweep.name),
+        _ => sides.names.join("-and-"),
+    };
+    let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(name));
     let typed = format!("scalelaw {}", command.join(" "));
     let page = comparison::document(place, &told, &sides, &warnings, &drawn, &typed)?;
     let mut written = report::save(&folder, &drawn, &page, &told)?;
@@ -45,7 +49,7 @@ pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure>
 /// The figures alone, to see whether what they were drawn from has moved.
 pub(crate) async fn draw(place: &Place, options: &Compare) -> Result<Vec<Drawn>, Failure> {
     let told = told(place, options).await?;
-    figures(&Sides::of(&told, options.compute)?, &command(&told, options))
+    figures(&told, &Sides::of(&told, options.compute)?, &command(&told, options))
 }
 
 async fn told(place: &Place, options: &Compare) -> Result<Vec<Told>, Failure> {
@@ -75,6 +79,7 @@ fn command(told: &[Told], options: &Compare) -> Vec<String> {
     command
 }
 
-fn figures(sides: &Sides, command: &[String]) -> Result<Vec<Drawn>, Failure> {
-    sides.stages.iter().map(|compared| drawing::compared(compared, sides.compute, command)).collect()
+fn figures(told: &[Told], sides: &Sides, command: &[String]) -> Result<Vec<Drawn>, Failure> {
+    let simulated = told.iter().any(|told| is_simulated(&told.rows));
+    sides.stages.iter().map(|compared| drawing::compared(compared, sides.compute, simulated, command)).collect()
 }

@@ -75,6 +75,9 @@ pub(crate) fn in_short(sides: &Sides) -> Vec<String> {
         return vec![format!("There are no finished runs of both {one} and {other} yet.")];
     }
     let answers = |compared: &Compared| match &compared.found {
+        _ if compared.incomparable.is_some() => {
+            compared.incomparable.iter().map(|why| format!("No answer: {why}.")).collect()
+        }
         Ok(found) => sentences(found, measured(compared.stage), [one, other]),
         Err(refusal) => {
             let without = compared.laws.iter().find(|law| law.found.is_err());
@@ -114,12 +117,12 @@ fn sentences(found: &Comparison, what: &str, [one, other]: [&str; 2]) -> Vec<Str
     let mut lines = vec![
         format!(
             "By the laws of their frontiers {verdict} (C from {} to {}, 95 % confidence).",
-            si(found.range.0),
-            si(found.range.1)
+            amount(found.range.0),
+            amount(found.range.1)
         ),
         format!(
             "At C = {}, in the middle, that of {other} differs from that of {one} by {}{certain}.",
-            si(middle.compute),
+            amount(middle.compute),
             percent(middle)
         ),
     ];
@@ -167,8 +170,9 @@ fn of_stage(compared: &Compared, [one, other]: [&str; 2]) -> Vec<Part> {
         Part::List(compared.laws.iter().map(law).collect()),
     ];
     if let Ok(found) = &compared.found {
-        let row =
-            |at: &AtEqual| vec![si(at.compute), interval(&at.one), interval(&at.other), percent(at), times(&at.factor)];
+        let row = |at: &AtEqual| {
+            vec![amount(at.compute), interval(&at.one), interval(&at.other), percent(at), times(&at.factor)]
+        };
         let (difference, needs) = (format!("{other} against {one}"), format!("times the compute {other} needs"));
         parts.push(table(&["C", one, other, &difference, &needs], found.at.iter().map(row).collect()));
         if found.at.iter().any(|at| matches!(at.factor, Factor::At { beyond: true, .. })) {
@@ -181,6 +185,11 @@ fn of_stage(compared: &Compared, [one, other]: [&str; 2]) -> Vec<Part> {
         parts.push(Part::List(compared.doubts.iter().map(|doubt| format!("Warning: {doubt}.")).collect()));
     }
     parts
+}
+
+/// Compute: operations are many, hours may be few.
+fn amount(compute: f64) -> String {
+    if compute >= 1000.0 { si(compute) } else { short(compute) }
 }
 
 /// The difference in percent of the first.

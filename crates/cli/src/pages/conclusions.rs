@@ -31,6 +31,7 @@ pub(crate) struct Conclusions {
     laws: Vec<(String, Answer, Points)>,
     /// The frontier of the grid by family.
     families: Vec<FamilyLaw>,
+    sweep: String,
     kept: Vec<Scored>,
 }
 
@@ -53,13 +54,22 @@ impl Conclusions {
         };
         let families = laws_of_families(&points.runs);
         ask(Law::Frontier, &counted, points.clone(), true);
-        ask(Law::Lr, "", points, true);
+        // Learning rates of different optimisers have nothing in common.
+        for family in &families {
+            let own = Points { runs: family.points.clone(), ..points.clone() };
+            ask(
+                Law::Lr,
+                &if families.len() > 1 { format!(", of {}", family.family) } else { String::new() },
+                own,
+                true,
+            );
+        }
         // A surface that the runs do not carry was not asked for.
         ask(Law::Parametric, "", flops, false);
         if !tuned.runs.is_empty() {
             ask(Law::Frontier, &format!(" --stage finetuning{counted}"), tuned, true);
         }
-        Ok(Conclusions { laws, families, kept })
+        Ok(Conclusions { laws, families, sweep: told.sweep.name.clone(), kept })
     }
 
     /// The answer in a few lines.
@@ -72,6 +82,9 @@ impl Conclusions {
         lines.push(format!("C: {}; L: {}; intervals are 95 %.", points.axes.compute, points.axes.loss));
         lines.extend(self.families.iter().filter_map(|law| self.doubts(law)));
         lines.extend(self.growth());
+        if self.families.len() == 2 {
+            lines.push(format!("Which of the two is lower at equal compute says scalelaw compare {}.", self.sweep));
+        }
         if self.families.iter().any(|law| law.found.as_ref().is_ok_and(|(_, law)| !law.warnings.is_empty())) {
             lines.push("The fits have warnings: they stand under Fits.".to_owned());
         }
@@ -94,6 +107,12 @@ impl Conclusions {
             100.0 * error.exp_m1(),
             100.0 * inside
         ))
+    }
+
+    /// What the largest run of the frontier has measured, to hold the law against.
+    fn measured(&self, of: &FamilyLaw) -> Option<String> {
+        let largest = of.found.as_ref().ok()?.0.pareto.iter().max_by(|a, b| a.compute.total_cmp(&b.compute))?;
+        Some(format!("Measured at C = {}{}: {:.4}.", short(largest.compute), self.whose(of), largest.loss))
     }
 
     /// How the best size and the samples grow with compute, where the runs carry a law of both.
@@ -139,8 +158,7 @@ impl Conclusions {
         }
         if self.families.len() > 1 {
             let families: Vec<&str> = self.families.iter().map(|law| law.family.as_str()).collect();
-            let text =
-                "These commands take all families together; the answer above and the figures have a law for each of";
+            let text = "Where a command takes all families together, it says so; the answer above and the figures have a law for each of";
             parts.insert(1, Part::Text(format!("{text} {}.", families.join(" and "))));
             let warned = self.families.iter().filter_map(|of| Some((of, &of.found.as_ref().ok()?.1)));
             let warnings = warned.flat_map(|(of, law)| {
@@ -173,6 +191,7 @@ impl Conclusions {
                 parts.push(Part::Text(text));
                 parts.extend(self.families.iter().filter_map(|law| self.doubts(law)).map(Part::Text));
                 parts.push(table(&["family", "times", "C", "lowest loss"], rows));
+                parts.push(Part::List(self.families.iter().filter_map(|law| self.measured(law)).collect()));
             }
             _ => parts.push(Part::Text("Without a law of the frontier there is nothing to extrapolate.".to_owned())),
         }

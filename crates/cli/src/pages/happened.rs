@@ -6,9 +6,9 @@ use report::Part;
 use spec::state::RunState;
 use store::RunRow;
 
-use super::{Told, heading, provenance, table};
+use super::{Told, heading, is_simulated, provenance, table};
 use crate::command::status::parsed;
-use crate::command::table::{count, hours};
+use crate::command::table::{count, grouped, hours, si};
 
 /// What the sweep asks.
 pub(crate) fn question(told: &Told) -> Part {
@@ -29,12 +29,13 @@ fn asked(source: &str) -> Option<String> {
 /// The plan against what happened, and every failure and exclusion.
 pub(crate) fn parts(told: &Told) -> Vec<Part> {
     let mut lines = Vec::new();
-    if told.is_simulated() {
+    if is_simulated(&told.rows) {
         lines.push(
             "SIMULATED: runs of this sweep only pretended to train, and their losses follow a planted law.".to_owned(),
         );
     }
     lines.extend(provenance::span(told));
+    lines.extend(data(&told.rows));
     let wanted = || told.rows.iter().filter(|row| row.wanted);
     let best = |row: &&RunRow| row.result.is_some() && row.excluded.is_none() && row.spec.pretrained.is_none();
     let loss = |row: &RunRow| row.result.as_ref().map_or(f64::INFINITY, |result| result.heldout_loss);
@@ -53,6 +54,24 @@ pub(crate) fn parts(told: &Told) -> Vec<Part> {
     vec![heading("Plan and what happened"), Part::List(lines), by_model(&told.rows), Part::List(troubles(told))]
 }
 
+/// The data of each stage.
+fn data(rows: &[RunRow]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for row in rows.iter().filter(|row| row.wanted) {
+        let data = &row.spec.data;
+        let of = if row.spec.pretrained.is_some() { " of fine-tuning" } else { "" };
+        let (train, heldout) = (grouped(data.train_examples), grouped(data.heldout_examples));
+        let line = format!(
+            "Data{of}: {}, {train} examples to train on and {heldout} held out, {} classes, pictures of {} x {} pixels.",
+            data.dataset, data.classes, data.resolution, data.resolution
+        );
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 /// States as the columns of the table name them.
 const COLUMNS: [&str; 6] = ["completed", "diverged", "failed", "cancelled", "running", "queued"];
 
@@ -65,11 +84,11 @@ fn by_model(rows: &[RunRow]) -> Part {
     // A column of nothing says nothing.
     let shown = |name: &&str| rows.iter().any(|row| row.wanted && row.state.word() == *name);
     let states: Vec<&str> = COLUMNS.into_iter().filter(shown).collect();
-    let mut header = vec!["model", "runs"];
+    let mut header = vec!["model", "parameters", "runs"];
     header.extend(&states);
     header.extend(["device time estimated", "billed"]);
-    let line = |name: String, rows: &[&RunRow]| {
-        let mut cells = vec![name, rows.len().to_string()];
+    let line = |name: String, parameters: String, rows: &[&RunRow]| {
+        let mut cells = vec![name, parameters, rows.len().to_string()];
         cells.extend(
             states.iter().map(|state| rows.iter().filter(|row| row.state.word() == *state).count().to_string()),
         );
@@ -78,10 +97,11 @@ fn by_model(rows: &[RunRow]) -> Part {
         cells
     };
     let named = |(_, model, tuned): &(u64, &str, bool)| format!("{model}{}", if *tuned { ", fine-tuned" } else { "" });
-    let mut lines: Vec<Vec<String>> = models.iter().map(|(key, rows)| line(named(key), rows)).collect();
+    let mut lines: Vec<Vec<String>> =
+        models.iter().map(|(key, rows)| line(named(key), si(key.0 as f64), rows)).collect();
     if lines.len() > 1 {
         let all: Vec<&RunRow> = rows.iter().filter(|row| row.wanted).collect();
-        lines.push(line("all".to_owned(), &all));
+        lines.push(line("all".to_owned(), String::new(), &all));
     }
     table(&header, lines)
 }
@@ -111,6 +131,15 @@ fn troubles(told: &Told) -> Vec<String> {
     if dropped > 0 {
         lines.push(format!("{} of earlier versions of the file are no longer asked for.", count(dropped, "run")));
     }
+    let wanted = || told.rows.iter().filter(|row| row.wanted);
+    let diverged = wanted().filter(|row| row.state == RunState::Diverged).count();
+    if diverged > 0 {
+        lines.push(format!("{} diverged: the learning rate was too high. That is a result.", count(diverged, "run")));
+    }
+    let open = wanted().filter(|row| matches!(row.state, RunState::Queued | RunState::Running)).count();
+    if open > 0 {
+        lines.push(format!("{} not finished yet: what follows is of those that are.", count(open, "run")));
+    }
     if lines.is_empty() {
         lines.push("No run failed, and none was left out.".to_owned());
     }
@@ -127,11 +156,19 @@ pub(crate) fn certificates(told: &Told) -> Vec<Part> {
         Some(format!("{} (run {}): {wrong}", row.label(), row.run))
     });
     let wrong: Vec<String> = wrong.collect();
-    let right = count(verdicts.len() - wrong.len(), "finished run");
+    // A run may diverge before an epoch ends.
+    let without = verdicts.values().filter(|verdict| verdict.epochs == 0 && verdict.wrong.is_none()).count();
+    let right = count(verdicts.len() - wrong.len() - without, "finished run");
     let mut lines = vec![format!(
         "{right} with a digest for every epoch that is the one computed anew from the run's specification; {} in all finished runs.",
         count(epochs, "recorded epoch")
     )];
+    if without > 0 {
+        lines.push(format!(
+            "{} diverged before an epoch ended, or have a trainer that records none.",
+            count(without, "run")
+        ));
+    }
     if skipped > 0 {
         lines.push(format!("{} skipped as damaged.", count(skipped, "example")));
     }

@@ -6,7 +6,7 @@ use report::Part;
 
 use super::{Told, heading, table};
 use crate::command::table::{count, hours, moment};
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Git, Surroundings};
 
 /// Hardware, versions and the state of the sources.
 pub(crate) fn parts(told: &Told) -> Vec<Part> {
@@ -44,22 +44,21 @@ pub(crate) fn parts(told: &Told) -> Vec<Part> {
 pub(crate) fn reproduce(told: &Told, page: &str) -> Vec<Part> {
     let name = &told.sweep.name;
     let commits: BTreeSet<String> =
-        sessions(told).iter().filter_map(|(_, session)| session.git.as_ref().map(|git| git.commit.clone())).collect();
+        sessions(told).iter().filter_map(|(_, session)| session.git.as_ref().map(Git::text)).collect();
     let sources = match commits.len() {
         0 => String::new(),
-        _ => format!(
-            "Check out {}. ",
-            commits.into_iter().map(|commit| format!("commit {commit}")).collect::<Vec<_>>().join(" or ")
-        ),
+        1 => format!("The sources were at {}. ", commits.into_iter().collect::<String>()),
+        _ => {
+            format!("The sources were at {}. ", commits.into_iter().collect::<Vec<_>>().join(", later or earlier at "))
+        }
     };
     let text = format!(
         "{sources}Save the sweep file above as {name}.toml. Written by scalelaw {}; the table of runs beside this page has every run, and the CSV beside \
-         a figure every number drawn. The seeds stand in the sweep file: on the same hardware, versions and number of threads each run ends with the same \
+         a figure every number drawn. Seeds stand in that table: on the same hardware, versions and number of threads each run ends with the same \
          weights, and scalelaw export csv has their hash.",
         env!("CARGO_PKG_VERSION")
     );
-    let commands =
-        format!("scalelaw run {name}.toml\nscalelaw verify samples {name}\nscalelaw fit frontier {name}\n{page}");
+    let commands = format!("scalelaw run {name}.toml\nscalelaw verify samples {name}\n{page}");
     vec![heading("How to reproduce"), Part::Text(text), Part::Verbatim(commands)]
 }
 
@@ -82,10 +81,10 @@ fn grouped(sessions: &[(i64, Surroundings)], with_hosts: bool) -> Vec<(String, V
 
 fn description(session: &Surroundings, with_host: bool) -> String {
     let host = if with_host { format!("{}, ", session.host) } else { String::new() };
-    let sources = session.git.as_ref().map_or("the sweep file was not under version control".to_owned(), |git| {
-        let changed = if git.changed { ", with changes that were not committed" } else { "" };
-        format!("sources at commit {}{changed}", git.commit)
-    });
+    let sources = session
+        .git
+        .as_ref()
+        .map_or("the sweep file was not under version control".to_owned(), |git| format!("sources at {}", git.text()));
     format!("{host}{}; scalelaw {}; {sources}.", session.machine(), session.scalelaw)
 }
 

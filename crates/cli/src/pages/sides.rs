@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use fit::{Comparison, LawFit, Refusal};
 use serde_json::{Value, json};
+use spec::run::RunId;
 
-use super::Told;
+use super::{Told, is_simulated};
 use crate::args::{Compute, Stage};
 use crate::command::table::count;
 use crate::exit::Failure;
@@ -37,6 +38,8 @@ pub(crate) struct Compared {
     pub(crate) found: Result<Comparison, Refusal>,
     /// What has to be said of the points of each side.
     pub(crate) doubts: Vec<String>,
+    /// Why what was measured is not comparable at all.
+    pub(crate) incomparable: Option<String>,
 }
 
 impl Sides {
@@ -47,7 +50,11 @@ impl Sides {
         for stage in [Stage::Pretraining, Stage::Finetuning] {
             let points: Vec<Points> =
                 told.iter().map(|told| points::of_sweep(&told.rows, &told.verdicts, compute, stage)).collect();
-            sides.stages.extend(sides.compared(stage, points, division));
+            sides.stages.extend(
+                sides
+                    .compared(stage, points, division)
+                    .map(|compared| Compared { incomparable: incomparable(told, stage), ..compared }),
+            );
         }
         Ok(sides)
     }
@@ -58,7 +65,9 @@ impl Sides {
         let (mut runs, mut doubts) = (Vec::new(), Vec::new());
         for (points, name) in points.into_iter().zip(&self.names) {
             let whose = if division == Division::Sweeps { format!("{name}: ") } else { String::new() };
-            doubts.extend(points.warning().map(|warning| format!("{whose}{warning}")));
+            doubts.extend(
+                points.warning().into_iter().chain(points.unsteady.clone()).map(|warning| format!("{whose}{warning}")),
+            );
             let before = runs.iter().map(|run: &RunPoint| run.row).max().unwrap_or(0);
             runs.extend(points.runs.into_iter().map(|mut run| {
                 run.row += before;
@@ -72,7 +81,7 @@ impl Sides {
         if diverged > 0 {
             doubts.push(format!("{} diverged and have no place on a frontier", count(diverged, "run")));
         }
-        tell_apart(&mut runs, &self.names);
+        points::tell_apart(&mut runs);
         let mut laws = laws_of_families(&runs);
         laws.sort_by_key(|law| self.names.iter().position(|name| *name == law.family));
         let laws: [FamilyLaw; 2] = laws.try_into().ok()?;
@@ -82,12 +91,12 @@ impl Sides {
             let warnings = fitted(law).map(|fitted| fitted.warnings.as_slice()).unwrap_or_default();
             doubts.extend(warnings.iter().map(|warning| format!("{}: {warning}", law.family)));
         }
-        Some(Compared { stage, axes, runs, laws, found, doubts })
+        Some(Compared { stage, axes, runs, laws, found, doubts, incomparable: None })
     }
 
     /// Whether any stage could be compared.
     pub(crate) fn has_answer(&self) -> bool {
-        self.stages.iter().any(|compared| compared.found.is_ok())
+        self.stages.iter().any(|compared| compared.found.is_ok() && compared.incomparable.is_none())
     }
 
     /// The contract of `comparison.json`; with `--json` it stands under `answer`.
@@ -109,6 +118,7 @@ impl Sides {
                 "laws": compared.laws.iter().map(law).collect::<Vec<_>>(),
                 "comparison": found,
                 "refusal": refusal,
+                "incomparable": compared.incomparable,
                 "warnings": compared.doubts,
             })
         };
@@ -145,37 +155,35 @@ fn names(told: &[Told]) -> Result<([String; 2], Division), Failure> {
     }
 }
 
-/// Models that both sides have under one name get the name of their side, too.
-fn tell_apart(runs: &mut [RunPoint], names: &[String; 2]) {
-    let of = |side: &String| -> BTreeSet<String> {
-        runs.iter().filter(|run| run.family == *side).map(|run| run.model.clone()).collect()
+/// Why what the sweeps measured in a stage is not the same thing.
+fn incomparable(told: &[Told], stage: Stage) -> Option<String> {
+    let rows = told.iter().flat_map(|told| &told.rows);
+    let of_stage = rows.filter(|row| row.wanted && row.spec.pretrained.is_some() == (stage == Stage::Finetuning));
+    let set = |row: &store::RunRow| {
+        let data = &row.spec.data;
+        let classes = data.keep_classes.as_ref().map_or(String::new(), |kept| format!(", of them {kept:?}"));
+        format!(
+            "{} with {} held-out examples of {} classes{classes} ({})",
+            data.dataset, data.heldout_examples, data.classes, data.fingerprint
+        )
     };
-    let both: BTreeSet<String> = of(&names[0]).intersection(&of(&names[1])).cloned().collect();
-    for run in runs.iter_mut().filter(|run| both.contains(&run.model)) {
-        run.model = format!("{} {}", run.family, run.model);
-    }
+    let sets: BTreeSet<String> = of_stage.map(set).collect();
+    let measured = if stage == Stage::Finetuning { "errors after fine-tuning" } else { "losses" };
+    let named = sets.iter().cloned().collect::<Vec<_>>().join("; ");
+    (sets.len() > 1).then(|| format!("the held-out sets differ, so the {measured} cannot be compared: {named}"))
 }
 
 /// What makes a comparison unfair.
 pub(crate) fn warnings(told: &[Told], sides: &Sides) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for compared in &sides.stages {
-        let tuned = compared.stage == Stage::Finetuning;
-        let rows = told.iter().flat_map(|told| &told.rows);
-        let of_stage = rows.filter(|row| row.wanted && row.spec.pretrained.is_some() == tuned);
-        let sets: BTreeSet<String> = of_stage
-            .map(|row| {
-                let data = &row.spec.data;
-                format!(
-                    "{} with {} held-out examples of {} classes ({})",
-                    data.dataset, data.heldout_examples, data.classes, data.fingerprint
-                )
-            })
-            .collect();
-        if sets.len() > 1 {
-            let measured = if tuned { "errors after fine-tuning" } else { "losses" };
-            let sets = sets.into_iter().collect::<Vec<_>>().join("; ");
-            warnings.push(format!("the held-out sets differ, so the {measured} cannot be compared: {sets}"));
+    let mut warnings: Vec<String> = sides.stages.iter().filter_map(|compared| compared.incomparable.clone()).collect();
+    if let [one, other] = told {
+        let runs: BTreeSet<RunId> = one.rows.iter().filter(|row| row.wanted).map(|row| row.run).collect();
+        let shared = other.rows.iter().filter(|row| row.wanted && runs.contains(&row.run)).count();
+        if shared > 0 {
+            let runs = count(shared, "run");
+            warnings.push(format!(
+                "{runs} belong to both, so their errors are not independent, as the intervals take them to be"
+            ));
         }
     }
     let hardware: BTreeSet<&str> =
@@ -185,7 +193,7 @@ pub(crate) fn warnings(told: &[Told], sides: &Sides) -> Vec<String> {
         warnings
             .push(format!("hours of different hardware were compared: {names}; those of --compute flops are equal"));
     }
-    for told in told.iter().filter(|told| told.is_simulated()) {
+    for told in told.iter().filter(|told| is_simulated(&told.rows)) {
         warnings.push(format!("{} is SIMULATED: its runs only pretended to train", told.sweep.name));
     }
     warnings

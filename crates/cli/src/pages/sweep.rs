@@ -50,7 +50,7 @@ const CAPTIONS: [(&str, &str); 10] = [
     (
         "scaling",
         "Held-out loss against compute: of each model and epoch budget the best learning rate. The law of the frontier is solid \
-         where it has data and dashed beyond; grey: its 95 % interval.",
+         where it has data and dashed beyond, with its 95 % band.",
     ),
     ("transfer", "Top-1 error after fine-tuning against the compute of pre-training."),
     (

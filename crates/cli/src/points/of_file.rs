@@ -75,7 +75,7 @@ fn points(table: &Table, found: &Found) -> Result<Points, String> {
     let rates = if loss.is_none() { Rates::Optimal } else { Rates::Tried };
     let name = |column: Option<usize>| column.map(|at| table.names()[at].as_str());
     let axes = Axes::of_file(name(found.compute).map(str::to_owned), name(found.loss));
-    Ok(Points { runs, left_out, rates, axes })
+    Ok(Points { runs, left_out, rates, axes, unsteady: None })
 }
 
 fn numbers(table: &Table, column: usize) -> Result<Vec<Option<f64>>, String> {

@@ -25,7 +25,32 @@ pub(crate) fn of_sweep(rows: &[RunRow], verdicts: &BTreeMap<RunId, Verdict>, com
         let parent = |run| parents.get(&run).is_none_or(|parent| right(*parent));
         point.verified = point.run.is_none_or(|run| right(run) && parent(run));
     }
+    if compute == Compute::TrainHours {
+        points.unsteady = unsteady(rows);
+    }
     points
+}
+
+/// Step times of one model that differ by more than this were not measured on a quiet machine.
+const STEADY: f64 = 2.0;
+
+/// A warning where runs of one model and batch took very different times for a step.
+fn unsteady(rows: &[RunRow]) -> Option<String> {
+    let mut times: BTreeMap<(&str, u64), (f64, f64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.wanted && row.excluded.is_none() && row.spec.pretrained.is_none()) {
+        if let Some(seconds) = row.result.as_ref().and_then(|result| result.step_seconds).filter(|time| *time > 0.0) {
+            let (low, high) = times.entry((&row.model, row.spec.train.batch)).or_insert((seconds, seconds));
+            (*low, *high) = (low.min(seconds), high.max(seconds));
+        }
+    }
+    let ratio = |(low, high): &(f64, f64)| high / low;
+    let ((model, _), worst) = times.iter().max_by(|a, b| ratio(a.1).total_cmp(&ratio(b.1)))?;
+    (ratio(worst) > STEADY).then(|| {
+        format!(
+            "step times of {model} differ by up to {:.1} times between its runs, as on a busy machine, so hours say little: --compute flops does not depend on them",
+            ratio(worst)
+        )
+    })
 }
 
 fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
@@ -34,6 +59,7 @@ fn of_grid(rows: &[RunRow], compute: Compute) -> Points {
         left_out: Vec::new(),
         rates: Rates::Tried,
         axes: Axes::of_sweep(compute, Stage::Pretraining),
+        unsteady: None,
     };
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.spec.pretrained.is_none()) {
         let number = index + 1;
