@@ -61,8 +61,8 @@ pub struct Recorded {
     pub value: f64,
 }
 
-/// What runs record numbers of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+/// What runs record numbers of, in the order of the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(rename_all = "snake_case")]
 pub enum Series {
     /// Share of right answers on the held-out set.
@@ -74,7 +74,7 @@ pub enum Series {
 }
 
 impl Series {
-    /// Its name, by which series are in order.
+    /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Series::HeldoutAccuracy => "heldout_accuracy",
@@ -104,12 +104,14 @@ const WORK: &str = "
         ) as used on used.run_id = run.run_id
     where sweep_run.sweep_id = ?1";
 
+/// Of each series so many numbers above a step, as they stand in the index.
 const RECORDED: &str = "
-    select step, samples, series, value from (
-        select step, samples, 'training_loss_nats' as series, loss as value from metric where run_id = ?1
-        union all select step, null, 'heldout_loss_nats', loss from evaluation where run_id = ?1
-        union all select step, null, 'heldout_accuracy', accuracy from evaluation where run_id = ?1 and accuracy is not null
-    ) where (series, step) > (?2, ?3) order by series, step limit ?4";
+    select * from (select step, null as samples, 'heldout_accuracy' as series, accuracy as value from evaluation
+        where run_id = ?1 and step > ?2 and accuracy is not null order by step limit ?5)
+    union all select * from (select step, null, 'heldout_loss_nats', loss from evaluation
+        where run_id = ?1 and step > ?3 order by step limit ?5)
+    union all select * from (select step, samples, 'training_loss_nats', loss from metric
+        where run_id = ?1 and step > ?4 order by step limit ?5)";
 
 impl Store {
     /// The work on every run of a sweep.
@@ -128,13 +130,22 @@ impl Store {
         after: Option<&Recorded>,
         most: usize,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let rows = sqlx::query_as(RECORDED)
+        let above = |series: Series| match after {
+            Some(last) if last.series == series => last.step,
+            Some(last) if last.series > series => i64::MAX,
+            _ => -1,
+        };
+        let rows: Result<Vec<Recorded>, _> = sqlx::query_as(RECORDED)
             .bind(run.to_string())
-            .bind(after.map_or("", |last| last.series.as_str()))
-            .bind(after.map_or(0, |last| last.step))
+            .bind(above(Series::HeldoutAccuracy))
+            .bind(above(Series::HeldoutLossNats))
+            .bind(above(Series::TrainingLossNats))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await;
-        rows.map_err(|error| self.sqlite(error))
+        let mut rows = rows.map_err(|error| self.sqlite(error))?;
+        rows.sort_by_key(|row| (row.series, row.step));
+        rows.truncate(most);
+        Ok(rows)
     }
 }

@@ -179,7 +179,7 @@ pub(crate) enum Law {
 pub(crate) enum Compute {
     /// Operations of the training, from the architecture.
     Flops,
-    /// Billed: all attempts.
+    /// Billed: all attempts, and the steps that it has from a shared trunk by their part of what that run was billed.
     DeviceHours,
     /// Steps times the median step time, restarts left out: the paper's convention.
     TrainHours,

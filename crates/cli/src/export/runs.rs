@@ -55,11 +55,6 @@ impl Run<'_> {
         self.row.spec.pretrained.is_none() && self.row.result.is_some() && self.left_out.is_none()
     }
 
-    /// How many devices its newest attempt has had.
-    fn devices(&self) -> usize {
-        self.work.devices.as_deref().map_or(1, |names| names.split(',').count())
-    }
-
     fn result<T>(&self, take: impl FnOnce(&ResultRow) -> T) -> Option<T> {
         self.row.result.as_ref().map(take)
     }
@@ -71,6 +66,16 @@ impl Run<'_> {
     fn six_nd(&self) -> f64 {
         6.0 * self.row.parameters as f64 * self.row.samples as f64
     }
+}
+
+/// How many devices these names are of; where nobody has said any, one.
+fn devices(names: Option<&str>) -> usize {
+    names.map_or(1, |names| names.split(',').count())
+}
+
+/// Share of the operations per second that all devices with these names could do by their data sheets.
+fn utilisation(reached: f64, peak_of_one: f64, names: Option<&str>) -> f64 {
+    reached / (peak_of_one * devices(names) as f64)
 }
 
 fn whole(number: u64) -> Option<i64> {
@@ -231,8 +236,8 @@ fn speed<'a>() -> Vec<Column<Run<'a>>> {
         Column::number("images_per_second", "at the median step", |run| run.row.images_per_second()),
         Column::number("flops_per_second", "at the median step", |run| run.row.flops_per_second()),
         Column::number("mfu", "share of --peak-flops that each of its devices reaches", |run| {
-            let peak = run.peak_flops.map(|peak| peak * run.devices() as f64);
-            run.row.flops_per_second().zip(peak).map(|(reached, peak)| reached / peak)
+            let reached = run.row.flops_per_second();
+            reached.zip(run.peak_flops).map(|(reached, peak)| utilisation(reached, peak, run.work.devices.as_deref()))
         }),
         Column::number("data_seconds", "making batches, as far as it held up training", |run| {
             run.usage(|usage| usage.data_seconds)
@@ -299,4 +304,15 @@ fn pretraining<'a>() -> Vec<Column<Run<'a>>> {
             run.result(|it| it.state_hash.clone()).flatten()
         }),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilisation_is_that_of_all_devices_of_a_run() {
+        let of = |names| utilisation(3e14, 1e15, names);
+        assert_eq!([of(None), of(Some("0")), of(Some("GPU-a,GPU-b"))], [0.3, 0.3, 0.15]);
+    }
 }
