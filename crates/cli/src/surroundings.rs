@@ -129,6 +129,6 @@ mod tests {
         (here.gpus, here.cores, here.memory_bytes) = (Vec::new(), 1, memory("MemTotal:    2097152 kB\n"));
         here.processor = Some("P".to_owned());
         here.system = distribution("ID=x\nPRETTY_NAME=\"X 1\"\n").expect("a name");
-        assert_eq!(here.machine(), "1 core of P, 2.00 GiB of memory; X 1");
+        assert_eq!(here.machine(), "1 core of P, 2.0 GiB of memory; X 1");
     }
 }
