@@ -121,17 +121,17 @@ fn folders_and_shards_train_the_same_run_and_kills_change_nothing() {
         let text = fs::read_to_string(lab.path(&format!("{name}.toml"))).expect("just written");
         let other = text.replace("loader_threads = 3", &format!("loader_threads = {threads}"));
         lab.write("other.toml", &other);
-        for _ in 0..3 {
-            interrupt(&lab, state, "other.toml");
-        }
-        lab.scalelaw(state, &["run", "other.toml"]).check(0, &["held-out loss"]);
+        // On a fast machine the run may be over before the third kill.
+        let kills = (0..3).filter(|_| interrupt(&lab, state, "other.toml")).count();
+        assert!(kills > 0, "{state}: it was never killed");
+        lab.scalelaw(state, &["run", "other.toml"]).check(0, &[]);
         let expected = if name == "blocks" { &calm[2] } else { &calm[0] };
         assert_eq!(&state_hash(&lab, state), expected, "{state}");
     }
 }
 
-/// Starts the sweep and kills its scheduler, and with it the worker, once the worker has trained a little.
-fn interrupt(lab: &Lab, state: &str, sweep: &str) {
+/// Starts the sweep and kills its scheduler, and with it the worker, once the worker has trained a little. Whether it came to that.
+fn interrupt(lab: &Lab, state: &str, sweep: &str) -> bool {
     let mut scheduler = lab.command(state, &["run", sweep]).spawn().expect("scalelaw starts");
     let steps =
         |lab: &Lab| lab.journals(state).values().map(|text| text.matches("\"checkpoint\"").count()).sum::<usize>();
@@ -140,11 +140,13 @@ fn interrupt(lab: &Lab, state: &str, sweep: &str) {
         assert!(began.elapsed() < Duration::from_secs(60), "it does not get on");
         std::thread::sleep(Duration::from_millis(2));
     }
-    if scheduler.try_wait().expect("our own child").is_none() {
+    let works = scheduler.try_wait().expect("our own child").is_none();
+    if works {
         let pid = Pid::from_raw(scheduler.id() as i32).expect("our own child");
         kill_process(pid, Signal::KILL).expect("our own child");
     }
     scheduler.wait().expect("our own child");
+    works
 }
 
 #[test]
