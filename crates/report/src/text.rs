@@ -67,7 +67,8 @@ pub(crate) fn markup(text: &str) -> Vec<Run> {
 
 /// A name: plain, but for powers of ten.
 pub(crate) fn name(text: &str) -> Vec<Run> {
-    let power = text.match_indices("10^").any(|(at, _)| text[at + 3..].starts_with(|c: char| c.is_ascii_digit()));
+    let exponent = |at: usize| text[at + 3..].strip_prefix('-').unwrap_or(&text[at + 3..]);
+    let power = text.match_indices("10^").any(|(at, _)| exponent(at).starts_with(|c: char| c.is_ascii_digit()));
     if power { markup(text) } else { plain(text) }
 }
 
@@ -214,6 +215,7 @@ mod tests {
     #[test]
     fn only_powers_of_ten_are_raised_in_names() {
         assert_eq!(name("2×10^18").len(), 2);
+        assert_eq!(name("2×10^-9 h").len(), 3);
         assert_eq!(name("a^2 10^x").len(), 1);
     }
 
