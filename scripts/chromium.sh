@@ -17,11 +17,17 @@ command -v apt-get >/dev/null && command -v dpkg >/dev/null || refuse "not in PA
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/chromium-partial.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-packages=$(apt-get --simulate --no-install-recommends install chromium 2>/dev/null | awk '/^Inst/ { print $2 }')
-[ -n "$packages" ] || refuse "apt-get knows no package of that name (apt-get update may help)"
+download() {
+    packages=$(apt-get --simulate --no-install-recommends install chromium 2>/dev/null | awk '/^Inst/ { print $2 }')
+    [ -n "$packages" ] || return 1
+    rm -rf "$work/packages" && mkdir "$work/packages"
+    # shellcheck disable=SC2086
+    (cd "$work/packages" && apt-get download $packages >/dev/null 2>&1)
+}
 echo "chromium: unpacking Debian's package and what it lacks here into $cache/chromium; about 110 MB, once per user" >&2
-# shellcheck disable=SC2086
-(mkdir "$work/packages" && cd "$work/packages" && apt-get download $packages >/dev/null 2>&1) || refuse "apt-get download failed"
+# Old lists name packages that are gone; new ones take root.
+download || { [ "$(id -u)" = 0 ] && apt-get update >/dev/null 2>&1 && download; } \
+    || refuse "apt-get cannot download it (apt-get update may help)"
 for package in "$work"/packages/*.deb; do dpkg -x "$package" "$work/chromium"; done
 cat > "$work/chromium/start" <<'END'
 #!/bin/sh
