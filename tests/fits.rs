@@ -1,6 +1,6 @@
 //! Laws of size and samples from a file of any trainer, predictions, and the next runs: as a person would ask for them.
 
-use crate::support::Lab;
+use crate::support::{Lab, shipped};
 
 /// Five sizes at six budgets, L = 1.2 + 40 N^-.3 + 90 D^-.3 with a ripple in place of noise, each of the runs with its compute.
 fn surface() -> String {
@@ -119,11 +119,9 @@ fn predictions_have_intervals_and_say_how_far_they_reach() {
 #[test]
 fn suggested_runs_are_a_sweep_that_can_be_run() {
     let lab = Lab::without_worker();
-    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/demo.toml");
-    lab.write("demo.toml", &std::fs::read_to_string(demo).expect("the demonstration"));
+    lab.write("demo.toml", &shipped("demo"));
     let simulated = "state";
-    let seed = ["simulate", "demo.toml", "--progress", "none", "--speed", "100000"];
-    lab.scalelaw(simulated, &seed).check(0, &[]);
+    lab.simulate(simulated, "demo.toml", &[]);
     let said = lab.scalelaw(simulated, &["suggest", "demo", "--budget", "1", "--out", "next.toml", "--json"]);
     said.check(0, &["wrote next.toml", "fit parametric demo --with next.toml"]);
     let plan = said.json();
@@ -132,7 +130,7 @@ fn suggested_runs_are_a_sweep_that_can_be_run() {
     let planned = lab.scalelaw("fresh", &["plan", "next.toml", "--json"]).json();
     assert_eq!(planned["runs"].as_array().map(Vec::len), Some(runs), "{planned}");
     // Both together are more than the first alone.
-    lab.scalelaw(simulated, &["simulate", "next.toml", "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab.simulate(simulated, "next.toml", &[]);
     let rows = |more: &[&str]| {
         let fit = lab.scalelaw(simulated, &[&["fit", "lr", "demo", "--json"], more].concat()).json();
         fit["noise"]["df"].as_u64().unwrap_or(0)
@@ -148,7 +146,7 @@ fn suggested_runs_are_a_sweep_that_can_be_run() {
     let longer =
         std::fs::read_to_string(lab.path("demo.toml")).expect("there").replace("epochs = [0.125", "epochs = [2, 0.125");
     lab.write("demo.toml", &longer);
-    lab.scalelaw(simulated, &seed).check(0, &[]);
+    lab.simulate(simulated, "demo.toml", &[]);
     assert!(scores(&lab)["error"].as_f64().is_some_and(|error| error.abs() < 0.2), "{}", scores(&lab));
     lab.scalelaw(simulated, &["suggest", "demo", "--budget", "1", "--goal", "loss"]).check(2, &["--compute C"]);
 }

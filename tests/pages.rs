@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Lab, Said};
+use crate::support::{Lab, Said, shipped};
 
 /// A Chromium, which `make test` sees to. `None`, loudly, where there is none.
 fn browser() -> Option<PathBuf> {
@@ -73,15 +73,10 @@ fn check_page(browser: &Path, lab: &Lab, page: &str, title: &str, figures: usize
 
 /// Simulates a sweep that is shipped, under another name and law.
 fn simulate(lab: &Lab, sweep: &str, name: &str, options: &[&str]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps").join(format!("{sweep}.toml"));
-    let text = std::fs::read_to_string(path).expect("a sweep that is shipped");
-    lab.write(
-        &format!("{name}.toml"),
-        &text.replacen(&format!("name = \"{sweep}\""), &format!("name = \"{name}\""), 1),
-    );
     let file = format!("{name}.toml");
-    let command = [&["simulate", &file, "--progress", "none", "--speed", "100000"], options].concat();
-    lab.scalelaw("state", &command).check(0, &[]);
+    let (from, to) = (format!("name = \"{sweep}\""), format!("name = \"{name}\""));
+    lab.write(&file, &shipped(sweep).replacen(&from, &to, 1));
+    lab.simulate("state", &file, options);
 }
 
 #[test]

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::Lab;
+use crate::support::{Lab, shipped};
 
 #[test]
 fn a_sweep_has_all_its_figures_and_they_know_when_the_data_move() {
     let lab = Lab::without_worker();
-    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/demo.toml");
-    lab.write("demo.toml", &std::fs::read_to_string(demo).expect("the demonstration"));
-    lab.scalelaw("state", &["simulate", "demo.toml", "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab.write("demo.toml", &shipped("demo"));
+    lab.simulate("state", "demo.toml", &[]);
     lab.scalelaw("state", &["plot", "all", "demo", "--out", "figures", "--pdf", "--json"]).check(0, &[]);
     let read = |name: &str| std::fs::read(lab.path("figures").join(name)).unwrap_or_else(|_| panic!("{name} is drawn"));
     for name in ["curves", "ledger", "lr", "optimal-lr", "residuals", "scaling"] {
@@ -104,9 +103,8 @@ fn groups_of_equal_compute_have_three_figures() {
 #[test]
 fn families_are_told_apart_and_have_a_law_each() {
     let lab = Lab::without_worker();
-    let families = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps/families.toml");
-    lab.write("families.toml", &std::fs::read_to_string(families).expect("the sweep of two families"));
-    lab.scalelaw("state", &["simulate", "families.toml", "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab.write("families.toml", &shipped("families"));
+    lab.simulate("state", "families.toml", &[]);
     lab.scalelaw("state", &["plot", "all", "families", "--compute", "flops", "--out", "figures"]).check(0, &[]);
     let read = |name: &str| std::fs::read_to_string(lab.path("figures").join(name)).expect("drawn");
     let beside: serde_json::Value = serde_json::from_str(&read("scaling-flops.json")).expect("JSON");

@@ -70,6 +70,12 @@ impl Lab {
         Said::of(&self.command(state, arguments).output().expect("scalelaw starts"))
     }
 
+    /// Has a sweep of this laboratory pretend to train, in `state`.
+    pub(crate) fn simulate(&self, state: &str, file: &str, options: &[&str]) {
+        let command = [&["simulate", file, "--progress", "none", "--speed", "100000"], options].concat();
+        self.scalelaw(state, &command).check(0, &[]);
+    }
+
     /// The exported table: one map from column to value per run.
     pub(crate) fn runs(&self, state: &str) -> Vec<BTreeMap<String, String>> {
         let said = self.scalelaw(state, &["export", "csv"]);
@@ -114,6 +120,12 @@ impl Said {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
     }
+}
+
+/// The text of a sweep file that is shipped.
+pub(crate) fn shipped(sweep: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sweeps").join(format!("{sweep}.toml"));
+    fs::read_to_string(path).expect("a sweep that is shipped")
 }
 
 pub(crate) fn worker() -> PathBuf {

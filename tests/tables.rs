@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Lab, Said};
+use crate::support::{Lab, Said, shipped};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -21,10 +21,10 @@ fn simulated(sweep: &str) -> Lab {
 fn simulated_with(sweep: &str, from: &str, to: &str) -> Lab {
     let lab = Lab::without_worker();
     let file = format!("{sweep}.toml");
-    let text = std::fs::read_to_string(repository().join("sweeps").join(&file)).expect("a shipped sweep");
+    let text = shipped(sweep);
     assert!(text.contains(from), "{from}");
     lab.write(&file, &if from.is_empty() { text } else { text.replace(from, to) });
-    lab.scalelaw("state", &["simulate", &file, "--progress", "none", "--speed", "100000"]).check(0, &[]);
+    lab.simulate("state", &file, &[]);
     lab
 }
 

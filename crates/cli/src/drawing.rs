@@ -6,7 +6,7 @@ use fit::Isoflop;
 use report::{Style, Words};
 use serde_json::{Value, json};
 use spec::run::RunId;
-use store::{RunRow, Store, SweepRow};
+use store::{RunRow, Store};
 
 use crate::args::{Compute, Figure, How, Law, Look, Plot, Stage};
 use crate::asides::{self, Asides};
@@ -18,35 +18,27 @@ use crate::pages::is_simulated;
 use crate::pages::sides::Compared;
 use crate::plot_command::decisive;
 use crate::points::{self, Needs, Points};
-use crate::samples::{self, Verdict};
+use crate::samples::Verdict;
 use crate::surfaces::{Cells, Fitted, cells, fit_wide};
 use crate::{figures, history, laws, transfer, tuning};
 
-/// What figures are drawn from, and how.
-pub(crate) struct Drawing<'a> {
-    options: &'a Plot,
-    sweep: Option<String>,
-    rows: Vec<RunRow>,
-    verdicts: BTreeMap<RunId, Verdict>,
+/// A sweep as the database has it.
+pub(crate) struct OfSweep<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) rows: &'a [RunRow],
+    pub(crate) verdicts: &'a BTreeMap<RunId, Verdict>,
     /// The newest losses of runs on their way.
-    newest: BTreeMap<RunId, (u64, f64)>,
+    pub(crate) newest: BTreeMap<RunId, (u64, f64)>,
 }
 
-impl<'a> Drawing<'a> {
-    /// From a file, until it is told of a sweep.
-    pub(crate) fn new(options: &'a Plot) -> Self {
-        let (rows, verdicts, newest) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        Drawing { options, sweep: None, rows, verdicts, newest }
-    }
+/// What figures are drawn from, and how.
+pub(crate) struct Drawing<'a> {
+    pub(crate) options: &'a Plot,
+    /// None: they are drawn from the file of points that the options name.
+    pub(crate) sweep: Option<OfSweep<'a>>,
+}
 
-    pub(crate) async fn of_sweep(&mut self, store: &Store, sweep: &SweepRow) -> Result<(), Failure> {
-        self.sweep = Some(sweep.name.clone());
-        self.rows = store.runs(sweep.sweep_id).await?;
-        self.verdicts = samples::verdicts(store, &self.rows).await?;
-        self.newest = store.newest_losses(sweep.sweep_id).await?;
-        Ok(())
-    }
-
+impl Drawing<'_> {
     /// `scaling` and `residuals` of the grid, or `transfer`: their laws are the same, and fitted once.
     pub(crate) fn frontier(&self, stage: Stage, wanted: &dyn Fn(Figure) -> bool) -> Result<Vec<Drawn>, Failure> {
         let points = self.take(Needs::ComputeAndLoss, stage)?;
@@ -68,15 +60,10 @@ impl<'a> Drawing<'a> {
     fn scaling(&self, stage: Stage, points: &Points, laws: &[FamilyLaw]) -> Result<Drawn, Failure> {
         say_lawless(laws);
         let (axis, ending) = self.compute_axis(points);
-        let pretraining = axis.replace("Training compute", "Pre-training compute");
-        let (figure, name, axis, loss) = match stage {
-            Stage::Pretraining => (Figure::Scaling, "scaling", axis, "Held-out loss (nats)"),
-            Stage::Finetuning => (Figure::Transfer, "transfer", pretraining, "Top-1 error (%)"),
-        };
-        let asides = match self.sweep {
-            Some(_) => asides::of_sweep(&self.rows, &self.newest, self.options.compute, stage),
-            None => Asides::default(),
-        };
+        let (figure, name, axis, loss) = against_compute(stage, &axis);
+        let asides = self.sweep.as_ref().map_or_else(Asides::default, |sweep| {
+            asides::of_sweep(sweep.rows, &sweep.newest, self.options.compute, stage)
+        });
         let columns = &self.options.columns;
         let overlay = self.options.overlay.as_ref().map(|path| points::read(path, columns, Needs::ComputeAndLoss));
         let overlay = overlay.transpose()?.map_or(Vec::new(), |points| points.runs);
@@ -111,7 +98,7 @@ impl<'a> Drawing<'a> {
         let figure = tuning::residuals(laws, self.words(&axis, "Loss above the law (%)"));
         let fit = frontiers::of_each(laws, |law| {
             let (fit, tested) = (law.found.as_ref().ok().map(|(_, law)| law), law.tested());
-            json!({"law": fit, "back_test": tested.map(|tested| tested.backtest)})
+            json!({"law": fit, "back_test": tested.map(|tested| &tested.backtest)})
         });
         let files = (figure.svg(&self.style())?, figure.csv());
         Ok(Some(self.drawn(Figure::Residuals, format!("residuals{ending}"), files, &hashed(points), fit)))
@@ -201,9 +188,9 @@ impl<'a> Drawing<'a> {
         Ok((figure.svg(&look)?, figure.csv()))
     }
 
-    pub(crate) async fn curves(&self, store: &Store) -> Result<Option<Drawn>, Failure> {
+    pub(crate) async fn curves(&self, store: &Store, rows: &[RunRow]) -> Result<Option<Drawn>, Failure> {
         let mut runs = Vec::new();
-        for row in history::chosen(&self.rows) {
+        for row in history::chosen(rows) {
             runs.push((row, store.loss_curve(row.run).await?));
         }
         let figure = history::curves(&runs, self.words("Samples seen", "Loss (nats)"));
@@ -227,12 +214,15 @@ impl<'a> Drawing<'a> {
     }
 
     fn take(&self, needs: Needs, stage: Stage) -> Result<Points, Failure> {
-        let points = points::of_file(&self.options.columns, needs)?;
-        Ok(points.unwrap_or_else(|| points::of_sweep(&self.rows, &self.verdicts, self.options.compute, stage)))
+        match &self.sweep {
+            Some(sweep) => Ok(points::of_sweep(sweep.rows, sweep.verdicts, self.options.compute, stage)),
+            None => points::of_file(&self.options.columns, needs)?
+                .ok_or_else(|| Failure::usage("name a sweep, or a file with --points")),
+        }
     }
 
     fn drawn(&self, figure: Figure, name: String, files: (String, String), data: &str, fit: Value) -> Drawn {
-        let command = decisive(self.options, figure, self.sweep.as_deref());
+        let command = decisive(self.options, figure, self.sweep.as_ref().map(|sweep| sweep.name));
         Drawn { name, command, svg: files.0, csv: files.1, data_hash: hash(data), fit }
     }
 
@@ -259,12 +249,15 @@ impl<'a> Drawing<'a> {
             x_label: x.clone().unwrap_or_else(|| x_label.to_owned()),
             y_label: y.clone().unwrap_or_else(|| y_label.to_owned()),
             // A figure that leaves its folder must not pass for one of real runs.
-            notes: is_simulated(&self.rows).then(|| SIMULATED.to_owned()).into_iter().collect(),
+            notes: marked(self.sweep.as_ref().is_some_and(|sweep| is_simulated(sweep.rows))),
         }
     }
 }
 
-const SIMULATED: &str = "Simulated: nothing was trained.";
+/// The first notes of a figure.
+fn marked(simulated: bool) -> Vec<String> {
+    if simulated { vec!["Simulated: nothing was trained.".to_owned()] } else { Vec::new() }
+}
 
 /// The axis of a compute of sweeps, and what the names of files end in where it is not the usual one.
 fn axis_of(compute: Compute) -> (&'static str, &'static str) {
@@ -272,6 +265,17 @@ fn axis_of(compute: Compute) -> (&'static str, &'static str) {
         Compute::Flops => ("Training compute (FLOPs)", "-flops"),
         Compute::DeviceHours => ("Training compute (billed device hours)", "-device-hours"),
         Compute::TrainHours => ("Training compute (hours of training)", ""),
+    }
+}
+
+/// The figure of a stage against its compute: which, its name, and its axes.
+fn against_compute(stage: Stage, axis: &str) -> (Figure, &'static str, String, &'static str) {
+    match stage {
+        Stage::Pretraining => (Figure::Scaling, "scaling", axis.to_owned(), "Held-out loss (nats)"),
+        Stage::Finetuning => {
+            let axis = axis.replace("Training compute", "Pre-training compute");
+            (Figure::Transfer, "transfer", axis, "Top-1 error (%)")
+        }
     }
 }
 
@@ -283,13 +287,9 @@ pub(crate) fn compared(
     command: &[String],
 ) -> Result<Drawn, Failure> {
     let (axis, ending) = axis_of(compute);
-    let (name, axis, loss) = match compared.stage {
-        Stage::Pretraining => ("scaling", axis.to_owned(), "Held-out loss (nats)"),
-        Stage::Finetuning => ("transfer", axis.replace("Training", "Pre-training"), "Top-1 error (%)"),
-    };
+    let (_, name, axis, loss) = against_compute(compared.stage, axis);
     say_lawless(&compared.laws);
-    let notes = simulated.then(|| SIMULATED.to_owned()).into_iter().collect();
-    let words = Words { title: None, x_label: axis, y_label: loss.to_owned(), notes };
+    let words = Words { title: None, x_label: axis, y_label: loss.to_owned(), notes: marked(simulated) };
     let mut figure = figures::scaling(&compared.runs, &Asides::default(), &compared.laws, Vec::new(), words);
     if compared.stage == Stage::Finetuning {
         of_errors(&mut figure);

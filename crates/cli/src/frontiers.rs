@@ -1,5 +1,6 @@
 //! The law of the frontier of every family of models: what figures draw, and what they write beside it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use fit::{Form, Frontier, LawFit, Refusal, Settings};
@@ -16,6 +17,7 @@ pub(crate) struct FamilyLaw {
     /// Its runs.
     pub(crate) points: Vec<RunPoint>,
     pub(crate) found: Result<(Frontier, Box<LawFit>), Refusal>,
+    tested: OnceCell<Option<Tested>>,
 }
 
 /// Of each family among the points, in the order of their names, the law of its frontier.
@@ -28,7 +30,7 @@ pub(crate) fn laws_of_families(points: &[RunPoint]) -> Vec<FamilyLaw> {
         let runs = laws::frontier_runs(&points);
         let found = fit::frontier_law(&runs, Form::Power, &Settings::default());
         let found = found.map(|(frontier, law)| (frontier, Box::new(law)));
-        FamilyLaw { family: family.to_owned(), points, found }
+        FamilyLaw { family: family.to_owned(), points, found, tested: OnceCell::new() }
     };
     families.into_iter().map(law).collect()
 }
@@ -40,9 +42,10 @@ impl FamilyLaw {
         self.found.as_ref().ok().map(|(_, law)| &**law).filter(falls)
     }
 
-    pub(crate) fn tested(&self) -> Option<Tested> {
-        let (frontier, law) = self.found.as_ref().ok()?;
-        Some(laws::tested(&self.points, Some(frontier), law))
+    /// The law put to the test on its own largest budgets; once, whoever asks.
+    pub(crate) fn tested(&self) -> Option<&Tested> {
+        let test = |(frontier, law): &(Frontier, Box<LawFit>)| laws::tested(&self.points, Some(frontier), law);
+        self.tested.get_or_init(|| self.found.as_ref().ok().map(test)).as_ref()
     }
 
     /// Why no law is drawn.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sched::StateFolder;
+use serde_json::json;
 use spec::run::RunId;
 use store::{RunRow, Store, StoreError, SweepRow};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, print};
 
 /// The state folder, if nobody says another.
 pub(crate) const USUAL_FOLDER: &str = ".scalelaw";
@@ -21,6 +22,12 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new(state_dir: &Path, runs_dir: Option<&Path>, json: bool) -> Place {
         Place { state: StateFolder::at(state_dir, runs_dir), json }
+    }
+
+    /// Names files that were written, on standard output.
+    pub(crate) fn print_files(&self, written: &[PathBuf]) {
+        let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        print(&if self.json { json!({"schema_version": 1, "files": paths}).to_string() } else { paths.join("\n") });
     }
 
     /// A command for a person to type, which works here.

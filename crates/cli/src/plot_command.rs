@@ -81,7 +81,8 @@ fn nearest(path: &Path) -> String {
     below.unwrap_or(path).display().to_string()
 }
 
-fn word(value: impl ValueEnum) -> String {
+/// A choice as it is typed.
+pub(crate) fn word(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 

@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 use sched::gpu::Gpu;
 use serde::{Deserialize, Serialize};
 
+use crate::command::fits::memory_of_machine;
+use crate::command::run::cores;
+use crate::command::table::{self, count};
+
 /// What one scheduler was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Surroundings {
@@ -45,8 +49,8 @@ impl Surroundings {
             host: text(name.nodename()),
             system: distribution(&read("/etc/os-release")).unwrap_or(kernel),
             processor: spec::hardware::processor(&read("/proc/cpuinfo")),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: memory(&read("/proc/meminfo")),
+            cores: cores(),
+            memory_bytes: memory_of_machine(),
             gpus: gpus.iter().map(|gpu| gpu.product.clone().unwrap_or_else(|| gpu.name.clone())).collect(),
             git: git(folder),
         }
@@ -58,8 +62,8 @@ impl Surroundings {
         self.gpus.iter().for_each(|gpu| *products.entry(gpu).or_default() += 1);
         let mut parts: Vec<String> = products.iter().map(|(name, number)| format!("{number} x {name}")).collect();
         let processor = self.processor.as_deref().unwrap_or("processor without a name");
-        parts.push(format!("{} of {processor}", crate::command::table::count(self.cores, "core")));
-        parts.extend(self.memory_bytes.map(|bytes| format!("{} of memory", crate::command::table::bytes(bytes))));
+        parts.push(format!("{} of {processor}", count(self.cores, "core")));
+        parts.extend(self.memory_bytes.map(|bytes| format!("{} of memory", table::bytes(bytes))));
         format!("{}; {}", parts.join(", "), self.system)
     }
 }
@@ -75,12 +79,6 @@ impl Git {
 fn distribution(os_release: &str) -> Option<String> {
     let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
     Some(name.trim_matches('"').to_owned()).filter(|name| !name.is_empty())
-}
-
-/// Bytes, from the text of `/proc/meminfo`.
-fn memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Asks git; `None` without it, and outside of a repository.
@@ -126,7 +124,7 @@ mod tests {
         let gpus = vec![Gpu { name: "GPU-1".to_owned(), product: Some("H100".to_owned()), memory: None }; 2];
         let mut here = Surroundings::here(Path::new("."), &gpus);
         assert!(here.machine().contains("2 x H100, "), "{}", here.machine());
-        (here.gpus, here.cores, here.memory_bytes) = (Vec::new(), 1, memory("MemTotal:    2097152 kB\n"));
+        (here.gpus, here.cores, here.memory_bytes) = (Vec::new(), 1, Some(2 << 30));
         here.processor = Some("P".to_owned());
         here.system = distribution("ID=x\nPRETTY_NAME=\"X 1\"\n").expect("a name");
         assert_eq!(here.machine(), "1 core of P, 2.0 GiB of memory; X 1");

@@ -165,10 +165,10 @@ fn panel(of: &FamilyLaw, several: bool) -> Option<ResidualPanel> {
     let band = places.iter().map(|x| (*x, law.predict(*x)));
     let band = band.map(|(x, at)| (x, percent(at.low, x), percent(at.high, x)));
     let back_test = of.tested().and_then(|tested| {
-        let (step, without) = tested.step?;
+        let (step, without) = tested.step.as_ref()?;
         let curve = places.iter().map(|x| (*x, percent(without.predict(*x).value, *x)));
         let curve = curve.filter(|spot| spot.1.is_finite()).collect();
-        Some(BackTest { cut: without.x_range.1, curve, label: missed(&step) })
+        Some(BackTest { cut: without.x_range.1, curve, label: missed(step) })
     });
     Some(ResidualPanel {
         name: if several { of.family.clone() } else { String::new() },

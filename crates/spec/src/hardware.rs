@@ -15,6 +15,12 @@ pub fn gpu_uuid(information: &str) -> Option<String> {
     value(information, "GPU UUID")
 }
 
+/// Bytes of an amount, such as `MemTotal`, from the text of `/proc/meminfo`.
+pub fn memory(meminfo: &str, key: &str) -> Option<u64> {
+    let kib: u64 = value(meminfo, key)?.strip_suffix(" kB")?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// The value of the first line `key : value`, with single spaces.
 fn value(text: &str, key: &str) -> Option<String> {
     let found = text.lines().find_map(|line| {
@@ -37,5 +43,10 @@ mod tests {
         assert_eq!(gpu(information).as_deref(), Some("NVIDIA H100 80GB HBM3"));
         assert_eq!(gpu_uuid(information).as_deref(), Some("GPU-5a"));
         assert_eq!(gpu("Model: \n"), None);
+        let meminfo = "MemTotal:       2097152 kB\nMemAvailable:    1024 kB\n";
+        assert_eq!(
+            ["MemTotal", "MemAvailable", "MemFree"].map(|key| memory(meminfo, key)),
+            [Some(2 << 30), Some(1 << 20), None]
+        );
     }
 }

@@ -45,6 +45,13 @@ pub(crate) struct Plot {
     pub(crate) check: Option<PathBuf>,
 }
 
+impl Plot {
+    /// Whether this figure is asked for.
+    pub(crate) fn wants(&self, figure: Figure) -> bool {
+        [Figure::All, figure].contains(&self.figure)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Figure {
     /// All figures of a sweep.

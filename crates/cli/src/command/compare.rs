@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::report;
@@ -14,6 +13,7 @@ use crate::pages::comparison;
 use crate::pages::sides::{self, Sides};
 use crate::pages::{Told, is_simulated};
 use crate::place::Place;
+use crate::plot_command::word;
 use crate::write;
 
 pub(crate) async fn run(place: &Place, options: &Compare) -> Result<u8, Failure> {
@@ -73,8 +73,8 @@ async fn told(place: &Place, options: &Compare) -> Result<Vec<Told>, Failure> {
 fn command(told: &[Told], options: &Compare) -> Vec<String> {
     let mut command = vec!["compare".to_owned()];
     command.extend(told.iter().map(|told| told.sweep.name.clone()));
-    if let Some(compute) = options.compute.to_possible_value().filter(|_| options.compute != Compute::Flops) {
-        command.extend(["--compute".to_owned(), compute.get_name().to_owned()]);
+    if options.compute != Compute::Flops {
+        command.extend(["--compute".to_owned(), word(options.compute)]);
     }
     command
 }

@@ -6,8 +6,10 @@ use data::fetch;
 use sched::filesystem::file_system;
 use sched::slurm::{self, SlurmError};
 use serde_json::json;
+use spec::hardware::memory;
 use store::Store;
 
+use super::run;
 use crate::exit::{Failure, print};
 use crate::place::{Place, cache, worker};
 
@@ -84,14 +86,10 @@ fn cuda() -> Finding {
 }
 
 fn cores() -> Finding {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
-    let memory =
-        available.map_or("unknown memory".to_owned(), |kib| format!("{} free", super::table::bytes(kib * 1024)));
-    finding("machine", Ok(format!("{cores} cores, {memory}")))
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = memory(&meminfo, "MemAvailable");
+    let memory = available.map_or("unknown memory".to_owned(), |bytes| format!("{} free", super::table::bytes(bytes)));
+    finding("machine", Ok(format!("{} cores, {memory}", run::cores())))
 }
 
 async fn sqlite() -> Finding {

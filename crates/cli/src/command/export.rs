@@ -1,7 +1,7 @@
 //! `scalelaw export`: the runs of a sweep, or what they recorded on their way, as a table for other programs.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use store::{RunRow, Store};
@@ -74,15 +74,10 @@ fn columns<'a>(which: ExportColumns) -> Vec<Column<Run<'a>>> {
 pub(crate) fn csv(told: &Told, path: &Path) -> Result<(), Failure> {
     let columns = export::columns();
     let runs = export::runs(&told.sweep.name, &told.rows, told.work.clone(), None);
-    let partial = Partial::begin(path)?;
-    let out = partial.file()?;
-    let written = || {
-        let mut csv = Box::new(Csv::new(&fields(&columns), Box::new(io::BufWriter::new(out)))?);
-        csv.write(&Rows::of(&columns, &runs))?;
-        csv.finish()
-    };
-    written().map_err(|error| cannot_write(Some(path), &error))?;
-    partial.keep()
+    let mut file = File::begin(Format::Csv, Some(path), &fields(&columns))?;
+    file.write(&Rows::of(&columns, &runs))?;
+    file.keep()?;
+    Ok(())
 }
 
 /// What cannot be done is said before anything is read.
@@ -177,14 +172,19 @@ impl File {
         self.encoder.write(rows).map_err(|error| cannot_write(self.path(), &error))
     }
 
-    fn end(self, place: &Place) -> Result<u8, Failure> {
+    /// Writes what is left, and names the file where it is one.
+    fn keep(self) -> Result<Option<PathBuf>, Failure> {
         let File { encoder, partial } = self;
         let path = partial.as_ref().map(Partial::path);
         encoder.finish().map_err(|error| cannot_write(path, &error))?;
-        if let Some(partial) = partial {
-            let path = partial.path().display().to_string();
-            partial.keep()?;
-            print(&if place.json { json!({"schema_version": 1, "files": [path]}).to_string() } else { path });
+        let path = path.map(Path::to_owned);
+        partial.map_or(Ok(()), Partial::keep)?;
+        Ok(path)
+    }
+
+    fn end(self, place: &Place) -> Result<u8, Failure> {
+        if let Some(path) = self.keep()? {
+            place.print_files(&[path]);
         }
         Ok(0)
     }

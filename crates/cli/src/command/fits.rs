@@ -5,6 +5,7 @@ use std::fmt::Write;
 use sched::gpu;
 use serde_json::{Value, json};
 use spec::estimate::Estimator;
+use spec::hardware::memory;
 use spec::plan::Plan;
 use spec::run::{DeviceKind, RunId};
 use spec::sweep::Sweep;
@@ -133,8 +134,6 @@ impl Fit {
 }
 
 /// Bytes of memory of this machine.
-fn memory_of_machine() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(1024 * line.trim().trim_end_matches(" kB").parse::<u64>().ok()?)
+pub(crate) fn memory_of_machine() -> Option<u64> {
+    memory(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
 }

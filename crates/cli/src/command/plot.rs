@@ -1,16 +1,20 @@
 //! `scalelaw plot`: figures as SVG, PNG and PDF, with a CSV of every number drawn and a JSON beside each.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use spec::run::RunId;
+use store::{RunRow, Store, SweepRow};
 
 use super::compare;
 use crate::args::{Figure, Plot, Stage};
-use crate::drawing::Drawing;
+use crate::drawing::{Drawing, OfSweep};
 use crate::exit::{Failure, NO_FIT, SOME_FAILED, print, say};
 use crate::figure_file::{self, Drawn};
 use crate::place::Place;
 use crate::plot_command::{DrawingCommand, as_typed, drawing_command};
+use crate::samples::{self, Verdict};
 
 pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     if let Some(path) = &options.check {
@@ -26,8 +30,7 @@ pub(crate) async fn run(place: &Place, options: &Plot) -> Result<u8, Failure> {
     for figure in &drawn {
         written.extend(figure.save(&folder, options.pdf)?);
     }
-    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
-    print(&if place.json { json!({"schema_version": 1, "files": paths}).to_string() } else { paths.join("\n") });
+    place.print_files(&written);
     Ok(0)
 }
 
@@ -61,8 +64,7 @@ async fn check(place: &Place, path: &Path) -> Result<u8, Failure> {
 }
 
 /// All wanted figures that there are data for, and the folder for them.
-pub(crate) async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, PathBuf), Failure> {
-    let wanted = |figure: Figure| options.figure == Figure::All || options.figure == figure;
+async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, PathBuf), Failure> {
     let from_file = options.columns.points.is_some();
     if options.overlay.is_some() && !matches!(options.figure, Figure::Scaling | Figure::Transfer) {
         return Err(Failure::usage(
@@ -77,21 +79,45 @@ pub(crate) async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, P
     if from_file && matches!(options.figure, Figure::Curves | Figure::Ledger) {
         return Err(Failure::usage("this figure is drawn from a sweep only: leave out --points"));
     }
-    let mut drawing = Drawing::new(options);
     let mut folder = PathBuf::from("reports");
-    let mut drawn = Vec::new();
-    if !from_file {
+    let drawn = if from_file {
+        of_points(&Drawing { options, sweep: None })?
+    } else {
         let store = place.read().await?;
         let sweep = place.choose(&store, options.chosen.sweep.as_deref()).await?;
         folder.push(&sweep.name);
-        drawing.of_sweep(&store, &sweep).await?;
-        if wanted(Figure::Curves) {
-            drawn.extend(drawing.curves(&store).await?);
-        }
-        if wanted(Figure::Ledger) {
-            drawn.extend(drawing.ledger(&store, sweep.sweep_id).await?);
-        }
+        let rows = store.runs(sweep.sweep_id).await?;
+        let verdicts = samples::verdicts(&store, &rows).await?;
+        draw_sweep(&store, &sweep, &rows, &verdicts, options).await?
+    };
+    Ok((drawn, options.out.clone().unwrap_or(folder)))
+}
+
+/// All wanted figures of a sweep that was read; in the order of their names.
+pub(crate) async fn draw_sweep(
+    store: &Store,
+    sweep: &SweepRow,
+    rows: &[RunRow],
+    verdicts: &BTreeMap<RunId, Verdict>,
+    options: &Plot,
+) -> Result<Vec<Drawn>, Failure> {
+    let newest = store.newest_losses(sweep.sweep_id).await?;
+    let drawing = Drawing { options, sweep: Some(OfSweep { name: &sweep.name, rows, verdicts, newest }) };
+    let mut drawn = of_points(&drawing)?;
+    if options.wants(Figure::Curves) {
+        drawn.extend(drawing.curves(store, rows).await?);
     }
+    if options.wants(Figure::Ledger) {
+        drawn.extend(drawing.ledger(store, sweep.sweep_id).await?);
+    }
+    drawn.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(drawn)
+}
+
+/// The wanted figures that points are enough for.
+fn of_points(drawing: &Drawing<'_>) -> Result<Vec<Drawn>, Failure> {
+    let wanted = |figure| drawing.options.wants(figure);
+    let mut drawn = Vec::new();
     if [Figure::Scaling, Figure::Residuals].into_iter().any(wanted) {
         drawn.extend(drawing.frontier(Stage::Pretraining, &wanted)?);
     }
@@ -107,6 +133,5 @@ pub(crate) async fn draw(place: &Place, options: &Plot) -> Result<(Vec<Drawn>, P
     if [Figure::Isoflop, Figure::SizeVsCompute, Figure::EpochsVsCompute].into_iter().any(wanted) {
         drawn.extend(drawing.isoflop(&wanted)?);
     }
-    drawn.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok((drawn, options.out.clone().unwrap_or(folder)))
+    Ok(drawn)
 }

@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use report::Document;
-use serde_json::json;
 
 use super::{export, plot};
 use crate::args::Report;
-use crate::exit::{Failure, print};
+use crate::exit::Failure;
 use crate::figure_file::Drawn;
 use crate::pages::{self, Told};
 use crate::place::Place;
-use crate::plot_command::typed;
+use crate::plot_command::{typed, word};
 use crate::write;
 
 pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> {
@@ -21,13 +19,12 @@ pub(crate) async fn run(place: &Place, options: &Report) -> Result<u8, Failure> 
     let folder = options.out.clone().unwrap_or_else(|| Path::new("reports").join(&sweep.name));
     let command = plot_command(&sweep.name, options);
     let typed = typed(&command).map_err(|error| Failure::usage(error.to_string()))?;
-    let (drawn, _) = Box::pin(plot::draw(place, &typed)).await?;
     let told = Told::read(&store, sweep).await?;
+    let drawn = plot::draw_sweep(&store, &told.sweep, &told.rows, &told.verdicts, &typed).await?;
     store.close().await;
     let document = pages::sweep::document(place, &told, &drawn, options.compute)?;
     let written = save(&folder, &drawn, &document, &[told])?;
-    let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
-    print(&if place.json { json!({"schema_version": 1, "files": paths}).to_string() } else { paths.join("\n") });
+    place.print_files(&written);
     Ok(0)
 }
 
@@ -53,7 +50,5 @@ pub(crate) fn save(folder: &Path, drawn: &[Drawn], page: &Document, told: &[Told
 
 /// The command that draws the figures of the report.
 fn plot_command(sweep: &str, options: &Report) -> Vec<String> {
-    let mut command: Vec<String> = ["plot", "all", sweep, "--compute"].map(str::to_owned).to_vec();
-    command.extend(options.compute.to_possible_value().map(|compute| compute.get_name().to_owned()));
-    command
+    ["plot", "all", sweep, "--compute", &word(options.compute)].map(str::to_owned).to_vec()
 }

@@ -6,7 +6,7 @@ use spec::run::short;
 
 use super::conclusions::Conclusions;
 use super::sides::{Compared, Sides};
-use super::{Told, happened, heading, provenance, table};
+use super::{Told, happened, heading, sweep, table};
 use crate::answer::{equation, interval};
 use crate::args::Stage;
 use crate::command::table::{count, si};
@@ -53,12 +53,7 @@ pub(crate) fn document(
         let conclusions = Conclusions::draw(place, told, sides.compute)?;
         let mut own = happened::parts(told);
         own.extend(conclusions.fits());
-        own.extend(happened::certificates(told));
-        own.extend(happened::spent(told));
-        own.extend(provenance::parts(told));
-        own.extend(happened::runs(told));
-        own.extend([heading("Sweep file"), Part::Verbatim(told.source.clone())]);
-        own.extend(provenance::reproduce(told, command));
+        own.extend(sweep::record(told, command));
         let whose = sides.names.contains(&told.sweep.name);
         parts.extend(own.into_iter().map(|part| match part {
             Part::Heading(text) if whose => Part::Heading(format!("{}: {text}", told.sweep.name)),

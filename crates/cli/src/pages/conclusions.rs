@@ -1,6 +1,5 @@
 //! What the runs of a sweep say: laws with their intervals and warnings, and what they predict.
 
-use clap::ValueEnum;
 use report::Part;
 use spec::run::short;
 
@@ -13,6 +12,7 @@ use crate::exit::Failure;
 use crate::frontiers::{FamilyLaw, laws_of_families};
 use crate::laws::{self, Answer};
 use crate::place::Place;
+use crate::plot_command::word;
 use crate::points::{self, Points};
 use crate::surfaces::Fitted;
 
@@ -21,8 +21,7 @@ const FURTHER: [f64; 4] = [1.0, 3.0, 10.0, 30.0];
 
 /// What has to be typed for a compute that is not the usual one.
 pub(crate) fn flag(compute: Compute) -> String {
-    let named = compute.to_possible_value().filter(|_| compute != Compute::TrainHours);
-    named.map_or(String::new(), |compute| format!(" --compute {}", compute.get_name()))
+    if compute == Compute::TrainHours { String::new() } else { format!(" --compute {}", word(compute)) }
 }
 
 /// The laws of a sweep, fitted once.
@@ -98,7 +97,7 @@ impl Conclusions {
 
     /// How far off a law of the frontier was where it could be put to the test.
     fn doubts(&self, of: &FamilyLaw) -> Option<String> {
-        let tested = of.tested()?.backtest;
+        let tested = &of.tested()?.backtest;
         let (error, inside) = (tested.mean_error?, tested.coverage?);
         Some(format!(
             "Put to the test on its own largest budgets, which it was fitted without, the law{} predicted them {:+.1} % off on average, \

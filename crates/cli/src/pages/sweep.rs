@@ -19,13 +19,19 @@ pub(crate) fn document(place: &Place, told: &Told, drawn: &[Drawn], compute: Com
     parts.extend(figures(drawn));
     parts.extend(conclusions.fits());
     parts.extend(conclusions.predictions());
-    parts.extend(happened::certificates(told));
+    parts.extend(record(told, &format!("scalelaw report {}{counted}", told.sweep.name)));
+    Ok(Document { title: format!("Report of the sweep {}", told.sweep.name), parts })
+}
+
+/// What stands behind the conclusions on a sweep, on every page of it; `command` writes the page again.
+pub(crate) fn record(told: &Told, command: &str) -> Vec<Part> {
+    let mut parts = happened::certificates(told);
     parts.extend(happened::spent(told));
     parts.extend(provenance::parts(told));
     parts.extend(happened::runs(told));
     parts.extend([heading("Sweep file"), Part::Verbatim(told.source.clone())]);
-    parts.extend(provenance::reproduce(told, &format!("scalelaw report {}{counted}", told.sweep.name)));
-    Ok(Document { title: format!("Report of the sweep {}", told.sweep.name), parts })
+    parts.extend(provenance::reproduce(told, command));
+    parts
 }
 
 fn figures(drawn: &[Drawn]) -> Vec<Part> {
